@@ -1,0 +1,1 @@
+"""Trackside's kernel: what every module may import. It knows no module."""
