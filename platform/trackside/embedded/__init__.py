@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey from wheels, for `trackside up` and for tests; never meant for production."""

@@ -1,0 +1,76 @@
+"""Throw-away servers for one test session, and databases cut from a migrated template."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from trackside.embedded.postgres import Postgres
+
+_PREFIX = "trackside-test-"
+TEMPLATE = "trackside_template"
+
+
+@contextmanager
+def session_folder() -> Iterator[Path]:
+    """Yield a private folder for this process's servers; clear away those whose process was killed."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if not _is_in_use(old):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Return whether the process named in the folder's name lives, or the folder is not ours to judge."""
+    pid = folder.name.removeprefix(_PREFIX).split("-")[0]
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        return True
+    return True
+
+
+class Databases:
+    """Makes and drops databases on one throw-away server."""
+
+    def __init__(self, server: Postgres) -> None:
+        """Connect to *server*, which is running."""
+        self._server = server
+        self._numbers = count(1)
+        address = server.url("postgres").replace("+psycopg", "")
+        self._connection = psycopg.connect(address, autocommit=True)
+
+    def create(self, template: str | None = None) -> str:
+        """Create a database, a copy of *template* or empty, and return its name."""
+        name = f"test_{next(self._numbers)}"
+        self.create_named(name, template)
+        return name
+
+    def create_named(self, name: str, template: str | None = None) -> None:
+        """Create database *name*; a copy takes about 50 ms, whatever its migrations took."""
+        statement = sql.SQL("create database {} template {} strategy file_copy")
+        self._connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template0")))
+
+    def drop(self, name: str) -> None:
+        """Drop database *name*, cutting off whoever is still connected."""
+        self._connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+    def url(self, name: str) -> str:
+        """Return the SQLAlchemy address of database *name*."""
+        return self._server.url(name)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
