@@ -142,7 +142,7 @@ class Postgres:
             stop_leftover(int(first[0]), [str(self.folder), "postgres"], signal.SIGINT, seconds=15)
 
     def _create_role_and_database(self) -> None:
-        """Make the role an owner rather than a superuser: revoked rights (the audit log's) bind it, as in production."""
+        """Make the role an owner, not a superuser: revoked rights (the audit log's) bind it, as in production."""
         address = self.url("postgres", _SUPERUSER).replace("+psycopg", "")
         with psycopg.connect(address, autocommit=True) as connection:
             if not connection.execute("select 1 from pg_roles where rolname = %s", [ROLE]).fetchone():

@@ -68,7 +68,7 @@ class Valkey:
         return True
 
     def stop(self, grace: float = 5) -> None:
-        """Stop it: politely for *grace* seconds, then by force. Remove its folder only after this. Repeats do nothing."""
+        """Stop it: politely for *grace* seconds, then by force. Remove its folder only after this."""
         if self._process:
             stop(self._process, [(signal.SIGTERM, grace)])
 

@@ -4,9 +4,9 @@ The pytest plugin: real PostgreSQL and Valkey on unix sockets, private to this r
 | fixture | scope | what |
 |---|---|---|
 | `postgres`, `valkey` | session | the throw-away servers |
-| `database_url` | test | a fresh migrated database of its own (about 50 ms): for what commits or uses several connections |
+| `database_url` | test | a fresh migrated database of its own (about 50 ms): for what commits |
 | `empty_database_url` | test | one with nothing in it, for migrations |
-| `session` | test | a SQLAlchemy session whose every commit is undone at the end (about 1 ms): for services and queries |
+| `session` | test | a SQLAlchemy session whose every commit is undone at the end: for services and queries |
 | `redis_url`, `redis_client` | test | the session's Valkey, emptied |
 """
 

@@ -1,0 +1,1 @@
+"""Usage: what each customer's calls look like, live and for years."""

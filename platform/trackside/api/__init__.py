@@ -1,0 +1,1 @@
+"""The management API: msgspec types in and out, problem+json, cursors, OpenAPI."""

@@ -1,0 +1,1 @@
+"""Members, roles, sessions, API keys and the audit log."""

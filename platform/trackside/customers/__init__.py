@@ -1,0 +1,1 @@
+"""Accounts and users: the nouns every module links to."""

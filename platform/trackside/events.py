@@ -1,0 +1,88 @@
+"""What modules announce to each other: frozen facts in the past tense, published after commit.
+
+An event carries ids and plain values, never a row. `announce(session, event)` remembers it on the session; the bus
+hands it to the subscribers once that session has committed, and forgets it on a rollback. A subscriber that fails is
+logged and does not disturb the others: what must not be lost belongs into a task (see `trackside.jobs`).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import event as sa_event
+from sqlalchemy.orm import Session
+
+log = structlog.get_logger(__name__)
+_PENDING = "trackside.events"
+_BUS = "trackside.bus"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The root of all events."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UserErased(Event):
+    """A user was erased: whoever keeps personal data of theirs removes it."""
+
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsersMerged(Event):
+    """`user_id` now stands for `merged_id` too."""
+
+    user_id: int
+    merged_id: int
+
+
+Handler = Callable[[Any], None]
+
+
+class EventBus:
+    """Hands committed events to their subscribers, in the order they were announced."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[type[Event], list[Handler]] = defaultdict(list)
+
+    def subscribe(self, kind: type[Event], handler: Handler) -> None:
+        """Call `handler` with each event of `kind` after its commit."""
+        self._handlers[kind].append(handler)
+
+    def publish(self, event: Event) -> None:
+        """Hand `event` over at once; `announce` is what services use."""
+        for handler in self._handlers[type(event)]:
+            try:
+                handler(event)
+            except Exception:
+                # the change is committed already: failing the caller would report a lie
+                log.exception("event.handler_failed", event=type(event).__name__, handler=repr(handler))
+
+    def attach(self, session: Session) -> None:
+        """Make `session` publish here what is announced on it."""
+        session.info[_BUS] = self
+
+
+def announce(session: Session, event: Event) -> None:
+    """Publish `event` once `session` has committed."""
+    session.info.setdefault(_PENDING, []).append(event)
+
+
+@sa_event.listens_for(Session, "after_commit")
+def _publish(session: Session) -> None:
+    pending = session.info.pop(_PENDING, [])
+    bus = session.info.get(_BUS)
+    if bus is not None:
+        for event in pending:
+            bus.publish(event)
+
+
+@sa_event.listens_for(Session, "after_rollback")
+def _forget(session: Session) -> None:
+    session.info.pop(_PENDING, None)

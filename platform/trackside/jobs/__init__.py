@@ -1,0 +1,1 @@
+"""Background work: tasks in PostgreSQL are the truth, RQ is the doorbell."""

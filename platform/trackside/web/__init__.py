@@ -1,0 +1,1 @@
+"""Pages: what every module's templates, forms and routes stand on."""

@@ -1,0 +1,87 @@
+"""Errors as people and programs read them: a page, or RFC 9457 problem+json; never a stack trace."""
+
+import structlog
+from flask import Flask, Response, make_response, render_template, request
+from flask_wtf.csrf import CSRFError
+from psycopg.errors import DiskFull, QueryCanceled, ReadOnlySqlTransaction
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from trackside.api.problem import problem_body
+from trackside.errors import BadRequest, InputError, TracksideError, Unavailable
+
+log = structlog.get_logger(__name__)
+MACHINE_PATHS = ("/api/", "/v1/", "/ofrep/")
+
+
+class _Http(TracksideError):
+    """An error of Werkzeug's (404, 405 ...) in our form."""
+
+    def __init__(self, error: HTTPException) -> None:
+        super().__init__(_WORDS.get(error.code or 500, error.description or error.name))
+        self.status = error.code or 500  # type: ignore[misc]
+        self.code = error.name.lower().replace(" ", "-")  # type: ignore[misc]
+        self.title = error.name  # type: ignore[misc]
+
+
+_WORDS = {
+    404: "There is nothing at this address. It may have moved, or the link is incomplete.",
+    405: "This address does not take that method.",
+    413: "This is larger than what is taken here.",
+    415: "This content type is not taken here.",
+}
+
+
+def as_trackside(error: Exception) -> TracksideError:
+    """Return `error` as one of ours; what is unknown becomes the plain root error, status 500."""
+    if isinstance(error, TracksideError):
+        return error
+    if isinstance(error, CSRFError):
+        return BadRequest("This form has expired: load the page again and repeat.")
+    if isinstance(error, HTTPException):
+        return _Http(error)
+    if isinstance(error, DataError):
+        return InputError("A value here is out of range or holds characters that cannot be stored.")
+    if isinstance(error, (OperationalError, PoolTimeout)):
+        return _database_error(error)
+    return TracksideError()
+
+
+def _database_error(error: Exception) -> TracksideError:
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, QueryCanceled):
+        return Unavailable("The database took too long to answer this: narrow the range or try again.")
+    if isinstance(cause, (DiskFull, ReadOnlySqlTransaction)):
+        return Unavailable("The database cannot write at the moment (disk full or read-only).", retry_after=30)
+    return Unavailable("The database is not reachable at the moment. Nothing was changed; try again shortly.")
+
+
+def wants_problem() -> bool:
+    """Whether this request is a program's: it gets problem+json."""
+    return request.path.startswith(MACHINE_PATHS)
+
+
+def install(app: Flask) -> None:
+    """Answer every error of `app` in the asker's form."""
+
+    @app.errorhandler(Exception)
+    def answer(error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.code and error.code < 400:
+            return error.get_response()  # type: ignore[return-value]
+        ours = as_trackside(error)
+        if ours.status >= 500:
+            log.error("request.failed", status=ours.status, path=request.path, exc_info=error)
+        return _render(ours)
+
+
+def _render(error: TracksideError) -> Response:
+    if wants_problem():
+        response = make_response(problem_body(error), error.status)
+        response.content_type = "application/problem+json"
+    else:
+        response = make_response(render_template("error.html", error=error), error.status)
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response

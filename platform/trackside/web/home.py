@@ -1,0 +1,47 @@
+"""The first page after signing in, and the small things of the layout: theme and environment."""
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from trackside.web.environments import COOKIE
+from trackside.web.policy import public, signed_in
+
+blueprint = Blueprint("home", __name__)
+YEAR = 365 * 24 * 3600
+
+
+def own_path(target: str | None) -> str:
+    """Return `target` where it is a path of ours, else the home page: nobody is sent to another site."""
+    if target and target.startswith("/") and not target.startswith(("//", "/\\")) and "\n" not in target:
+        return target
+    return url_for("home.index")
+
+
+@blueprint.get("/")
+@signed_in
+def index() -> ResponseReturnValue:
+    """Go to the first entry of the sidebar."""
+    from trackside.web.nav import entries
+
+    found = entries()
+    return redirect(found[0].url if found else url_for("auth.profile"))
+
+
+@blueprint.post("/-/theme")
+@public("the sign-in page can be dark too; it only sets a cookie")
+def theme() -> ResponseReturnValue:
+    """Remember light, dark or system."""
+    chosen = request.form.get("theme", "system")
+    response = redirect(own_path(request.form.get("next")))
+    if chosen in {"light", "dark", "system"}:
+        response.set_cookie("trackside_theme", chosen, max_age=YEAR, samesite="Lax", httponly=True)
+    return response
+
+
+@blueprint.post("/-/environment")
+@signed_in
+def environment() -> ResponseReturnValue:
+    """Remember the environment chosen in the sidebar."""
+    response = redirect(own_path(request.form.get("next")))
+    response.set_cookie(COOKIE, request.form.get("env", ""), max_age=YEAR, samesite="Lax", httponly=True)
+    return response

@@ -1,0 +1,52 @@
+"""The sidebar: modules' entries that the signed-in member may open, with counts where action is due."""
+
+from dataclasses import dataclass
+
+import structlog
+from flask import current_app, request, url_for
+
+from trackside.db import db
+from trackside.module import NavItem, resolve
+from trackside.runtime import Runtime
+from trackside.web.policy import allowed
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the sidebar, ready to draw."""
+
+    label: str
+    url: str
+    icon: str
+    group: str
+    active: bool
+    count: int
+
+
+def entries() -> list[Entry]:
+    """Return the entries of the signed-in member, in a fixed order."""
+    runtime: Runtime = current_app.extensions["trackside"]
+    items = [item for item in runtime.registry.each(lambda m: m.nav) if allowed(item.permission)]
+    return [_entry(runtime, item) for item in sorted(items, key=lambda item: item.order)]
+
+
+def _entry(runtime: Runtime, item: NavItem) -> Entry:
+    blueprint = item.endpoint.partition(".")[0]
+    siblings = [i for i in runtime.registry.each(lambda m: m.nav) if i.endpoint.partition(".")[0] == blueprint]
+    here = request.endpoint or ""
+    active = here == item.endpoint or (len(siblings) == 1 and here.partition(".")[0] == blueprint)
+    return Entry(item.label, url_for(item.endpoint), item.icon, item.group, active, _count(runtime, item))
+
+
+def _count(runtime: Runtime, item: NavItem) -> int:
+    if item.count is None:
+        return 0
+    try:
+        counted = resolve(item.count)(runtime, db.session())
+    except Exception:
+        # a broken badge must not take the page with it
+        log.exception("nav.count_failed", item=item.label)
+        return 0
+    return int(counted)

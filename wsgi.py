@@ -1,0 +1,5 @@
+"""The production WSGI callable: `granian --interface wsgi wsgi:app`, or any other WSGI server."""
+
+from trackside.serve import build
+
+app = build()
