@@ -72,7 +72,7 @@ def fail(text: str) -> NoReturn:
 
 def _require_new_python() -> None:
     """Start again under a newer Python where this one is too old, or say what to install."""
-    if sys.version_info >= (3, 11):
+    if sys.version_info >= (3, 11):  # noqa: UP036 - this file alone may meet an older one
         return
     for name in _NEWEST_FIRST:
         path = shutil.which(name)

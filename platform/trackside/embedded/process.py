@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
 
+from trackside.errors import StartError
+
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
 _NOBODY = 65534
@@ -21,7 +23,7 @@ _LONGEST_SOCKET_FOLDER = 85
 _LARGEST_LOG = 5_000_000
 
 
-class EmbeddedError(RuntimeError):
+class EmbeddedError(StartError):
     """An embedded server could not do its work; the message says why and what to do."""
 
 

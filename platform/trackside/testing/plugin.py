@@ -7,20 +7,34 @@ The pytest plugin: real PostgreSQL and Valkey on unix sockets, private to this r
 | `database_url` | test | a fresh migrated database of its own (about 50 ms): for what commits |
 | `empty_database_url` | test | one with nothing in it, for migrations |
 | `session` | test | a SQLAlchemy session whose every commit is undone at the end: for services and queries |
-| `redis_url`, `redis_client` | test | the session's Valkey, emptied |
+| `redis_url`, `redis_client` | test | the run's Valkey, emptied |
+| `clock` | test | a frozen clock, at noon of Monday 15 June 2026 UTC |
+| `settings`, `registry`, `runtime`, `app`, `client` | test | Trackside on `database_url` and `redis_url` |
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import redis
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
+from trackside import migrate
+from trackside.app import create_app
+from trackside.clock import FrozenClock
+from trackside.db import Database
 from trackside.embedded.postgres import Postgres
 from trackside.embedded.valkey import Valkey
+from trackside.events import EventBus
+from trackside.registry import Registry, load_registry
+from trackside.runtime import Runtime, build_runtime
+from trackside.settings import Settings, load_settings
 from trackside.testing.servers import TEMPLATE, Databases, session_folder
+from trackside.workspace import seed_workspace
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +72,13 @@ def databases(postgres: Postgres) -> Iterator[Databases]:
 
 @pytest.fixture(scope="session")
 def template_database(databases: Databases) -> str:
-    """Migrate a database once, for the others to be copied from."""
+    """Migrate and seed a database once, for the others to be copied from."""
     databases.create_named(TEMPLATE)
+    database = Database(databases.url(TEMPLATE), EventBus())
+    migrate.upgrade(database.engine)
+    with database.session() as session:
+        seed_workspace(session)
+    database.dispose()
     return TEMPLATE
 
 
@@ -89,9 +108,16 @@ def shared_engine(databases: Databases, template_database: str) -> Iterator[Engi
 
 
 @pytest.fixture
-def session(shared_engine: Engine) -> Iterator[Session]:
-    """Yield a session in a transaction that is rolled back; a commit inside it only ends a savepoint."""
-    with shared_engine.connect() as connection:
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """Yield a session: of the test's own database where it asks for one, else of one where nothing stays."""
+    if "database_url" in request.fixturenames:
+        runtime = request.getfixturevalue("runtime")
+        with runtime.database.sessions() as made:
+            runtime.events.attach(made)
+            yield made
+        return
+    engine: Engine = request.getfixturevalue("shared_engine")
+    with engine.connect() as connection:
         transaction = connection.begin()
         with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as made:
             yield made
@@ -100,7 +126,7 @@ def session(shared_engine: Engine) -> Iterator[Session]:
 
 @pytest.fixture
 def redis_client(valkey: Valkey) -> Iterator["redis.Redis[bytes]"]:
-    """Client of the session's Valkey, emptied."""
+    """Give a client of the session's Valkey, emptied."""
     client = redis.Redis.from_url(valkey.url())
     client.flushall()
     yield client
@@ -109,5 +135,52 @@ def redis_client(valkey: Valkey) -> Iterator["redis.Redis[bytes]"]:
 
 @pytest.fixture
 def redis_url(valkey: Valkey, redis_client: "redis.Redis[bytes]") -> str:
-    """Address of the session's Valkey, emptied."""
+    """Give the address of the session's Valkey, emptied."""
     return valkey.url()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    """Give a clock that stands still; `clock.advance(...)` moves it."""
+    return FrozenClock(datetime(2026, 6, 15, 12, tzinfo=UTC))
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Give settings of the test's own servers; nothing of the environment is read."""
+    return load_settings(
+        {},
+        secret_key="Zk3vQ9tW7mX1bR5nJ8cL2dF6hS4gA0pYxEuT",  # noqa: S106 - signs nothing outside tests
+        database_url=database_url,
+        redis_url=redis_url,
+        base_url="http://localhost",
+        data=tmp_path / "data",
+    )
+
+
+@pytest.fixture
+def registry(settings: Settings) -> Registry:
+    """Give the built-in modules and those installed by entry point."""
+    return load_registry(settings.disabled_modules)
+
+
+@pytest.fixture
+def runtime(settings: Settings, registry: Registry, clock: FrozenClock) -> Iterator[Runtime]:
+    """Give a runtime on the test's own servers, its clock frozen."""
+    made = build_runtime(settings, registry, clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def app(settings: Settings, runtime: Runtime) -> Flask:
+    """Give the Flask app of `runtime`."""
+    made = create_app(settings, runtime=runtime)
+    made.testing = True
+    return made
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Give a browser of sorts, not signed in."""
+    return app.test_client()
