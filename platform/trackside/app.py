@@ -15,7 +15,7 @@ from trackside.module import resolve
 from trackside.registry import Registry
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings
-from trackside.web import environments, errors, nav, policy, security
+from trackside.web import checklist, environments, errors, nav, policy, security
 
 MANAGEMENT_LIMIT = 1 << 20
 """Bytes of a page's or a management request's body."""
@@ -71,12 +71,13 @@ def _templates(app: Flask, runtime: Runtime) -> None:
             "allowed": policy.allowed,
             "current_environment": environments.current_environment,
             "all_environments": environments.all_environments,
+            "checklist": checklist.checklist,
             "settings": runtime.settings,
         }
 
 
 def _routes(app: Flask, runtime: Runtime, csrf: CSRFProtect) -> None:
-    for ref in ("trackside.web.home:blueprint", "trackside.web.probes:blueprint"):
+    for ref in ("trackside.web.home:blueprint", "trackside.web.palette:blueprint", "trackside.web.probes:blueprint"):
         app.register_blueprint(resolve(ref))
     if runtime.settings.development:
         app.register_blueprint(resolve("trackside.web.patterns:blueprint"))

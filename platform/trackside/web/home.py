@@ -3,8 +3,11 @@
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from trackside.db import db
+from trackside.web.checklist import DISMISSED
 from trackside.web.environments import COOKIE
 from trackside.web.policy import public, signed_in
+from trackside.workspace import set_fact
 
 blueprint = Blueprint("home", __name__)
 YEAR = 365 * 24 * 3600
@@ -36,6 +39,15 @@ def theme() -> ResponseReturnValue:
     if chosen in {"light", "dark", "system"}:
         response.set_cookie("trackside_theme", chosen, max_age=YEAR, samesite="Lax", httponly=True)
     return response
+
+
+@blueprint.post("/-/checklist/dismiss")
+@signed_in
+def dismiss_checklist() -> ResponseReturnValue:
+    """Hide the first-minute checklist for the whole workspace."""
+    set_fact(db.session(), DISMISSED, "yes")
+    db.session.commit()
+    return redirect(own_path(request.form.get("next")))
 
 
 @blueprint.post("/-/environment")
