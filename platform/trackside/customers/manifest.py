@@ -2,4 +2,4 @@
 
 from trackside.module import Module
 
-MODULE = Module(name="customers", title="Customers")
+MODULE = Module(name="customers", title="Customers", models="trackside.customers.models")
