@@ -1,0 +1,182 @@
+"""Time charts as data: a figure's title and unit, its series, and the table that says the same.
+
+    Chart("Requests", "per minute", x=minutes, series=[Series("requests", counts)], previous=Series("day before", old))
+
+A page hands a Chart to `ui.chart`, which writes a real table; static/js/charts.js draws it. A None is a gap, and stays
+one. Marks (`trackside.module.Mark`) are what changed meanwhile: every chart draws them the same way.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Literal
+
+from trackside.module import Mark
+from trackside.web.format import ABSENT, bytes_, compact, ms, number, short_time
+
+Kind = Literal["line", "area", "bar", "ghost"]
+LABELLED = 3
+"""Up to so many series are named at the end of their line; more get a legend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One curve: a name and a value for each x; None where nothing was measured."""
+
+    name: str
+    values: Sequence[float | None]
+    kind: Kind = "line"
+    """An `area` only for shares of a whole, a `bar` for counts of days or longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of the table: as a number for the chart, as text for people."""
+
+    raw: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    at: datetime
+    label: str
+    cells: tuple[Cell, ...]
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """What most charts leave as it is."""
+
+    previous: Series | None = None
+    """The period before on the same x, drawn as a thin ghost."""
+    marks: Sequence[Mark] = ()
+    step: timedelta | None = None
+    """The distance between two x; by default what most neighbours have."""
+    zone: tzinfo = UTC
+    """Whose midnight and hours the axis shows: the member's (`look.zone()`)."""
+    url: Callable[[datetime], str] | None = None
+    """Where the rows behind a point are; a click opens it."""
+    top: float | None = None
+    """The end of the y axis where it is known, e.g. 100 for a share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart(_Options):
+    """A time chart and its table. Raises ValueError where a series and x differ in length."""
+
+    title: str
+    unit: str
+    """Said beside the title. `ms`, `%` and `bytes` are also written so in cells and on the axis."""
+    x: Sequence[datetime]
+    """Starts of the buckets, aware, ascending."""
+    series: Sequence[Series]
+    key: str = field(default="", kw_only=True)
+    """The figure's id; needed where a live page swaps its numbers."""
+
+    def __post_init__(self) -> None:
+        for each in self.columns:
+            if len(each.values) != len(self.x):
+                raise ValueError(f"{self.title}: {each.name!r} has {len(each.values)} values for {len(self.x)} times")
+
+    @property
+    def columns(self) -> list[Series]:
+        """The series in the table's order; the ghost of the previous period last."""
+        if self.previous is None:
+            return list(self.series)
+        return [*self.series, Series(self.previous.name, self.previous.values, "ghost")]
+
+    @property
+    def legend(self) -> bool:
+        """Whether the series are too many to be named at their lines."""
+        return len(self.series) > LABELLED
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not any(_known(value) for each in self.series for value in each.values)
+
+    @property
+    def step_ms(self) -> int:
+        """The distance between two x in milliseconds, 0 where there are fewer than two."""
+        if self.step is not None:
+            return round(self.step.total_seconds() * 1000)
+        gaps = [round((b - a).total_seconds() * 1000) for a, b in zip(self.x, self.x[1:], strict=False)]
+        return max(set(gaps), key=gaps.count) if gaps else 0
+
+    @property
+    def zone_name(self) -> str:
+        """The zone as browsers call it."""
+        return getattr(self.zone, "key", None) or "UTC"
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the table's rows, oldest first."""
+        days_only = self.step_ms >= 86_400_000
+        for place, at in enumerate(self.x):
+            there = at.astimezone(self.zone)
+            label = f"{there.day} {there:%b %Y}" if days_only else f"{there.day} {there:%b %H:%M}"
+            cells = tuple(self.cell(each.values[place]) for each in self.columns)
+            yield Row(at, label, cells, self.url(at) if self.url else None)
+
+    def cell(self, value: float | None) -> Cell:
+        """Return one value, exact for the chart and readable for people."""
+        return Cell(format(value, ".12g"), self.write(value)) if _known(value) and value is not None else _GAP
+
+    def write(self, value: float | None) -> str:
+        """Return `value` in this chart's unit."""
+        if self.unit == "%":
+            return f"{number(value)}%" if _known(value) else ABSENT
+        return {"ms": ms, "bytes": bytes_}.get(self.unit, number)(value)
+
+    def summary(self) -> str:
+        """Return the chart in a sentence, for who hears it rather than sees it."""
+        if self.is_empty:
+            return f"{self.title}: nothing measured in this period."
+        parts = []
+        for each in self.series:
+            known = [value for value in each.values if _known(value) and value is not None]
+            if known:
+                low, high = self.write(min(known)), self.write(max(known))
+                parts.append(f"{each.name} last {self.write(known[-1])}, lowest {low}, highest {high}")
+        ends = [short_time(at, self.x[-1] + timedelta(days=370), self.zone) for at in (self.x[0], self.x[-1])]
+        if ends[0] == ends[1] or self.step_ms < 86_400_000:
+            ends = [f"{at.astimezone(self.zone):%d %b %H:%M}" for at in (self.x[0], self.x[-1])]
+        return f"{self.title} ({self.unit}), {ends[0]} to {ends[1]}: {'; '.join(parts)}."
+
+
+_GAP = Cell("", ABSENT)
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def sparkline(values: Sequence[float | None], width: int = 88, height: int = 20) -> str:
+    """Return an SVG path through `values`, from zero up; a gap lifts the pen.
+
+    >>> sparkline([0, 2, None, 1], 30, 10)
+    'M0 10L10 0M30 5'
+    """
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    low, high = min(0, *known, 0), max(0, *known, 0)
+    span, step = (high - low) or 1, width / max(len(values) - 1, 1)
+    path, pen = "", "M"
+    for place, value in enumerate(values):
+        if value is None or not math.isfinite(value):
+            pen = "M"
+            continue
+        path += f"{pen}{place * step:.4g} {height - (value - low) / span * height:.4g}"
+        pen = "L"
+    return path
+
+
+def sparkline_words(values: Sequence[float | None]) -> str:
+    """Return what a sparkline shows, in words."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return "nothing yet"
+    return f"last {compact(known[-1])}, highest {compact(max(known))}"

@@ -1,0 +1,106 @@
+"""What templates have at hand: the filters of `format`, `ui` (the macros), the page's clock and zone, and URLs.
+
+{{ 1234|number }}  {{ row.seen_at|ago }}  {{ ui.button("Save") }}  {{ url_with(sort="-requests") }}
+"""
+
+from datetime import datetime, tzinfo
+from typing import Any
+
+from flask import Flask, current_app, has_request_context, request, url_for
+from flask_login import current_user
+from jinja2 import Environment
+from markupsafe import Markup
+
+from trackside.web import charts
+from trackside.web import format as fmt
+
+THEMES = ("system", "light", "dark")
+UNSHARED = frozenset({"cursor", "_"})
+"""Parameters that a changed filter or sort drops: a cursor belongs to one order of rows."""
+
+
+class Macros:
+    """`ui`: the macros of `ui.html`, looked up when used, so that a changed template shows without a restart."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the macro called `name`; raises AttributeError, so that Jinja names the typo."""
+        return getattr(self._environment.get_template("ui.html").module, name)
+
+
+def now() -> datetime:
+    """Return the time of the app's clock."""
+    at: datetime = current_app.extensions["trackside"].clock.now()
+    return at
+
+
+def zone() -> tzinfo:
+    """Return the signed-in member's time zone; UTC for visitors and for who chose none."""
+    if not has_request_context():
+        return fmt.zone_called(None)
+    return fmt.zone_called(getattr(current_user, "time_zone", None))
+
+
+def theme() -> str:
+    """Return the theme chosen in the cookie: `light`, `dark` or, where none is, `system`."""
+    chosen = request.cookies.get("trackside_theme", "") if has_request_context() else ""
+    return chosen if chosen in THEMES else "system"
+
+
+def url_with(**changes: Any) -> str:
+    """Return this page's URL with some query parameters changed; None takes one away, cursors are dropped."""
+    query: dict[str, Any] = {k: v for k, v in request.args.to_dict(flat=False).items() if k not in UNSHARED}
+    query |= changes
+    query = {name: value for name, value in query.items() if value is not None and value != ""}
+    return url_for(request.endpoint or "home.index", **(request.view_args or {}), **query)
+
+
+def asset(path: str) -> str:
+    """Return the URL of a file under static/."""
+    return url_for("static", filename=path)
+
+
+def ago(at: datetime | None) -> Markup:
+    """Return how long ago `at` was, with the exact moment on hover."""
+    return fmt.time_tag(at, fmt.relative(at, now(), zone()) if at else "", zone())
+
+
+def moment(at: datetime | None) -> Markup:
+    """Return `at` as a short clock time or date, with the exact moment on hover."""
+    return fmt.time_tag(at, fmt.short_time(at, now(), zone()) if at else "", zone())
+
+
+def exact(at: datetime | None) -> Markup:
+    """Return `at` to the second, in the member's zone."""
+    return fmt.time_tag(at, fmt.exact_time(at, zone()) if at else "", zone())
+
+
+def install(app: Flask) -> None:
+    """Give all of it to the templates of `app`."""
+    app.jinja_env.filters.update(
+        number=fmt.number,
+        compact=fmt.compact,
+        percent=fmt.percent,
+        ms=fmt.ms,
+        seconds=fmt.seconds,
+        bytes=fmt.bytes_,
+        plural=fmt.plural,
+        initials=fmt.initials,
+        attrs=fmt.attrs,
+        ago=ago,
+        moment=moment,
+        exact=exact,
+        sparkline=charts.sparkline,
+        sparkline_words=charts.sparkline_words,
+    )
+    app.jinja_env.globals.update(
+        ui=Macros(app.jinja_env),  # type: ignore[arg-type]
+        delta=fmt.delta,
+        url_with=url_with,
+        asset=asset,
+        theme=theme,
+        page_zone=zone,
+        page_now=now,
+    )
