@@ -62,7 +62,7 @@ def _publish_events() -> None:
 def _templates(app: Flask, runtime: Runtime) -> None:
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    resolve("trackside.web.format:install")(app)
+    resolve("trackside.web.look:install")(app)
 
     @app.context_processor
     def common() -> dict[str, Any]:
