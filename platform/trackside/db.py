@@ -14,6 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Text, create_engine
+from sqlalchemy import event as sa_event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session, registry, sessionmaker
@@ -50,6 +51,10 @@ def psycopg_url(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
+def _options(statement_timeout: float) -> str:
+    return f"-c statement_timeout={int(statement_timeout * 1000)} -c timezone=UTC"
+
+
 class Database:
     """The engine, its session factory and the lane's own small pool, for one process.
 
@@ -64,15 +69,16 @@ class Database:
     def __init__(self, url: str, events: EventBus, *, size: int = 8, statement_timeout: float = 30) -> None:
         self.url = url
         self.events = events
-        self._options = f"-c statement_timeout={int(statement_timeout * 1000)} -c timezone=UTC"
+        self._options = _options(statement_timeout)
         self.engine: Engine = create_engine(
             make_url(url),
             pool_size=size,
             max_overflow=4,
             pool_pre_ping=True,
             pool_timeout=5,
-            connect_args={"options": self._options, "connect_timeout": 5},
+            connect_args={"connect_timeout": 5},
         )
+        sa_event.listen(self.engine, "do_connect", self._add_options)
         self.sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._pool: ConnectionPool[Connection[tuple[Any, ...]]] | None = None
 
@@ -101,8 +107,17 @@ class Database:
             )
         return self._pool
 
+    def _add_options(self, _dialect: Any, _record: Any, _args: Any, params: dict[str, Any]) -> None:
+        params["options"] = self._options
+
+    def forked(self, statement_timeout: float) -> None:
+        """In a fresh child: leave the parent's connections to it, and let statements run `statement_timeout` s."""
+        self._options = _options(statement_timeout)
+        self.engine.dispose(close=False)
+        self._pool = None
+
     def dispose(self) -> None:
-        """Close every connection; after a fork, call it in the child before anything else."""
+        """Close every connection."""
         self.engine.dispose()
         if self._pool is not None:
             self._pool.close()

@@ -30,8 +30,8 @@ class RedisClients:
 
     @cached_property
     def queue(self) -> "Redis":
-        """RQ's server; never a cluster. It waits for ever, since workers block on it."""
-        return connect(self._settings.redis_queue_url, timeout=None)
+        """RQ's server, for ringing; never a cluster. Workers, which block on it, make their own."""
+        return connect(self._settings.redis_queue_url)
 
     @cached_property
     def live(self) -> "Redis":
