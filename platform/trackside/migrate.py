@@ -5,7 +5,9 @@ An advisory lock lets only one process migrate; `lock_timeout` keeps a migration
 live traffic: it is tried again instead.
 """
 
+import os
 import time
+from importlib.resources import files
 from pathlib import Path
 
 from alembic import command
@@ -17,6 +19,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from trackside.errors import StartError
+from trackside.registry import load_registry
 
 LOCK_ID = 0x7261636B
 TRIES = 10
@@ -29,25 +32,31 @@ def folder() -> Path:
 
 
 def config() -> Config:
-    """Return Alembic's configuration; it has no file."""
+    """Return Alembic's configuration; it has no file. Installed modules bring a line of migrations of their own."""
     made = Config()
     made.set_main_option("script_location", str(folder()))
     made.set_main_option("path_separator", "os")
+    brought = [_package_folder(m.migrations) for m in load_registry().modules if m.migrations]
+    made.set_main_option("version_locations", os.pathsep.join([str(folder() / "versions"), *brought]))
     return made
 
 
+def _package_folder(package: str) -> str:
+    return str(files(package))
+
+
 def head() -> str:
-    """Return the newest revision that this code knows."""
-    return ScriptDirectory.from_config(config()).get_current_head() or ""
+    """Return the newest revision that this code knows; several, with commas, where installed modules have their own."""
+    return ",".join(sorted(ScriptDirectory.from_config(config()).get_heads()))
 
 
 def current(engine: Engine) -> str | None:
-    """Return the revision that the database has, or None when it is empty."""
+    """Return the revision that the database has (as `head` writes it), or None when it is empty."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return ",".join(sorted(MigrationContext.configure(connection).get_current_heads())) or None
 
 
-def upgrade(engine: Engine, target: str = "head") -> None:
+def upgrade(engine: Engine, target: str = "heads") -> None:
     """Bring the database to `target`, waiting for another process that is doing the same."""
     _run(engine, target, up=True)
 

@@ -198,6 +198,8 @@ class Module:
     version: str = "1"
     models: str | None = None
     """Module with its tables, imported where migrations and mappers need them all."""
+    migrations: str | None = None
+    """Package whose folder holds the module's own line of migrations; built-in modules share `migrations/versions`."""
     blueprints: tuple[Ref, ...] = ()
     """Flask blueprints: pages."""
     api: tuple[Ref, ...] = ()

@@ -13,12 +13,12 @@ def db() -> None:
 
 
 @db.command()
-@click.option("--to", "target", default="head", show_default=True, help="Revision to go up to.")
+@click.option("--to", "target", default="heads", show_default=True, help="Revision to go up to.")
 def upgrade(target: str) -> None:
     """Bring the database to this version's tables, then make the first environments."""
     engine = runtime().database.engine
     migrate.upgrade(engine, target)
-    if target == "head":
+    if target == "heads":
         with runtime().database.session() as session:
             seed_workspace(session)
     click.echo(f"The database is at migration {migrate.current(engine)}.")
