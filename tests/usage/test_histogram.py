@@ -25,11 +25,11 @@ def test_a_power_of_two_is_the_upper_end_of_its_bucket(exponent: int) -> None:
     assert h.index_of(math.nextafter(value, math.inf) * (1 + 1e-12)) == exponent * 16
 
 
-def test_the_range_is_ten_microseconds_to_an_hour_in_455_buckets() -> None:
-    assert h.HIGHEST - h.LOWEST + 1 == 455
+def test_the_range_is_ten_microseconds_to_an_hour_in_456_buckets() -> None:
+    assert h.HIGHEST - h.LOWEST + 1 == 456
     assert h.index_of(0.0) == h.index_of(1e-9) == h.ZERO
     assert h.index_of(3600.0) == h.index_of(1e9) == h.index_of(math.inf) == h.HIGHEST
-    assert len(h.upper_bounds()) == 456
+    assert len(h.upper_bounds()) == 457
 
 
 @given(histograms)

@@ -1,0 +1,99 @@
+"""The compact form of a batch between the door and the fold: what ``usage_inbox`` stores, as msgpack.
+
+Delta points and plain events are already complete: they arrive as ``Calls``, summed by minute and subject. A point of a
+cumulative stream means nothing without the one before it, so it stays a ``Reading`` until the fold subtracts.
+"""
+
+import msgspec
+
+from trackside_modules.usage.histogram import Histogram, from_explicit, from_exponential
+
+VERSION = 1
+UNMATCHED, OTHER = "(unmatched)", "(other)"
+
+
+class Subject(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What was called, how it ended, and for whom; ``user`` and ``account`` are empty where unknown."""
+
+    service: str
+    method: str
+    route: str
+    status: int
+    user: str
+    account: str
+
+
+class Calls(msgspec.Struct, array_like=True, gc=False):
+    """Requests of one subject in one minute (since 1970); times in microseconds, latency as packed histogram."""
+
+    subject: Subject
+    minute: int
+    calls: int
+    micros: int
+    longest: int
+    latency: bytes
+    approximate: bool
+
+
+class Shape(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """How a cumulative point's buckets are cut: by bounds in seconds, or by an exponential scale and a unit."""
+
+    bounds: tuple[float, ...] | None
+    scale: int = 0
+    unit: float = 1.0
+
+    def histogram(self, buckets: dict[int, int], zero: int, longest: float | None) -> Histogram:
+        """Return our buckets for these; ``longest`` in seconds bounds an open one."""
+        if self.bounds is not None:
+            return from_explicit(self.bounds, buckets, high=longest)
+        return from_exponential(self.scale, buckets, zero, self.unit)
+
+    @property
+    def exact(self) -> bool:
+        """Whether no precision beyond our own buckets' is lost."""
+        return self.bounds is None and self.scale >= 4 and self.unit == 1.0
+
+
+class Reading(msgspec.Struct, array_like=True, gc=False):
+    """A cumulative stream's counters since ``start`` as read at ``time`` (both nanoseconds since 1970)."""
+
+    stream: bytes
+    subject: Subject
+    start: int
+    time: int
+    minute: int
+    calls: int
+    micros: int | None
+    longest: int | None
+    shape: Shape
+    zero: int
+    buckets: dict[int, int]
+
+
+class Notice(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Something a person should know about a batch: a kind, what it is about, and how many points it touches."""
+
+    kind: str
+    about: str
+    points: int
+
+
+class Batch(msgspec.Struct, array_like=True):
+    """All that one accepted request says."""
+
+    calls: list[Calls]
+    readings: list[Reading]
+    notices: list[Notice]
+    version: int = VERSION
+
+    def pack(self) -> bytes:
+        """Return the batch as bytes."""
+        return msgspec.msgpack.encode(self)
+
+
+_DECODER = msgspec.msgpack.Decoder(Batch)
+
+
+def unpack(body: bytes) -> Batch:
+    """Return the batch that ``pack`` wrote; raise ``msgspec.MsgspecError`` for anything else."""
+    return _DECODER.decode(body)

@@ -1,0 +1,1 @@
+"""OTLP/HTTP: what other people's SDKs send, read strictly and answered in its own words."""

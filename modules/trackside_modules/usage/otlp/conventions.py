@@ -1,0 +1,104 @@
+"""OpenTelemetry's names for HTTP server requests, old and new, brought to one subject.
+
+| | new | old |
+|---|---|---|
+| metric | ``http.server.request.duration``, s | ``http.server.duration``, ms |
+| method | ``http.request.method`` | ``http.method`` |
+| route | ``http.route`` | ``http.route``, else ``http.target`` (OTel's Flask puts the rule there) |
+| status | ``http.response.status_code`` | ``http.status_code`` |
+"""
+
+import re
+from dataclasses import dataclass
+
+from trackside_modules.usage.batch import UNMATCHED, Subject
+from trackside_modules.usage.otlp.points import Attributes, Scalar
+
+NEW, OLD = "http.server.request.duration", "http.server.duration"
+_DEFAULT_UNITS = {NEW: "s", OLD: "ms"}
+_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
+_ID_LENGTH, _NAME_LENGTH, _ROUTE_LENGTH = 200, 120, 300
+_UNWANTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+USER_ATTRIBUTES = ("trackside.user", "apitally.consumer.identifier", "user.id", "enduser.id", "enduser.pseudo.id")
+ACCOUNT_ATTRIBUTE = "trackside.account"
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Which attributes name the user (the first present wins) and the account."""
+
+    user: tuple[str, ...] = USER_ATTRIBUTES
+    account: str = ACCOUNT_ATTRIBUTE
+
+
+def seconds_in(metric: str, unit: str) -> float | None:
+    """Return the seconds in a metric's unit, the convention's own where it is not told; None for an unknown one."""
+    return _UNITS.get(unit or _DEFAULT_UNITS[metric])
+
+
+def clean(text: str, limit: int) -> str:
+    """Return the text without control, direction-changing and lone surrogate characters, at most ``limit`` long."""
+    text = _UNWANTED.sub("", text).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def subject(attributes: Attributes, resource: Attributes, naming: Naming) -> tuple[Subject, bool]:
+    """Return what a point is about, and whether its user id had to be left out as unusable.
+
+    A point with an account and no user is taken as the account's own: its user has the account's id.
+    """
+    account, bad_account = _identity(attributes, resource, (naming.account,))
+    user, bad_user = _identity(attributes, resource, naming.user)
+    made = Subject(
+        clean(_text(resource.get("service.name")), _NAME_LENGTH) or "unknown_service",
+        _method(_first(attributes, "http.request.method", "http.method")),
+        _route(attributes),
+        _status(_first(attributes, "http.response.status_code", "http.status_code")),
+        user or account,
+        account,
+    )
+    return made, bad_user or bad_account
+
+
+def _first(attributes: Attributes, *names: str) -> Scalar | None:
+    for name in names:
+        if (value := attributes.get(name)) is not None:
+            return value
+    return None
+
+
+def _text(value: Scalar | None) -> str:
+    """Return text or a whole number as text, nothing for any other value."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _identity(attributes: Attributes, resource: Attributes, names: tuple[str, ...]) -> tuple[str, bool]:
+    """Return the first id named, and whether it was there but unusable: too long, or with characters no id has."""
+    for name in names:
+        for place in (attributes, resource):
+            if found := _text(place.get(name)).strip():
+                usable = len(found) <= _ID_LENGTH and not _UNWANTED.search(found)
+                return (found, False) if usable else ("", True)
+    return "", False
+
+
+def _method(value: Scalar | None) -> str:
+    method = _text(value).upper()
+    return method if method in _METHODS else "_OTHER"
+
+
+def _route(attributes: Attributes) -> str:
+    """Return the route's template, never with a query string; requests that matched none share one name."""
+    route = _text(_first(attributes, "http.route", "http.target"))
+    return clean(re.split(r"[?#]", route, maxsplit=1)[0], _ROUTE_LENGTH) or UNMATCHED
+
+
+def _status(value: Scalar | None) -> int:
+    """Return the response's status, 0 where it is unknown or impossible."""
+    text = _text(value)
+    status = int(text) if text.isdecimal() and len(text) == 3 else 0
+    return status if 100 <= status <= 599 else 0

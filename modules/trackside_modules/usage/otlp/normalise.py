@@ -1,0 +1,229 @@
+"""Turn what a metrics request says into a batch: names to ours, units to seconds, points checked one by one."""
+
+import hashlib
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from trackside_modules.usage.batch import Batch, Calls, Notice, Reading, Shape, Subject
+from trackside_modules.usage.histogram import SCALE, Histogram, estimate, merge, pack
+from trackside_modules.usage.otlp.answers import Verdict
+from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, seconds_in, subject
+from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Metric, Point
+
+_NANO = 1_000_000_000
+_NO_VALUE = 1
+_AHEAD, _FAR_AHEAD, _ANCIENT = 60 * _NANO, 24 * 3600 * _NANO, 400 * 24 * 3600 * _NANO
+_MOST_CALLS, _LONGEST, _MOST_BUCKETS = 10**12, 7 * 24 * 3600.0, 4096
+_TELL_MISSING_USERS = 0.25
+
+
+class _Refused(Exception):
+    """A point that cannot be counted; its text is the reason."""
+
+
+class _Sum:
+    """What the delta points of one subject and minute add up to."""
+
+    __slots__ = ("approximate", "calls", "latency", "longest", "micros")
+
+    def __init__(self) -> None:
+        self.calls = self.micros = self.longest = 0
+        self.latency: Histogram = {}
+        self.approximate = False
+
+
+def normalise(metrics: Iterable[Metric], naming: Naming, now: int) -> tuple[Batch, Verdict]:
+    """Return the batch a request holds, and the verdict to answer with.
+
+    Metrics that are not the duration of HTTP server requests are accepted and left out. Where one resource sends the
+    durations under both names (``OTEL_SEMCONV_STABILITY_OPT_IN=http/dup``) only the new name counts.
+
+    Args:
+        metrics: The request's metrics, as a reader yields them.
+        naming: Which attributes name the user and the account.
+        now: The time of arrival in nanoseconds since 1970.
+
+    Raises:
+        ValueError: The request is malformed; found only while its points are read.
+    """
+    wanted = [metric for metric in metrics if metric.name in (NEW, OLD)]
+    renewed = {_identity(metric) for metric in wanted if metric.name == NEW}
+    intake = _Intake(naming, now)
+    for metric in wanted:
+        if metric.name == NEW or _identity(metric) not in renewed:
+            intake.take(metric)
+    return intake.batch(), intake.verdict()
+
+
+def _identity(metric: Metric) -> bytes:
+    return msgspec.msgpack.encode(sorted(metric.source.resource.items()))
+
+
+class _Intake:
+    """Collects the points of one request."""
+
+    def __init__(self, naming: Naming, now: int) -> None:
+        self._naming, self._now = naming, now
+        self._sums: dict[tuple[Subject, int], _Sum] = {}
+        self._readings: list[Reading] = []
+        self._refused: Counter[str] = Counter()
+        self._notices: Counter[tuple[str, str]] = Counter()
+        self._taken = self._without_user = 0
+
+    def take(self, metric: Metric) -> None:
+        """Take a metric's points; refuse all of them where the metric itself cannot be used."""
+        unit = seconds_in(metric.name, metric.unit)
+        if not metric.is_histogram:
+            self._refused["the metric is not a histogram"] += metric.size
+        elif unit is None:
+            self._refused["the unit is none of s, ms, us, ns"] += metric.size
+        elif metric.temporality not in (DELTA, CUMULATIVE):
+            self._refused["the temporality is neither delta nor cumulative"] += metric.size
+        else:
+            self._take_points(metric, unit)
+
+    def _take_points(self, metric: Metric, unit: float) -> None:
+        source = metric.source
+        head = [sorted(source.resource.items()), source.scope, source.version, metric.name]
+        prefix = hashlib.blake2b(msgspec.msgpack.encode(head), digest_size=16)
+        for point in metric.points:
+            if point.flags & _NO_VALUE or not point.count:
+                self._taken += 1
+                continue
+            try:
+                time = self._checked(point, unit, str(source.resource.get("service.name", "")))
+            except _Refused as refusal:
+                self._refused[str(refusal)] += 1
+                continue
+            about, unusable = subject(point.attributes, source.resource, self._naming)
+            self._taken += 1
+            self._without_user += not about.user
+            if unusable:
+                self._notices["user-unusable", about.service] += 1
+            if metric.temporality == DELTA:
+                self._add(point, about, time, unit)
+            else:
+                stream = prefix.copy()
+                stream.update(msgspec.msgpack.encode(sorted(point.attributes.items())))
+                self._readings.append(_reading(point, about, time, unit, stream.digest()))
+
+    def _checked(self, point: Point, unit: float, service: str) -> int:
+        """Return the minute a point counts in; raise when the point cannot be true."""
+        _check_numbers(point, unit)
+        if point.time <= 0:
+            raise _Refused("the point has no time")
+        if point.time > self._now + _FAR_AHEAD:
+            raise _Refused("the time is more than 24 hours ahead of this server's")
+        if point.time < self._now - _ANCIENT:
+            raise _Refused("the time is more than 400 days ago")
+        if point.time > self._now + _AHEAD:
+            self._notices["clock-ahead", service[:120]] += 1
+        return (min(point.time, self._now) - 1) // (60 * _NANO)
+
+    def _add(self, point: Point, about: Subject, minute: int, unit: float) -> None:
+        shape, buckets = _buckets(point, unit)
+        longest = None if point.high is None else point.high * unit
+        latency = shape.histogram(buckets, point.zero, longest)
+        if not latency:  # counted without buckets: all that is known of the durations is their mean
+            latency = {_mean_index(point, unit): point.count}
+        added = self._sums.setdefault((about, minute), _Sum())
+        merge(added.latency, latency)
+        added.calls += point.count
+        added.micros += round(_total(point, latency, unit) * 1e6)
+        added.longest = max(added.longest, round((estimate(max(latency)) if longest is None else longest) * 1e6))
+        added.approximate |= not shape.exact
+
+    def batch(self) -> Batch:
+        """Return what was taken."""
+        calls = [
+            Calls(about, minute, it.calls, it.micros, it.longest, pack(it.latency), it.approximate)
+            for (about, minute), it in self._sums.items()
+        ]
+        told = itertools.chain(
+            self._notices.items(), ((("refused", reason), points) for reason, points in self._refused.items())
+        )
+        return Batch(calls, self._readings, [Notice(kind, about, points) for (kind, about), points in told])
+
+    def verdict(self) -> Verdict:
+        """Return how many points were refused and why, or what the sender should know."""
+        rejected = self._refused.total()
+        parts = [f"{points} x {reason}" for reason, points in self._refused.most_common(5)]
+        if rejected:
+            parts = [f"{rejected} points refused: " + "; ".join(parts)]
+        if self._taken and self._without_user >= self._taken * _TELL_MISSING_USERS:
+            share = 100 * self._without_user / self._taken
+            parts.append(f"user id missing on {share:.0f} % of points: set one of {', '.join(self._naming.user)}")
+        return Verdict(rejected, ". ".join(parts))
+
+
+def _check_numbers(point: Point, unit: float) -> None:
+    durations = [value for value in (point.total, point.low, point.high) if value is not None]
+    if not all(map(math.isfinite, durations)) or any(value < 0 for value in durations) or point.negative:
+        raise _Refused("durations are negative or not numbers")
+    if not 0 < point.count <= _MOST_CALLS or any(count < 0 for count in point.counts) or point.zero < 0:
+        raise _Refused("the count is negative or impossibly large")
+    if len(point.counts) > _MOST_BUCKETS:
+        raise _Refused(f"there are more than {_MOST_BUCKETS} buckets")
+    if (point.counts or point.bounds is None) and sum(point.counts) + point.zero != point.count:
+        raise _Refused("the buckets do not add up to the count")
+    longest = max(point.high or 0.0, (point.total or 0.0) / point.count) * unit
+    if longest > _LONGEST:
+        raise _Refused("a duration is longer than 7 days")
+    _check_cut(point)
+
+
+def _check_cut(point: Point) -> None:
+    if point.bounds is None:
+        if not -10 <= point.scale <= 20 or not -(2**31) <= point.offset < 2**31:
+            raise _Refused("the scale or offset is out of range")
+        return
+    if point.counts and len(point.counts) != len(point.bounds) + 1:
+        raise _Refused("there must be one bucket more than bounds")
+    if not all(map(math.isfinite, point.bounds)) or any(a >= b for a, b in itertools.pairwise(point.bounds)):
+        raise _Refused("the bounds are not rising numbers")
+
+
+def _buckets(point: Point, unit: float) -> tuple[Shape, dict[int, int]]:
+    """Return how the buckets are cut and their counts; scales finer than ours are reduced, which loses nothing of ours."""
+    if point.bounds is not None:
+        shape = Shape(tuple(bound * unit for bound in point.bounds))
+        return shape, {number: count for number, count in enumerate(point.counts) if count}
+    most = SCALE if unit == 1.0 else 2 * SCALE
+    shift = max(0, point.scale - most)
+    buckets: Histogram = {}
+    merge(buckets, (((point.offset + n) >> shift, count) for n, count in enumerate(point.counts) if count))
+    return Shape(None, min(point.scale, most), unit), buckets
+
+
+def _mean_index(point: Point, unit: float) -> int:
+    from trackside_modules.usage.histogram import index_of
+
+    return index_of((point.total or 0.0) / point.count * unit)
+
+
+def _total(point: Point, latency: Histogram, unit: float) -> float:
+    """Return the sum of the durations in seconds, estimated where the source does not tell it."""
+    if point.total is not None:
+        return point.total * unit
+    return sum(estimate(index) * count for index, count in latency.items())
+
+
+def _reading(point: Point, about: Subject, minute: int, unit: float, stream: bytes) -> Reading:
+    shape, buckets = _buckets(point, unit)
+    return Reading(
+        stream,
+        about,
+        point.start,
+        point.time,
+        minute,
+        point.count,
+        None if point.total is None else round(point.total * unit * 1e6),
+        None if point.high is None else round(point.high * unit * 1e6),
+        shape,
+        point.zero,
+        buckets,
+    )
