@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from trackside_modules.usage.batch import Batch, Calls, Notice, Reading, Shape, Subject
-from trackside_modules.usage.histogram import SCALE, Histogram, estimate, merge, pack
+from trackside_modules.usage.histogram import SCALE, Histogram, estimate, index_of, merge, pack
 from trackside_modules.usage.otlp.answers import Verdict
 from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, seconds_in, subject
 from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Metric, Point
@@ -129,7 +129,7 @@ class _Intake:
         longest = None if point.high is None else point.high * unit
         latency = shape.histogram(buckets, point.zero, longest)
         if not latency:  # counted without buckets: all that is known of the durations is their mean
-            latency = {_mean_index(point, unit): point.count}
+            latency = {index_of((point.total or 0.0) / point.count * unit): point.count}
         added = self._sums.setdefault((about, minute), _Sum())
         merge(added.latency, latency)
         added.calls += point.count
@@ -199,12 +199,6 @@ def _buckets(point: Point, unit: float) -> tuple[Shape, dict[int, int]]:
     return Shape(None, min(point.scale, most), unit), buckets
 
 
-def _mean_index(point: Point, unit: float) -> int:
-    from trackside_modules.usage.histogram import index_of
-
-    return index_of((point.total or 0.0) / point.count * unit)
-
-
 def _total(point: Point, latency: Histogram, unit: float) -> float:
     """Return the sum of the durations in seconds, estimated where the source does not tell it."""
     if point.total is not None:
@@ -217,7 +211,7 @@ def _reading(point: Point, about: Subject, minute: int, unit: float, stream: byt
     return Reading(
         stream,
         about,
-        point.start,
+        point.start if 0 < point.start <= point.time else 0,
         point.time,
         minute,
         point.count,

@@ -1,0 +1,73 @@
+"""`POST /v1/metrics`: read, normalise, commit, answer; in the lane, without Flask."""
+
+import hashlib
+from collections.abc import Callable
+
+from trackside.db import psycopg_url
+from trackside.errors import BadRequest, TooLarge, TracksideError
+from trackside.lane import LaneRequest, LaneResponse
+from trackside.runtime import Runtime
+from trackside_modules.usage.otlp import answers, body, json_form, protobuf
+from trackside_modules.usage.otlp.conventions import Naming
+from trackside_modules.usage.otlp.normalise import normalise
+from trackside_modules.usage.store import Parcel, Store
+
+_MEGABYTES = body.LIMIT // 2**20
+
+
+class UnsupportedType(TracksideError):
+    """The Content-Type or Content-Encoding is none that is taken here."""
+
+    status = 415
+    code = "unsupported-type"
+    title = "This content type or encoding is not taken here"
+
+
+def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+    """Return the handler of OTLP metrics of this process."""
+    store = Store(psycopg_url(runtime.settings.database_url))
+    naming = Naming(runtime.settings.user_attributes)
+
+    def handle(request: LaneRequest) -> LaneResponse:
+        key = request.key
+        assert key is not None
+        media = answers.media_type(str(request.environ.get("CONTENT_TYPE", "")))
+        if media is None:
+            raise UnsupportedType("Send application/x-protobuf or application/json.")
+        content = _content(request)
+        now = runtime.clock.now()
+        try:
+            read = json_form.read if media == answers.JSON else protobuf.read
+            batch, verdict = normalise(read(content), naming, int(now.timestamp() * 1e9))
+        except ValueError as error:
+            raise BadRequest(f"This request could not be read: {error}.") from error
+        name = hashlib.sha256(b"%d:" % key.key_id + content).digest()
+        del content
+        verdict, _ = store.put(Parcel(key.env_id, name, now, batch.pack(), verdict))
+        return LaneResponse("200 OK", answers.accepted(verdict, media), [("Content-Type", media)])
+
+    return handle
+
+
+def _content(request: LaneRequest) -> bytes:
+    """Return the decompressed body; raise TooLarge, BadRequest or UnsupportedType."""
+    declared = str(request.environ.get("CONTENT_LENGTH") or "")
+    if declared.isdecimal() and int(declared) > body.LIMIT:
+        raise TooLarge(f"The body is larger than {_MEGABYTES} MiB: send smaller batches.")
+    try:
+        return body.read(request.environ["wsgi.input"], str(request.environ.get("HTTP_CONTENT_ENCODING", "")))
+    except body.TooLarge as error:
+        message = f"The body is larger than {_MEGABYTES} MiB after decompression: send smaller batches."
+        raise TooLarge(message) from error
+    except body.Undecodable as error:
+        raise (UnsupportedType if error.unknown else BadRequest)(f"This request could not be read: {error}.") from error
+
+
+def failure(request: LaneRequest, error: TracksideError) -> LaneResponse:
+    """Return an error as OTLP has it: a `google.rpc.Status` in the request's own type."""
+    media = answers.media_type(str(request.environ.get("CONTENT_TYPE", ""))) or answers.JSON
+    headers = [("Content-Type", media)]
+    if getattr(error, "retry_after", None) is not None:
+        headers.append(("Retry-After", str(getattr(error, "retry_after", 2))))
+    message = error.message or error.title
+    return LaneResponse(f"{error.status} {error.title}", answers.status(error.status, message, media), headers)

@@ -1,0 +1,224 @@
+"""The speedometer: the last two hours in Redis, written after each fold's commit and rebuilt at will.
+
+Redis keeps the number of the fold it last heard of. A fold's increments are applied only on top of the number before
+it, so none is applied twice, and one that went missing, or a Redis that was emptied, shows as a difference: then the two
+hours are rebuilt from `usage_minute`. Losing Redis loses nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from redis import Redis, RedisError
+
+from trackside.runtime import Runtime
+from trackside_modules.usage.histogram import Histogram, merge, unpack
+from trackside_modules.usage.minutes import Cell, Tally, when
+
+log = structlog.get_logger(__name__)
+
+KEPT_MINUTES = 120
+_KEPT_SECONDS = (KEPT_MINUTES + 5) * 60
+
+_APPLY = """
+local function write(payload)
+  for minute, fields in pairs(payload.minutes) do
+    local key = ARGV[4] .. minute
+    for name, by in pairs(fields) do redis.call('HINCRBY', key, name, by) end
+    redis.call('EXPIRE', key, ARGV[5])
+  end
+  for user, at in pairs(payload.users) do redis.call('ZADD', KEYS[2], 'GT', at, user) end
+  redis.call('EXPIRE', KEYS[2], ARGV[5])
+end
+local stored = redis.call('GET', KEYS[1])
+local payload = cjson.decode(ARGV[3])
+if payload.all then
+  redis.call('DEL', KEYS[2])
+  for _, minute in ipairs(payload.all) do redis.call('DEL', ARGV[4] .. minute) end
+elseif stored == ARGV[2] then
+  return 'known'
+elseif stored ~= ARGV[1] then
+  return 'behind'
+end
+write(payload)
+redis.call('SET', KEYS[1], ARGV[2])
+return 'done'
+"""
+
+
+class Minute(msgspec.Struct):
+    """One minute of an environment."""
+
+    calls: int = 0
+    client_errors: int = 0
+    server_errors: int = 0
+    latency: Histogram = {}
+    endpoints: dict[int, int] = {}
+
+
+@dataclass(slots=True)
+class Change:
+    """What a fold adds to the last two hours."""
+
+    minutes: dict[int, Minute] = field(default_factory=lambda: defaultdict(Minute))
+    users: dict[int, int] = field(default_factory=dict)
+    """The last minute each user called in."""
+
+    def add(self, cell: Cell, calls: int, latency: Histogram) -> None:
+        """Add calls of one row."""
+        minute = self.minutes[cell.minute]
+        minute.calls += calls
+        minute.client_errors += calls if 400 <= cell.status < 500 else 0
+        minute.server_errors += calls if cell.status >= 500 else 0
+        merge(minute.latency, latency)
+        minute.endpoints[cell.endpoint_id] = minute.endpoints.get(cell.endpoint_id, 0) + calls
+        if cell.user_id:
+            self.users[cell.user_id] = max(cell.minute, self.users.get(cell.user_id, 0))
+
+
+def change(tallies: dict[Cell, Tally], since: int) -> Change:
+    """Return what rows change in the minutes from `since` on."""
+    made = Change()
+    for cell, tally in tallies.items():
+        if cell.minute >= since:
+            made.add(cell, tally.calls, tally.latency)
+    return made
+
+
+def channel(env_id: int) -> str:
+    """Return the Redis channel on which each change of an environment's usage is told."""
+    return f"{{e{env_id}}}:usage"
+
+
+def tell(runtime: Runtime, env_id: int, previous: int, number: int, changed: Change) -> None:
+    """Add a fold's change to the live counters and announce it; a Redis that is away is no reason to fail."""
+    try:
+        answer = _write(runtime.redis.live, env_id, str(previous), str(number), _payload(changed))
+        if answer == b"behind":
+            rebuild(runtime, env_id)
+        runtime.redis.pubsub.publish(channel(env_id), msgspec.json.encode({"fold": number}))
+    except RedisError as error:
+        log.warning("usage.live_away", env_id=env_id, error=type(error).__name__)
+
+
+def check(runtime: Runtime, env_id: int) -> None:
+    """Rebuild the live counters when Redis does not stand at the last fold."""
+    with runtime.database.pool.connection() as connection:
+        row = connection.execute("select number from usage_fold where env_id = %s", (env_id,)).fetchone()
+    try:
+        if row and runtime.redis.live.get(_key(env_id, "fold")) != str(row[0]).encode():
+            rebuild(runtime, env_id)
+    except RedisError as error:
+        log.warning("usage.live_away", env_id=env_id, error=type(error).__name__)
+
+
+def rebuild(runtime: Runtime, env_id: int) -> None:
+    """Write the last two hours anew from `usage_minute`."""
+    now = int(runtime.clock.now().timestamp()) // 60
+    since = now - KEPT_MINUTES
+    changed, number = _from_rows(runtime, env_id, since)
+    payload = _payload(changed)
+    payload["all"] = [str(minute) for minute in range(since - KEPT_MINUTES, now + 2)]
+    _write(runtime.redis.live, env_id, "", str(number), payload)
+
+
+def _from_rows(runtime: Runtime, env_id: int, since: int) -> tuple[Change, int]:
+    made = Change()
+    with runtime.database.pool.connection() as connection, connection.transaction():
+        connection.execute("set transaction isolation level repeatable read, read only")
+        row = connection.execute("select number from usage_fold where env_id = %s", (env_id,)).fetchone()
+        rows = connection.execute(
+            "select minute, endpoint_id, status, sum(calls)::bigint from usage_minute"
+            " where env_id = %s and minute >= %s group by 1, 2, 3",
+            (env_id, when(since)),
+        )
+        for minute, endpoint_id, status, calls in rows:
+            made.add(Cell(int(minute.timestamp()) // 60, endpoint_id, 0, status), calls, {})
+        rows = connection.execute(
+            "select minute, latency, count(*) from usage_minute where env_id = %s and minute >= %s group by 1, 2",
+            (env_id, when(since)),
+        )
+        for minute, packed, times in rows:
+            merge(made.minutes[int(minute.timestamp()) // 60].latency, unpack(packed), times)
+        rows = connection.execute(
+            "select user_id, max(minute) from usage_minute"
+            " where env_id = %s and minute >= %s and user_id <> 0 group by 1",
+            (env_id, when(since)),
+        )
+        made.users = {user: int(minute.timestamp()) // 60 for user, minute in rows}
+    return made, row[0] if row else 0
+
+
+def _payload(changed: Change) -> dict[str, Any]:
+    """Return a change as the script reads it; numbers as text, since Lua would round long ones."""
+    minutes: dict[str, dict[str, str]] = {}
+    for minute, it in changed.minutes.items():
+        counted = {"calls": it.calls, "4xx": it.client_errors, "5xx": it.server_errors}
+        counted |= {f"h{index}": count for index, count in it.latency.items()}
+        counted |= {f"e{endpoint}": calls for endpoint, calls in it.endpoints.items()}
+        minutes[str(minute)] = {name: str(count) for name, count in counted.items() if count}
+    return {"minutes": minutes, "users": {str(user): str(minute) for user, minute in changed.users.items()}}
+
+
+def _key(env_id: int, name: str) -> str:
+    return f"{{e{env_id}}}:usage:{name}"
+
+
+def _write(client: "Redis", env_id: int, previous: str, number: str, payload: dict[str, Any]) -> Any:
+    keys = (_key(env_id, "fold"), _key(env_id, "active"))
+    arguments = (previous, number, msgspec.json.encode(payload), _key(env_id, "m:"), str(_KEPT_SECONDS))
+    return client.eval(_APPLY, len(keys), *keys, *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the last minutes look like."""
+
+    minutes: list[tuple[int, Minute]]
+    active_users: int
+
+    def endpoints(self) -> Counter[int]:
+        """Return the calls by endpoint."""
+        counted: Counter[int] = Counter()
+        for _, minute in self.minutes:
+            counted.update(minute.endpoints)
+        return counted
+
+
+def read(runtime: Runtime, env_id: int, minutes: int, active: timedelta = timedelta(minutes=5)) -> Live | None:
+    """Return the last `minutes` minutes and how many users were active lately; None where Redis does not know."""
+    now = int(runtime.clock.now().timestamp()) // 60
+    wanted = range(now - minutes + 1, now + 1)
+    try:
+        client = runtime.redis.live
+        if client.get(_key(env_id, "fold")) is None:
+            return None
+        with client.pipeline(transaction=False) as pipe:
+            for minute in wanted:
+                pipe.hgetall(_key(env_id, f"m:{minute}"))
+            pipe.zcount(_key(env_id, "active"), now - int(active.total_seconds()) // 60 + 1, "+inf")
+            *found, users = pipe.execute()
+    except RedisError:
+        return None
+    return Live([(minute, _minute(fields.items())) for minute, fields in zip(wanted, found, strict=True)], users)
+
+
+def _minute(fields: Iterable[tuple[bytes, bytes]]) -> Minute:
+    minute = Minute()
+    for name, raw in fields:
+        count, kind = int(raw), name[:1]
+        if kind == b"h":
+            minute.latency[int(name[1:])] = count
+        elif kind == b"e":
+            minute.endpoints[int(name[1:])] = count
+        elif name == b"calls":
+            minute.calls = count
+        elif name == b"4xx":
+            minute.client_errors = count
+        else:
+            minute.server_errors = count
+    return minute

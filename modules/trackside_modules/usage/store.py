@@ -1,0 +1,144 @@
+"""The door's way into PostgreSQL: few connections, each answer within a deadline, one statement a batch.
+
+`trackside web` has few threads and flag checks need them too, so no more than `PLACES` requests wait for a commit at
+once, and none for longer than `DEADLINE`: a frozen server ignores its own statement_timeout, so the client watches the
+clock itself and gives the connection up.
+"""
+
+import selectors
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import waiting
+from psycopg.abc import RV, PQGen
+from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
+
+from trackside.errors import Unavailable
+from trackside_modules.usage.otlp.answers import Verdict
+
+PLACES = 4
+DEADLINE = 3.0
+"""Seconds from the first byte sent to the database to its answer."""
+_PATIENCE = 0.5
+"""Seconds to wait for a free place before asking the client to come back."""
+
+_STORE = """
+with known as (
+    insert into usage_batch (env_id, batch, received_at, rejected, message)
+    values (%(env)s, %(batch)s, %(at)s, %(rejected)s, %(message)s) on conflict do nothing returning 1
+)
+insert into usage_inbox (env_id, batch, received_at, body) select %(env)s, %(batch)s, %(at)s, %(body)s from known
+"""
+_ANSWERED = "select rejected, message from usage_batch where env_id = %s and batch = %s"
+
+
+class Overdue(psycopg.OperationalError):
+    """The database did not answer within the deadline."""
+
+
+class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that gives up by itself when the server is silent for `DEADLINE` seconds."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1) -> RV:
+        """Run a database conversation to its end; raise Overdue, closing the connection, when it takes too long."""
+        ends = time.monotonic() + DEADLINE
+        fd = self.pgconn.socket
+        try:
+            wanted = next(gen)
+            with selectors.DefaultSelector() as selector:
+                selector.register(fd, wanted)
+                while True:
+                    found = selector.select(max(0.0, ends - time.monotonic()))
+                    if not found:
+                        self.pgconn.finish()
+                        raise Overdue("the database did not answer in time")
+                    wanted = gen.send(waiting.Ready(found[0][1]))
+                    selector.modify(fd, wanted)
+        except StopIteration as end:
+            value: RV = end.value
+            return value
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A batch to store, and how it will be answered."""
+
+    env_id: int
+    batch: bytes
+    at: datetime
+    body: bytes
+    verdict: Verdict
+
+
+class Store:
+    """Where the door puts batches; one for each process, connecting when first used."""
+
+    def __init__(self, url: str) -> None:
+        self._places = threading.BoundedSemaphore(PLACES)
+        self._pool: ConnectionPool[WatchedConnection] = ConnectionPool(
+            url,
+            connection_class=WatchedConnection,
+            kwargs={
+                "autocommit": True,
+                "connect_timeout": int(DEADLINE),
+                "options": f"-c statement_timeout={int(DEADLINE * 1000)} -c timezone=UTC",
+            },
+            check=ConnectionPool.check_connection,
+            min_size=1,
+            max_size=PLACES,
+            timeout=1.0,
+            max_waiting=PLACES,
+            reconnect_timeout=5,
+            open=False,
+        )
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=_PATIENCE):
+            raise Unavailable("Too many batches wait for the database: send this one again shortly", retry_after=1)
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def put(self, parcel: Parcel) -> tuple[Verdict, bool]:
+        """Commit a batch, and return how to answer it and whether it is a repeat (answered as the first one was).
+
+        Raises:
+            Unavailable: the database is away, slow or full, or too many wait for it. The batch may be sent again: it
+                counts once, also where it was stored and only the answer was lost.
+        """
+        with self._place():
+            try:
+                return self._put(parcel)
+            except (PoolTimeout, TooManyRequests) as error:
+                raise Unavailable("The database is away: send this batch again", retry_after=5) from error
+            except psycopg.OperationalError as error:
+                raise Unavailable("The database cannot take this batch now: send it again", retry_after=3) from error
+
+    def _put(self, parcel: Parcel) -> tuple[Verdict, bool]:
+        self._pool.open()
+        values = {
+            "env": parcel.env_id,
+            "batch": parcel.batch,
+            "at": parcel.at,
+            "rejected": parcel.verdict.rejected,
+            "message": parcel.verdict.message,
+            "body": parcel.body,
+        }
+        with self._pool.connection() as connection:
+            stored = connection.execute(_STORE, values).rowcount
+            if stored:
+                return parcel.verdict, False
+            row = connection.execute(_ANSWERED, (parcel.env_id, parcel.batch)).fetchone()
+        return (Verdict(row[0], row[1]) if row else parcel.verdict), True
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self._pool.close()
