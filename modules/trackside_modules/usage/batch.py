@@ -1,7 +1,7 @@
-"""The compact form of a batch between the door and the fold: what ``usage_inbox`` stores, as msgpack.
+"""The compact form of a batch between the door and the fold: what `usage_inbox` stores, as msgpack.
 
-Delta points and plain events are already complete: they arrive as ``Calls``, summed by minute and subject. A point of a
-cumulative stream means nothing without the one before it, so it stays a ``Reading`` until the fold subtracts.
+Delta points and plain events are already complete: they arrive as `Calls`, summed by minute and subject. A point of a
+cumulative stream means nothing without the one before it, so it stays a `Reading` until the fold subtracts.
 """
 
 import msgspec
@@ -13,7 +13,7 @@ UNMATCHED, OTHER = "(unmatched)", "(other)"
 
 
 class Subject(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was called, how it ended, and for whom; ``user`` and ``account`` are empty where unknown."""
+    """What was called, how it ended, and for whom; `user` and `account` are empty where unknown."""
 
     service: str
     method: str
@@ -43,7 +43,7 @@ class Shape(msgspec.Struct, array_like=True, frozen=True, gc=False):
     unit: float = 1.0
 
     def histogram(self, buckets: dict[int, int], zero: int, longest: float | None) -> Histogram:
-        """Return our buckets for these; ``longest`` in seconds bounds an open one."""
+        """Return our buckets for these; `longest` in seconds bounds an open one."""
         if self.bounds is not None:
             return from_explicit(self.bounds, buckets, high=longest)
         return from_exponential(self.scale, buckets, zero, self.unit)
@@ -55,7 +55,7 @@ class Shape(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Reading(msgspec.Struct, array_like=True, gc=False):
-    """A cumulative stream's counters since ``start`` as read at ``time`` (both nanoseconds since 1970)."""
+    """A cumulative stream's counters since `start` as read at `time` (both nanoseconds since 1970)."""
 
     stream: bytes
     subject: Subject
@@ -95,5 +95,5 @@ _DECODER = msgspec.msgpack.Decoder(Batch)
 
 
 def unpack(body: bytes) -> Batch:
-    """Return the batch that ``pack`` wrote; raise ``msgspec.MsgspecError`` for anything else."""
+    """Return the batch that `pack` wrote; raise `msgspec.MsgspecError` for anything else."""
     return _DECODER.decode(body)

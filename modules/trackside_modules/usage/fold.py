@@ -35,7 +35,8 @@ TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 _WAITING = """
 select id, received_at, body from (
-    select id, received_at, body, sum(octet_length(body)) over (order by id) as upto, row_number() over (order by id) as n
+    select id, received_at, body,
+        sum(octet_length(body)) over (order by id) as upto, row_number() over (order by id) as n
     from (
         select id, received_at, body from usage_inbox
         where env_id = %(env)s and applied_at is null and dead_at is null
@@ -120,7 +121,7 @@ def _transaction(runtime: Runtime, env_id: int, only: list[int] | None, taken: _
         if not row or not row[0]:
             return None
         values = {"env": env_id, "now": now, "only": only, "batches": _BATCHES, "bytes": _BYTES}
-        waiting: list[Waiting] = connection.execute(_WAITING, values).fetchall()  # type: ignore[assignment]
+        waiting: list[Waiting] = connection.execute(_WAITING, values).fetchall()
         if not waiting:
             return None
         taken.ids = [id_ for id_, _, _ in waiting]
@@ -165,6 +166,7 @@ def apply(connection: Connection[Any], env_id: int, waiting: list[Waiting], now:
     calls += _settled(connection, env_id, batches, noticed, now)
     tallies = _tallies(connection, env_id, calls, noticed, now)
     minutes.add(connection, env_id, tallies)
+    identities.touch(connection, tallies, now)
     warnings.note(connection, env_id, noticed, now)
     return tallies
 
@@ -202,7 +204,7 @@ def _tallies(
     named, over = endpoints.resolve(connection, env_id, ((s.service, s.method, s.route) for s in subjects), now)
     for service, _, _ in over:
         noticed["endpoints-over", service] += 1
-    users, unknown = identities.resolve(connection, env_id, subjects, now)
+    users, unknown = identities.resolve(connection, subjects)
     if unknown:
         noticed["users-over", ""] += unknown
     tallies: dict[Cell, Tally] = {}

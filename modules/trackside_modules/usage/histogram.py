@@ -1,9 +1,9 @@
 """The one latency histogram: base 2 exponential, scale 4, in seconds.
 
-Bucket ``i`` holds the durations in ``(g^i, g^(i+1)]`` with ``g = 2^(1/16)``; its estimate ``2 g^i g / (1 + g)`` is never
-more than ``(g - 1) / (g + 1)`` = 2.17 % away from a member. A histogram is a plain ``{index: count}``: merging is adding,
-so it commutes, and the result does not depend on how the data was cut up. What is not longer than 10 us (zero included)
-counts in ``ZERO``, what is longer than an hour in ``HIGHEST``.
+Bucket `i` holds the durations in `(g^i, g^(i+1)]` with `g = 2^(1/16)`; its estimate `2 g^i g / (1 + g)` is never more
+than `(g - 1) / (g + 1)` = 2.17 % away from a member. A histogram is a plain `{index: count}`: merging is adding, so it
+commutes, and the result does not depend on how the data was cut up. What is not longer than 10 us (zero included) counts
+in `ZERO`, what is longer than an hour in `HIGHEST`.
 
 Other people's buckets are brought over by share of their width: whole counts stay whole, and no count is lost.
 """
@@ -46,12 +46,12 @@ def _upper(index: int) -> float:
 
 
 def upper_bounds() -> list[float]:
-    """Return the upper end in seconds of every bucket from ``ZERO`` to ``HIGHEST``."""
+    """Return the upper end in seconds of every bucket from `ZERO` to `HIGHEST`."""
     return [_upper(index) for index in range(ZERO, HIGHEST + 1)]
 
 
 def merge(into: Histogram, other: Mapping[int, int] | Iterable[tuple[int, int]], times: int = 1) -> Histogram:
-    """Add ``other``, taken ``times`` times, to ``into`` in place, and return ``into``."""
+    """Add `other`, taken `times` times, to `into` in place, and return `into`."""
     for index, count in other.items() if isinstance(other, Mapping) else other:
         into[index] = into.get(index, 0) + count * times
     return into
@@ -97,7 +97,7 @@ def _put(out: bytearray, number: int) -> None:
 
 
 def unpack(packed: bytes | memoryview) -> Histogram:
-    """Return the histogram that ``pack`` wrote; raise ValueError for bytes that end early."""
+    """Return the histogram that `pack` wrote; raise ValueError for bytes that end early."""
     numbers: list[int] = []
     number = shift = 0
     for byte in packed:
@@ -119,7 +119,7 @@ def unpack(packed: bytes | memoryview) -> Histogram:
 
 @lru_cache(maxsize=8192)
 def spread(low: float, high: float, count: int) -> tuple[tuple[int, int], ...]:
-    """Share ``count`` requests between ``low`` (exclusive) and ``high`` seconds over our buckets, evenly by width."""
+    """Share `count` requests between `low` (exclusive) and `high` seconds over our buckets, evenly by width."""
     first, last = index_of(max(low, 0.0)), index_of(high)
     width = high - low
     shares: list[tuple[int, int]] = []
@@ -144,6 +144,7 @@ def from_explicit(
         counts: Requests by bucket number; empty buckets may be absent.
         low: The shortest duration, where the source tells it: narrows the buckets it lies in.
         high: The longest duration, likewise; without it the open last bucket counts at its lower end.
+
     """
     histogram: Histogram = {}
     for bucket, count in counts.items():
@@ -161,10 +162,11 @@ def from_exponential(scale: int, counts: Mapping[int, int], zero: int = 0, unit:
     Exact for sources in seconds whose scale is 4 or more, whose buckets lie inside ours; an approximation otherwise.
 
     Args:
-        scale: The source's scale: its base is ``2^(2^-scale)``.
+        scale: The source's scale: its base is `2^(2^-scale)`.
         counts: Requests by the source's index.
         zero: Requests in the source's zero bucket.
         unit: Seconds in the source's unit.
+
     """
     histogram: Histogram = {ZERO: zero} if zero else {}
     if unit == 1.0 and scale >= SCALE:
@@ -181,5 +183,5 @@ def _clamp(index: int) -> int:
 
 
 def _power(index: int, scale: int) -> float:
-    """Return ``base^index`` for a scale, kept within what a float and our range can hold."""
+    """Return `base^index` for a scale, kept within what a float and our range can hold."""
     return float(2.0 ** max(-64.0, min(64.0, math.ldexp(index, -scale))))

@@ -60,7 +60,7 @@ def add(connection: Connection[Any], env_id: int, tallies: dict[Cell, Tally]) ->
     ensure_days(connection, {when(cell.minute) for cell in tallies})
     cells = sorted(tallies)
     keys = [list(column) for column in zip(*cells, strict=True)]
-    keys[0] = list(map(when, keys[0]))  # type: ignore[arg-type]
+    keys[0] = list(map(when, keys[0]))
     latencies = {cell: tallies[cell].latency for cell in cells}
     for minute, endpoint_id, user_id, status, packed in connection.execute(_EXISTING, (*keys, env_id)):
         cell = Cell(int(minute.timestamp()) // 60, endpoint_id, user_id, status)

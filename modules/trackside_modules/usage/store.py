@@ -5,9 +5,7 @@ once, and none for longer than `DEADLINE`: a frozen server ignores its own state
 clock itself and gives the connection up.
 """
 
-import selectors
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg import waiting
 from psycopg.abc import RV, PQGen
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
@@ -45,24 +42,13 @@ class Overdue(psycopg.OperationalError):
 class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that gives up by itself when the server is silent for `DEADLINE` seconds."""
 
-    def wait(self, gen: PQGen[RV], interval: float = 0.1) -> RV:
-        """Run a database conversation to its end; raise Overdue, closing the connection, when it takes too long."""
-        ends = time.monotonic() + DEADLINE
-        fd = self.pgconn.socket
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Run a conversation with the database; close the connection and raise Overdue when it takes too long."""
         try:
-            wanted = next(gen)
-            with selectors.DefaultSelector() as selector:
-                selector.register(fd, wanted)
-                while True:
-                    found = selector.select(max(0.0, ends - time.monotonic()))
-                    if not found:
-                        self.pgconn.finish()
-                        raise Overdue("the database did not answer in time")
-                    wanted = gen.send(waiting.Ready(found[0][1]))
-                    selector.modify(fd, wanted)
-        except StopIteration as end:
-            value: RV = end.value
-            return value
+            return super().wait(gen, interval, timeout=DEADLINE if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:
+            self.pgconn.finish()
+            raise Overdue("the database did not answer in time") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +99,7 @@ class Store:
         Raises:
             Unavailable: the database is away, slow or full, or too many wait for it. The batch may be sent again: it
                 counts once, also where it was stored and only the answer was lost.
+
         """
         with self._place():
             try:

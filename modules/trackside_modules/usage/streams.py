@@ -61,7 +61,7 @@ def settle(last: Reading | None, new: Reading, received: int) -> Settled:
 
 
 def _whole(reading: Reading) -> Calls:
-    return _calls(reading, reading.calls, reading.micros, reading.shape, reading.buckets, reading.zero)
+    return _calls(reading, reading.calls, reading.micros, (reading.shape, reading.buckets, reading.zero))
 
 
 def _difference(last: Reading, new: Reading) -> Calls:
@@ -71,7 +71,7 @@ def _difference(last: Reading, new: Reading) -> Calls:
     if any(count < 0 for count in buckets.values()) or zero < 0 or sum(buckets.values()) + zero != calls:
         # cut differently than before: the calls are certain, of their durations only the mean is
         buckets, zero = {}, 0
-    return _calls(new, calls, micros, shape, buckets, zero)
+    return _calls(new, calls, micros, (shape, buckets, zero))
 
 
 def _buckets_since(last: Reading, new: Reading) -> tuple[Shape, Histogram, int]:
@@ -87,7 +87,8 @@ def _buckets_since(last: Reading, new: Reading) -> tuple[Shape, Histogram, int]:
     return Shape(now.bounds, scale, now.unit), kept, new.zero - last.zero
 
 
-def _calls(at: Reading, calls: int, micros: int | None, shape: Shape, buckets: Histogram, zero: int) -> Calls:
+def _calls(at: Reading, calls: int, micros: int | None, cut: tuple[Shape, Histogram, int]) -> Calls:
+    shape, buckets, zero = cut
     longest = None if at.longest is None else at.longest / 1e6
     latency = shape.histogram(buckets, zero, longest)
     if not latency:

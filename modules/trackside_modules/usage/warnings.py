@@ -11,7 +11,7 @@ TEXTS = {
     "clock-ahead": "The clock of {about} is ahead of this server's: its requests count at their arrival",
     "refused": "Points refused because {about}",
     "stream-baseline": "{about} had counted for more than a day when first seen: what it counted before is left out",
-    "stream-restart": "{about} started counting anew under the same start time: check that two processes do not share one",
+    "stream-restart": "{about} counts anew under an old start time: check that no two processes share one",
     "endpoints-over": "Too many distinct routes ({about}): the newest share the endpoint (other)",
     "users-over": "Too many new users at once: those over the limit count as nobody for now",
     "dead-batch": "A batch could not be counted after 3 tries and was set aside: {about}",

@@ -1,4 +1,4 @@
-"""Answers in the words of OTLP: an export response, or a ``google.rpc.Status``, in the type the request came in."""
+"""Answers in the words of OTLP: an export response, or a `google.rpc.Status`, in the type the request came in."""
 
 from dataclasses import dataclass
 

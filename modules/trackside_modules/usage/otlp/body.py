@@ -8,10 +8,10 @@ _PIECE = 64 * 1024
 
 
 class Readable(Protocol):
-    """What ``wsgi.input`` is."""
+    """What `wsgi.input` is."""
 
     def read(self, size: int, /) -> bytes:
-        """Return at most ``size`` bytes, none at the end."""
+        """Return at most `size` bytes, none at the end."""
 
 
 class TooLarge(Exception):
@@ -29,11 +29,12 @@ class Undecodable(Exception):
 def read(stream: Readable, encoding: str, limit: int = LIMIT) -> bytes:
     """Return the decompressed body.
 
-    Never holds more than ``limit`` bytes and one piece, whatever a small body would grow to.
+    Never holds more than `limit` bytes and one piece, whatever a small body would grow to.
 
     Raises:
-        TooLarge: more than ``limit`` bytes came, or came out.
+        TooLarge: more than `limit` bytes came, or came out.
         Undecodable: the encoding is neither gzip nor identity, or the gzip data is damaged or ends early.
+
     """
     match encoding.strip().lower():
         case "" | "identity":

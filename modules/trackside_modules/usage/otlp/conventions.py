@@ -2,15 +2,16 @@
 
 | | new | old |
 |---|---|---|
-| metric | ``http.server.request.duration``, s | ``http.server.duration``, ms |
-| method | ``http.request.method`` | ``http.method`` |
-| route | ``http.route`` | ``http.route``, else ``http.target`` (OTel's Flask puts the rule there) |
-| status | ``http.response.status_code`` | ``http.status_code`` |
+| metric | `http.server.request.duration`, s | `http.server.duration`, ms |
+| method | `http.request.method` | `http.method` |
+| route | `http.route` | `http.route`, else `http.target` (OTel's Flask puts the rule there) |
+| status | `http.response.status_code` | `http.status_code` |
 """
 
 import re
 from dataclasses import dataclass
 
+from trackside.customers import identity
 from trackside_modules.usage.batch import UNMATCHED, Subject
 from trackside_modules.usage.otlp.points import Attributes, Scalar
 
@@ -18,7 +19,7 @@ NEW, OLD = "http.server.request.duration", "http.server.duration"
 _DEFAULT_UNITS = {NEW: "s", OLD: "ms"}
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
-_ID_LENGTH, _NAME_LENGTH, _ROUTE_LENGTH = 200, 120, 300
+_NAME_LENGTH, _ROUTE_LENGTH = 120, 300
 _UNWANTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 USER_ATTRIBUTES = ("trackside.user", "apitally.consumer.identifier", "user.id", "enduser.id", "enduser.pseudo.id")
@@ -39,7 +40,7 @@ def seconds_in(metric: str, unit: str) -> float | None:
 
 
 def clean(text: str, limit: int) -> str:
-    """Return the text without control, direction-changing and lone surrogate characters, at most ``limit`` long."""
+    """Return the text without control, direction-changing and lone surrogate characters, at most `limit` long."""
     text = _UNWANTED.sub("", text).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -81,8 +82,8 @@ def _identity(attributes: Attributes, resource: Attributes, names: tuple[str, ..
     for name in names:
         for place in (attributes, resource):
             if found := _text(place.get(name)).strip():
-                usable = len(found) <= _ID_LENGTH and not _UNWANTED.search(found)
-                return (found, False) if usable else ("", True)
+                usable = identity.clean(found)
+                return usable or "", usable is None
     return "", False
 
 

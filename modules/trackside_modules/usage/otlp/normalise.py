@@ -40,7 +40,7 @@ def normalise(metrics: Iterable[Metric], naming: Naming, now: int) -> tuple[Batc
     """Return the batch a request holds, and the verdict to answer with.
 
     Metrics that are not the duration of HTTP server requests are accepted and left out. Where one resource sends the
-    durations under both names (``OTEL_SEMCONV_STABILITY_OPT_IN=http/dup``) only the new name counts.
+    durations under both names (`OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`) only the new name counts.
 
     Args:
         metrics: The request's metrics, as a reader yields them.
@@ -49,6 +49,7 @@ def normalise(metrics: Iterable[Metric], naming: Naming, now: int) -> tuple[Batc
 
     Raises:
         ValueError: The request is malformed; found only while its points are read.
+
     """
     wanted = [metric for metric in metrics if metric.name in (NEW, OLD)]
     renewed = {_identity(metric) for metric in wanted if metric.name == NEW}
@@ -188,7 +189,7 @@ def _check_cut(point: Point) -> None:
 
 
 def _buckets(point: Point, unit: float) -> tuple[Shape, dict[int, int]]:
-    """Return how the buckets are cut and their counts; scales finer than ours are reduced, which loses nothing of ours."""
+    """Return how the buckets are cut and their counts, scales finer than we need reduced."""
     if point.bounds is not None:
         shape = Shape(tuple(bound * unit for bound in point.bounds))
         return shape, {number: count for number, count in enumerate(point.counts) if count}

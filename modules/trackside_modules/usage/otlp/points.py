@@ -13,8 +13,8 @@ DELTA, CUMULATIVE = 1, 2
 class Point(msgspec.Struct, gc=False):
     """One histogram data point.
 
-    Explicit buckets have ``bounds``; without them the buckets are exponential ones of ``scale``, the first at ``offset``.
-    ``total``, ``low`` and ``high`` are in the metric's unit, the times in nanoseconds since 1970.
+    Explicit buckets have `bounds`; without them the buckets are exponential ones of `scale`, the first at `offset`.
+    `total`, `low` and `high` are in the metric's unit, the times in nanoseconds since 1970.
     """
 
     attributes: Attributes
@@ -42,7 +42,7 @@ class Source(msgspec.Struct, gc=False):
 
 
 class Metric(msgspec.Struct, gc=False):
-    """One metric of one source; ``points`` is read once, and only where the metric is of use."""
+    """One metric of one source; `points` is read once, and only where the metric is of use."""
 
     source: Source
     name: str

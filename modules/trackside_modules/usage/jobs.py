@@ -1,0 +1,73 @@
+"""Work done by the workers: fold what was accepted, and put away what is no longer needed."""
+
+import time
+from datetime import timedelta
+
+import structlog
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
+
+from trackside.runtime import Runtime
+from trackside_modules.usage import fold as folding
+from trackside_modules.usage import live, minutes
+
+log = structlog.get_logger(__name__)
+
+LINGER = 4.6
+"""Seconds a fold stays and looks for more: just short of the next tick, so that workers rarely fork."""
+POLL = 0.25
+KEEP_BODIES, KEEP_BATCHES, KEEP_STREAMS = timedelta(hours=24), timedelta(days=30), timedelta(days=8)
+
+_WAITING = """
+select id from environment e where exists (
+    select from usage_inbox i where i.env_id = e.id and i.applied_at is null and i.dead_at is null
+        and (i.retry_at is null or i.retry_at <= %s))
+"""
+_PUT_AWAY = (
+    ("delete from usage_inbox where applied_at < %s", KEEP_BODIES),
+    ("delete from usage_batch where received_at < %s", KEEP_BATCHES),
+    ("delete from usage_stream where seen_at < %s", KEEP_STREAMS),
+)
+
+
+def waiting(runtime: Runtime) -> list[int]:
+    """Return the environments with something in the inbox."""
+    with runtime.database.pool.connection() as connection:
+        return [env_id for (env_id,) in connection.execute(_WAITING, (runtime.clock.now(),))]
+
+
+def fold(runtime: Runtime, linger: float = LINGER) -> None:
+    """Apply what waits, then stay for `linger` seconds and apply what comes, within a quarter of a second.
+
+    A database that is away ends the job: what waits is still in the inbox at the next tick.
+    """
+    ends = time.monotonic() + linger
+    try:
+        for env_id in _environments(runtime):
+            live.check(runtime, env_id)
+        while True:
+            for env_id in waiting(runtime):
+                folding.run(runtime, env_id)
+            if time.monotonic() + POLL >= ends:
+                return
+            time.sleep(POLL)
+    except (OperationalError, PoolTimeout) as error:
+        log.warning("usage.fold_paused", error=type(error).__name__)
+
+
+def _environments(runtime: Runtime) -> list[int]:
+    with runtime.database.pool.connection() as connection:
+        return [env_id for (env_id,) in connection.execute("select env_id from usage_fold")]
+
+
+def tidy(runtime: Runtime) -> None:
+    """Drop bodies a day after they were applied and batch names after 30 days; make the next days' partitions.
+
+    Counts are kept: nothing of `usage_minute` is dropped before hours and days hold the same.
+    """
+    now = runtime.clock.now()
+    with runtime.database.pool.connection() as connection:
+        with connection.transaction():
+            minutes.ensure_days(connection, (now + timedelta(days=ahead) for ahead in range(3)))
+        for statement, kept in _PUT_AWAY:
+            connection.execute(statement, (now - kept,))
