@@ -2,8 +2,8 @@
 
 Bucket `i` holds the durations in `(g^i, g^(i+1)]` with `g = 2^(1/16)`; its estimate `2 g^i g / (1 + g)` is never more
 than `(g - 1) / (g + 1)` = 2.17 % away from a member. A histogram is a plain `{index: count}`: merging is adding, so it
-commutes, and the result does not depend on how the data was cut up. What is not longer than 10 us (zero included) counts
-in `ZERO`, what is longer than an hour in `HIGHEST`.
+commutes, and the result does not depend on how the data was cut up. What is not longer than 10 us (zero included)
+counts in `ZERO`, what is longer than an hour in `HIGHEST`.
 
 Other people's buckets are brought over by share of their width: whole counts stay whole, and no count is lost.
 """

@@ -1,8 +1,8 @@
 """The speedometer: the last two hours in Redis, written after each fold's commit and rebuilt at will.
 
-Redis keeps the number of the fold it last heard of. A fold's increments are applied only on top of the number before it,
-so none is applied twice, and one that went missing, or a Redis that was emptied, shows as a difference: then the hours
-are rebuilt from `usage_minute`. Losing Redis loses nothing.
+Redis keeps the number of the fold it last heard of. A fold's increments are applied only on top of the number before
+it, so none is applied twice, and one that went missing, or a Redis that was emptied, shows as a difference: then it
+is rebuilt from `usage_minute`. Losing Redis loses nothing.
 """
 
 from collections import Counter, defaultdict

@@ -52,7 +52,7 @@ class UsageInbox(Base):
     )
 
     env_id: Mapped[int] = _env_id()
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True, autoincrement=False)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     batch: Mapped[bytes] = mapped_column(LargeBinary)
     received_at: Mapped[datetime]
     body: Mapped[bytes] = mapped_column(LargeBinary)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import msgspec
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -44,4 +44,5 @@ def status(http: int, message: str, media: str) -> bytes:
     code = _CODES.get(http, 2)
     if media == JSON:
         return msgspec.json.encode({"code": code, "message": message})
-    return Status(code=code, message=message).SerializeToString()
+    body: bytes = Status(code=code, message=message).SerializeToString()
+    return body
