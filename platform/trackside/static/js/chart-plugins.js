@@ -60,7 +60,7 @@ export const marks = {
     for (const item of figure.querySelectorAll(".marks li")) {
       const at = Date.parse(item.dataset.at);
       const { min, max } = chart.scales.x;
-      if (at >= min && at <= max) upright(chart, chart.scales.x.getPixelForValue(at), ink.mark, [2, 2]);
+      if (at >= min && at <= max) upright(chart, chart.scales.x.getPixelForValue(at), ink.mark, [2, 3]);
     }
     place(figure, chart);
   },

@@ -76,6 +76,7 @@ function scales(figure, data, ink) {
   return {
     x: {
       type: "linear",
+      offset: false, // bars would have it otherwise
       min: data.at[0] - half,
       max: data.at.at(-1) + half,
       grid: { display: false },
@@ -110,13 +111,14 @@ function tooltip(data, ink) {
     caretSize: 0,
     caretPadding: 12,
     boxWidth: 10,
-    boxHeight: 2,
+    boxHeight: 3,
+    multiKeyBackground: "transparent",
     boxPadding: 6,
     filter: (item) => item.dataset.data[item.dataIndex].y !== null,
     callbacks: {
       title: (items) => (items.length ? data.labels[items[0].dataIndex] : ""),
       label: (item) => `${item.dataset.label}  ${item.dataset.texts[item.dataIndex]}`,
-      labelColor: (item) => ({ borderColor: "transparent", backgroundColor: item.dataset.borderColor }),
+      labelColor: (item) => ({ borderColor: item.dataset.borderColor, backgroundColor: item.dataset.borderColor }),
     },
   };
 }

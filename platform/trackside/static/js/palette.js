@@ -2,7 +2,7 @@
 const link = document.querySelector("a[data-palette]");
 const template = `
   <label class="search"><span class="visually-hidden">Search or jump to</span>
-    <input class="input" type="search" role="combobox" aria-expanded="true" aria-controls="palette-hits" aria-autocomplete="list" placeholder="Search or jump to…" autocomplete="off" spellcheck="false"></label>
+    <input class="input" type="text" role="combobox" aria-expanded="true" aria-controls="palette-hits" aria-autocomplete="list" placeholder="Search or jump to…" autocomplete="off" spellcheck="false"></label>
   <div></div>
   <p class="palette-foot"><span><kbd>↑</kbd> <kbd>↓</kbd> choose</span><span><kbd>Enter</kbd> open</span><span><kbd>Esc</kbd> close</span></p>`;
 let dialog, input, list, asked = 0, timer;
