@@ -21,6 +21,7 @@ COMMANDS: dict[str, Ref] = {
     "db": "trackside.commands.db:db",
     "doctor": "trackside.commands.doctor:doctor",
     "restore": "trackside.commands.backup:restore",
+    "web": "trackside.commands.web:web",
 }
 """The kernel's own commands; modules add theirs through `Module.commands`."""
 

@@ -1,7 +1,8 @@
-"""Hot routes answered before Flask: types of the lane (see `trackside.serve` for the WSGI callable).
+"""Hot routes answered before Flask: what a module's lane handler gets and gives (`trackside.serve` calls it).
 
 Flask's request machinery costs about 40 us and a flag check about 1 us, so hot and stateless routes are plain functions
 of a `LaneRequest`. Only routes that modules name in their manifests go here; same keys, same errors as everywhere.
+A handler raises `TracksideError`; its route's `errors` says it in the protocol's own form.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,10 @@ from typing import Any
 
 from trackside.api.problem import CONTENT_TYPE, problem_body
 from trackside.auth.principal import KeyPrincipal
+from trackside.body import read_body
 from trackside.errors import TracksideError
+
+__all__ = ["LaneRequest", "LaneResponse", "problem", "read_body", "status_line"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,10 @@ class LaneRequest:
     key: KeyPrincipal | None
     """None only where an error is reported before the key was checked."""
 
+    def body(self, limit: int) -> bytes:
+        """Return the body, decompressed; see `trackside.body.read_body`."""
+        return read_body(self.environ, limit)
+
 
 @dataclass(frozen=True, slots=True)
 class LaneResponse:
@@ -32,10 +40,15 @@ class LaneResponse:
     headers: Sequence[tuple[str, str]] = field(default=())
 
 
-def problem(request: LaneRequest, error: TracksideError) -> LaneResponse:
+def status_line(error: TracksideError) -> str:
+    """Return the status line of `error`, such as `413 too-large`: the code, since titles are sentences."""
+    return f"{error.status} {error.code}"
+
+
+def problem(_request: LaneRequest, error: TracksideError) -> LaneResponse:
     """Return `error` as problem+json, with Retry-After where waiting helps."""
     headers = [("Content-Type", CONTENT_TYPE)]
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         headers.append(("Retry-After", str(retry_after)))
-    return LaneResponse(f"{error.status} {error.title}", problem_body(error), headers)
+    return LaneResponse(status_line(error), problem_body(error), headers)

@@ -1,11 +1,204 @@
-"""`trackside web`: the lane in front of the Flask app, as one WSGI callable."""
+"""`trackside web`: the lane in front of the Flask app, as one WSGI callable.
 
-from typing import Any
+A request whose path a module named in its `lane` is answered here; everything else goes to Flask, where no more than
+three quarters of the threads may be at work at once, so that a slow page never holds up a hot route.
+"""
 
-from trackside.app import create_app
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Any, Protocol
+
+import structlog
+from werkzeug.wsgi import ClosingIterator
+
+from trackside.app import MANAGEMENT_LIMIT, create_app
+from trackside.auth.principal import KeyPrincipal
+from trackside.body import read_body
+from trackside.errors import NotAuthenticated, TooLarge, TracksideError, Unavailable
+from trackside.lane import LaneRequest, LaneResponse, problem, status_line
+from trackside.logs import RequestIds
+from trackside.module import LaneRoute, resolve
+from trackside.runtime import Runtime, build_runtime
 from trackside.settings import load_settings
+from trackside.web.errors import MACHINE_PATHS, as_trackside
+
+log = structlog.get_logger(__name__)
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
+PATIENCE = 0.5
+"""Seconds that a page may wait for a free place before it is refused."""
 
 
-def build() -> Any:
-    """Return the WSGI callable of this process's settings."""
-    return create_app(load_settings())
+class Keys(Protocol):
+    """Who knows the API keys: `trackside.auth.keyring`."""
+
+    def authenticate(self, environ: Environ) -> KeyPrincipal:
+        """Return the key that a request carries; raises NotAuthenticated or TooMany."""
+        ...
+
+
+class MethodNotAllowed(TracksideError):
+    """The path exists, for other methods."""
+
+    status = 405
+    code = "method-not-allowed"
+    title = "This address does not take that method"
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    route: LaneRoute
+    handle: Callable[[LaneRequest], LaneResponse]
+    errors: Callable[[LaneRequest, TracksideError], LaneResponse]
+
+
+class Lane:
+    """The WSGI callable: hot routes by path, `pages` for all else."""
+
+    def __init__(self, runtime: Runtime, keys: Keys, pages: Wsgi, *, count: Callable[[str, int], None] | None = None):
+        """Prepare every lane route of the runtime's modules; `count(route, status)` is told of each answer."""
+        self._keys = keys
+        self._pages = pages
+        self._ids = RequestIds()
+        self._count = count
+        self._exact: dict[str, dict[str, _Endpoint]] = {}
+        self._below: dict[str, dict[str, _Endpoint]] = {}
+        for route in runtime.registry.each(lambda m: m.lane):
+            endpoint = _Endpoint(route, resolve(route.handler)(runtime), resolve(route.errors))
+            table = self._below if route.path.endswith("/") else self._exact
+            table.setdefault(route.path, {})[route.method] = endpoint
+        self._prefixes = sorted(self._below, key=len, reverse=True)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        path = environ["PATH_INFO"]
+        methods = self._exact.get(path)
+        if methods is None:
+            methods = next((self._below[prefix] for prefix in self._prefixes if path.startswith(prefix)), None)
+            if methods is None:
+                return self._pages(environ, start_response)
+        request_id = self._ids.take(environ)
+        method = environ["REQUEST_METHOD"]
+        endpoint = methods.get("GET" if method == "HEAD" else method)
+        response = self._refuse_method(environ, path, methods) if endpoint is None else _run(self, endpoint, environ)
+        if self._count is not None:
+            route = endpoint.route.path if endpoint else next(iter(methods.values())).route.path
+            self._count(route, int(response.status[:3]))
+        start_response(response.status, [*response.headers, ("X-Request-Id", request_id)])
+        return [response.body]
+
+    def _refuse_method(self, environ: Environ, path: str, methods: dict[str, _Endpoint]) -> LaneResponse:
+        allowed = ", ".join(sorted(methods))
+        error = MethodNotAllowed(f"This address takes {allowed}.")
+        refusal = next(iter(methods.values())).errors(LaneRequest(environ, path, None), error)
+        return LaneResponse(refusal.status, refusal.body, [*refusal.headers, ("Allow", allowed)])
+
+    def authenticate(self, environ: Environ, route: LaneRoute) -> KeyPrincipal:
+        """Return the key of a request to `route`; raises NotAuthenticated or NotAllowed."""
+        key = self._keys.authenticate(environ)
+        key.check(route.kinds, route.scope)
+        return key
+
+
+def _run(lane: Lane, endpoint: _Endpoint, environ: Environ) -> LaneResponse:
+    """Return the answer of `endpoint`, or what went wrong in its protocol's form; never raises."""
+    path = environ["PATH_INFO"]
+    key = None
+    try:
+        key = lane.authenticate(environ, endpoint.route)
+        return endpoint.handle(LaneRequest(environ, path, key))
+    except Exception as error:
+        ours = as_trackside(error)
+        if ours.status >= 500:
+            log.error("lane.failed", route=endpoint.route.path, status=ours.status, exc_info=error)
+        refusal = endpoint.errors(LaneRequest(environ, path, key), ours)
+        if isinstance(ours, NotAuthenticated):
+            return LaneResponse(refusal.status, refusal.body, [*refusal.headers, ("WWW-Authenticate", "Bearer")])
+        return refusal
+
+
+class Pages:
+    """Flask behind the lane: no more than `places` requests at once, and chunked bodies counted.
+
+    Args:
+        app: the Flask app.
+        threads: how many the server has; a quarter of them, at least one, is kept free for the lane.
+
+    """
+
+    def __init__(self, app: Wsgi, threads: int) -> None:
+        kept = max(1, threads // 4)
+        self._app = app
+        self._places = BoundedSemaphore(max(1, threads - kept))
+        # whoever waits holds a thread too: one thread is always left
+        self._waiting = BoundedSemaphore(kept - 1) if kept > 1 else None
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, or 503 when every place stays taken."""
+        if not self._enter():
+            return _busy(environ, start_response)
+        try:
+            _count_chunks(environ)
+            return ClosingIterator(self._app(environ, start_response), [self._places.release])
+        except BaseException:
+            self._places.release()
+            raise
+
+    def _enter(self) -> bool:
+        if self._places.acquire(blocking=False):
+            return True
+        if self._waiting is None or not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return self._places.acquire(timeout=PATIENCE)
+        finally:
+            self._waiting.release()
+
+
+def _count_chunks(environ: Environ) -> None:
+    """Read a chunked body ourselves: Werkzeug silently cuts it at MAX_CONTENT_LENGTH and goes on with the rest."""
+    if environ.get("CONTENT_LENGTH") or "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return
+    try:
+        body = read_body({**environ, "HTTP_CONTENT_ENCODING": ""}, MANAGEMENT_LIMIT)
+    except TooLarge:
+        # a length over the limit makes Flask refuse it in the asker's own form
+        environ["CONTENT_LENGTH"] = str(MANAGEMENT_LIMIT + 1)
+        environ["wsgi.input"] = io.BytesIO()
+        return
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["wsgi.input"] = io.BytesIO(body)
+
+
+def _busy(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    error = Unavailable("Trackside is busy: too many pages are being made at once. Try again in a second.", 1)
+    if environ["PATH_INFO"].startswith(MACHINE_PATHS):
+        response = problem(LaneRequest(environ, environ["PATH_INFO"], None), error)
+        start_response(response.status, list(response.headers))
+        return [response.body]
+    # a page would need a template, and so a place
+    start_response(status_line(error), [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "1")])
+    return [error.message.encode()]
+
+
+def build(runtime: Runtime | None = None) -> Lane:
+    """Return the WSGI callable of `runtime`, or of the settings in this process's environment."""
+    runtime = runtime or build_runtime(load_settings())
+    app = create_app(runtime.settings, runtime=runtime)
+    return Lane(runtime, _keys(runtime), Pages(app, runtime.settings.web_threads))
+
+
+def _keys(runtime: Runtime) -> Keys:
+    try:
+        keys: Keys = resolve("trackside.auth.keyring:build")(runtime)
+    except ModuleNotFoundError:  # until API keys have landed
+        keys = _NoKeys()
+    return keys
+
+
+class _NoKeys:
+    def authenticate(self, _environ: Environ) -> KeyPrincipal:
+        raise NotAuthenticated

@@ -1,0 +1,120 @@
+"""Read a request's body without trusting it: bytes are counted as they come, before and after decompression.
+
+Memory stays within the limit whatever is sent: a gzip bomb is left at the first byte over it. What a WSGI server does
+not tell apart is a chunked body whose sender went away: it looks complete. A length, a gzip trailer or a closing brace
+each reveal it; docs/adr/0061-reading-bodies.md says which routes rely on which.
+"""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from trackside.errors import BadRequest, InputError, TooLarge
+
+CHUNK = 64 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class UnsupportedEncoding(InputError):
+    """The Content-Encoding is none that is taken here."""
+
+    status = 415
+    code = "unsupported-encoding"
+    title = "This content encoding is not taken here"
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_body(environ: Mapping[str, Any], limit: int, *, gzip: bool = True) -> bytes:
+    """Return the whole body, decompressed where it says `Content-Encoding: gzip` and `gzip` is allowed.
+
+    Args:
+        environ: WSGI's; `wsgi.input` ends with the body (`wsgi.input_terminated`).
+        limit: bytes taken, before and after decompression.
+        gzip: whether compressed bodies are taken.
+
+    Raises TooLarge (413) over the limit, BadRequest (400) where the body is cut short or no gzip, UnsupportedEncoding
+    (415) for any other encoding.
+
+    """
+    length = _declared(environ)
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding in {"", "identity"}:
+        return _plain(environ["wsgi.input"], length, limit)
+    if encoding in {"gzip", "x-gzip"} and gzip:
+        return _gunzip(environ["wsgi.input"], length, limit)
+    takes = "gzip or no encoding" if gzip else "no encoding"
+    raise UnsupportedEncoding(f"The Content-Encoding {encoding[:40]!r} is not taken: send {takes}.")
+
+
+def _declared(environ: Mapping[str, Any]) -> int | None:
+    raw = environ.get("CONTENT_LENGTH")
+    if not raw:
+        # without a length a body can only come in chunks; without either there is none
+        return None if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower() else 0
+    if not (raw.isascii() and raw.isdigit()):
+        raise BadRequest("The Content-Length is not a number.")
+    return int(raw)
+
+
+def _plain(source: _Readable, length: int | None, limit: int) -> bytes:
+    parts: list[bytes] = []
+    received = 0
+    while length is None or received < length:
+        part = source.read(CHUNK if length is None else min(CHUNK, length - received))
+        if not part:
+            break
+        received += len(part)
+        if received > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    _check_complete(received, length)
+    return b"".join(parts)
+
+
+def _gunzip(source: _Readable, length: int | None, limit: int) -> bytes:
+    unpacker = zlib.decompressobj(_GZIP)
+    made = bytearray()
+    received = 0
+    while length is None or received < length:
+        part = source.read(CHUNK if length is None else min(CHUNK, length - received))
+        if not part:
+            break
+        received += len(part)
+        if received > limit:
+            raise _too_large(limit)
+        unpacker = _feed(unpacker, part, made, limit)
+    _check_complete(received, length)
+    if not unpacker.eof:
+        raise BadRequest("The gzip body is cut short: send the request again.")
+    return bytes(made)
+
+
+def _feed(unpacker: "zlib._Decompress", part: bytes, made: bytearray, limit: int) -> "zlib._Decompress":
+    """Decompress `part` into `made`, never past `limit`; a gzip file may have several members in a row."""
+    while part:
+        if unpacker.eof:
+            unpacker = zlib.decompressobj(_GZIP)
+        try:
+            # one byte over the limit is enough to know; the rest of a bomb is never unpacked
+            made += unpacker.decompress(part, limit + 1 - len(made))
+        except zlib.error as error:
+            raise BadRequest("The body is not gzip, though its Content-Encoding says so.") from error
+        if len(made) > limit:
+            raise _too_large(limit)
+        part = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+    return unpacker
+
+
+def _check_complete(received: int, length: int | None) -> None:
+    if length is not None and received < length:
+        raise BadRequest(f"The body ended after {received} of {length} bytes: send the request again.")
+
+
+def _too_large(limit: int) -> TooLarge:
+    size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+    return TooLarge(f"The body is larger than {size}, which is the most taken here: send less at once.")
