@@ -182,10 +182,10 @@ class Check:
 class Demo:
     """What a module adds to the demo workspace, and takes away again."""
 
-    seed: Ref
-    """`(Runtime, Session) -> None`, deterministic and safe to repeat."""
     clear: Ref
     """`(Runtime, Session) -> None`: removes all that the demo made, and nothing else."""
+    seed: Ref | None = None
+    """`(Runtime, Session) -> None`, deterministic and safe to repeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

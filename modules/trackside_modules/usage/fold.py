@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 
 TRIES = 3
 _RETRY_AFTER = timedelta(seconds=2)
-_LOCK = 0x666F6C64
+LOCK = 0x666F6C64
+"""Advisory lock of the fold; the second key is the environment."""
 _BATCHES, _BYTES = 500, 8 * 2**20
 
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
@@ -117,7 +118,7 @@ def _fold(runtime: Runtime, env_id: int, only: list[int] | None) -> Iterator[Fol
 def _transaction(runtime: Runtime, env_id: int, only: list[int] | None, taken: _Taken) -> Folded | None:
     now = runtime.clock.now()
     with runtime.database.pool.connection() as connection, connection.transaction():
-        row = connection.execute("select pg_try_advisory_xact_lock(%s, %s)", (_LOCK, env_id)).fetchone()
+        row = connection.execute("select pg_try_advisory_xact_lock(%s, %s)", (LOCK, env_id)).fetchone()
         if not row or not row[0]:
             return None
         values = {"env": env_id, "now": now, "only": only, "batches": _BATCHES, "bytes": _BYTES}

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from trackside.module import Job, LaneRoute, Module, Tick
+from trackside.module import Demo, Job, LaneRoute, Module, Tick
 
 _USAGE = "trackside_modules.usage"
 
@@ -27,4 +27,5 @@ MODULE = Module(
         Tick("usage.fold", "usage.fold", timedelta(seconds=5), durable=False),
         Tick("usage.tidy", "usage.tidy", timedelta(hours=1)),
     ),
+    demo=Demo(clear=f"{_USAGE}.demo:clear"),
 )

@@ -24,8 +24,8 @@ def seed(runtime: Runtime, session: Session) -> None:
     """Add what is missing of the demo; accounts and users that exist already stay as they are."""
     accounts = _add_accounts(session)
     _add_users(session, accounts)
-    for demo in runtime.registry.each(lambda m: (m.demo,) if m.demo else ()):
-        resolve(demo.seed)(runtime, session)
+    for seed_module in runtime.registry.each(lambda m: (m.demo.seed,) if m.demo and m.demo.seed else ()):
+        resolve(seed_module)(runtime, session)
     set_fact(session, STATE, "on")
 
 
@@ -36,10 +36,8 @@ def switch_off(session: Session) -> None:
 
 def clear(runtime: Runtime, session: Session) -> dict[str, int]:
     """Remove all that the demo made, in modules first; return how many accounts and users went."""
-    modules = [m for m in runtime.registry.modules if m.demo]
-    for module in reversed(modules):
-        assert module.demo
-        resolve(module.demo.clear)(runtime, session)
+    for clear_module in reversed(list(runtime.registry.each(lambda m: (m.demo.clear,) if m.demo else ()))):
+        resolve(clear_module)(runtime, session)
     # Telemetry makes users on first sight, so one of ours that was deleted and called again is ours all the same.
     made = [person.external_id for person in people()]
     users = _remove(session, User, (User.source == SOURCE) | (User.source == "usage") & User.external_id.in_(made))
