@@ -32,6 +32,8 @@ def run(lock: str, program: str, *argv: str) -> NoReturn:
     prepare(lock)
     os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ["VIRTUAL_ENV"] = str(VENV)
+    # Some machines switch bytecode off for all: each start of a process then compiles what it imports, for seconds.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.stdout.flush()
     os.execv(VENV / "bin" / program, [program, *argv])
 
@@ -47,7 +49,8 @@ def prepare(lock: str) -> None:
         requirements = ROOT / "requirements" / f"{lock}.lock"
         if _is_stale(lock, requirements):
             say(f"installing the packages of {requirements.relative_to(ROOT)} (downloads them the first time)")
-            _install("--require-hashes", "-r", str(requirements))
+            # Compiled once here: else every process of the first start would do it, all at the same time.
+            _install("--compile-bytecode", "--require-hashes", "-r", str(requirements))
             _stamp(lock, requirements)
         sources = (ROOT / "pyproject.toml", ROOT / "hatch_build.py")
         if _is_stale("project", *sources) or not (ROOT / "platform/trackside/static/vendor/.stamp").exists():

@@ -1,0 +1,1 @@
+"""Releases of your API, as marks on every chart of Trackside."""
