@@ -11,8 +11,10 @@ from flask_login import current_user
 from jinja2 import Environment
 from markupsafe import Markup
 
+from trackside.db import db
 from trackside.web import charts
 from trackside.web import format as fmt
+from trackside.web.environments import current_environment
 
 THEMES = ("system", "light", "dark")
 UNSHARED = frozenset({"cursor", "_"})
@@ -20,7 +22,7 @@ UNSHARED = frozenset({"cursor", "_"})
 
 
 class Macros:
-    """`ui`: the macros of `ui.html`, looked up when used, so that a changed template shows without a restart."""
+    """`ui`: the macros of `ui.html`, read when first used, so that an app that draws no page never parses them."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -55,6 +57,18 @@ def url_with(**changes: Any) -> str:
     query |= changes
     query = {name: value for name, value in query.items() if value is not None and value != ""}
     return url_for(request.endpoint or "home.index", **(request.view_args or {}), **query)
+
+
+def framed(status: int) -> bool:
+    """Whether an error page can have the sidebar: a member is signed in, and the database answers."""
+    if status >= 500 or status == 401:
+        return False
+    try:
+        db.session.rollback()  # what failed in the page must not spoil the frame's own statements
+        return bool(current_user.is_authenticated and current_environment())
+    except Exception:
+        # whatever it is, the error that brought us here is the one to show
+        return False
 
 
 def asset(path: str) -> str:
@@ -100,6 +114,7 @@ def install(app: Flask) -> None:
         delta=fmt.delta,
         url_with=url_with,
         asset=asset,
+        framed=framed,
         theme=theme,
         page_zone=zone,
         page_now=now,

@@ -83,6 +83,7 @@ def index() -> ResponseReturnValue:
         "patterns.html",
         accounts=_accounts(now()),
         charts=_charts(now()),
+        pulse=_pulse(now()),
         empty_chart=Chart("Requests", "per minute", x=(), series=[Series("requests", ())]),
         form=SampleForm(),
         wrong=wrong,
@@ -91,6 +92,13 @@ def index() -> ResponseReturnValue:
         long=LONG,
         statuses=(400, 403, 404, 405, 409, 413, 429, 500, 503),
     )
+
+
+@blueprint.get("/live")
+@public(REASON)
+def live() -> ResponseReturnValue:
+    """Show the part that keeps itself fresh, alone."""
+    return render_template("_patterns_live.html", pulse=_pulse(now()))
 
 
 @blueprint.get("/error/<int:status>")
@@ -138,6 +146,15 @@ def _accounts(at: datetime) -> list[SampleAccount]:
         SampleAccount("شركة النور", "idle", "Quiet", 0, 0.0, 0.0, (0.0,) * 30, ago[3]),
         SampleAccount("<script>alert(1)</script>", "idle", "Quiet", 7, 0.0, 3.1, (None,) * 30, None),
     ]
+
+
+def _pulse(at: datetime) -> Chart:
+    end = at.replace(microsecond=0)
+    x = [end - timedelta(seconds=59 - place) for place in range(60)]
+    counts = [round(40 + 20 * math.sin(when.timestamp() / 5)) for when in x]
+    return Chart(
+        "Requests now", "per second", x=x, series=[Series("requests", counts)], zone=zone(), key="sample-pulse"
+    )
 
 
 def _charts(at: datetime) -> dict[str, Chart]:
