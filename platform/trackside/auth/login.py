@@ -2,7 +2,6 @@
 
 from functools import cache
 
-import structlog
 from flask import Flask, current_app, request
 from flask import session as cookie
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
@@ -13,6 +12,7 @@ from trackside.auth.models import Member, MemberSession
 from trackside.auth.roles import permissions_of
 from trackside.db import db
 from trackside.errors import NotAuthenticated
+from trackside.logs import REQUEST_ID
 from trackside.runtime import Runtime
 
 
@@ -100,8 +100,7 @@ def visitor(name: str) -> Actor:
 
 def request_id() -> str | None:
     """Return the id that the log has for this request, or None outside of one."""
-    found = structlog.contextvars.get_contextvars().get("request_id")
-    return str(found) if found else None
+    return REQUEST_ID.get() or None
 
 
 def _note_seen(runtime: Runtime, row: MemberSession) -> None:

@@ -1,5 +1,6 @@
 """What the auth room adds to the product."""
 
+from trackside.auth.keys import KeysChanged
 from trackside.module import Module, Permission
 
 ADMINS = frozenset({"admin"})
@@ -9,7 +10,8 @@ MODULE = Module(
     name="auth",
     title="Members and keys",
     models="trackside.auth.models",
-    commands={"member": "trackside.auth.cli:member"},
+    commands={"member": "trackside.auth.cli:member", "key": "trackside.auth.cli:key"},
+    subscribes={KeysChanged: "trackside.auth.keys:publish_change"},
     permissions=(
         Permission("members.view", "See the members", frozenset({"admin", "developer", "support", "viewer"})),
         Permission("members.manage", "Invite, change and disable members", ADMINS),

@@ -4,9 +4,10 @@
 |---|---|
 | `member` | `member("developer")`: a member of that role, with the password `PASSWORD` |
 | `signed_in_client` | `signed_in_client("developer")`: a browser signed in as one |
+| `api_key` | `api_key("server", env="staging")`: the text of a new key |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 
 import pytest
@@ -14,10 +15,11 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 
-from trackside.auth import people, sessions
+from trackside.auth import keys, people, sessions
 from trackside.auth.audit import SYSTEM
 from trackside.auth.models import Member
 from trackside.runtime import Runtime
+from trackside.workspace import environment_by_slug
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - opens nothing outside tests
 # As weak as argon2 goes, so that a hundred members cost nothing; signing in replaces it by a strong one.
@@ -54,5 +56,18 @@ def signed_in_client(app: Flask, runtime: Runtime, member: Callable[..., Member]
             cookie["_user_id"] = token
             cookie["_fresh"] = True
         return browser
+
+    return make
+
+
+@pytest.fixture
+def api_key(runtime: Runtime) -> Callable[..., str]:
+    """Make keys: `api_key("admin", env="production", scopes=["customers:read"])` returns the text of one."""
+
+    def make(kind: str = "server", env: str = "production", scopes: Collection[str] = ()) -> str:
+        with runtime.database.session() as session:
+            where = environment_by_slug(session, env)
+            given = {"kind": kind, "name": f"a {kind} key", "scopes": scopes, "known_scopes": scopes}
+            return keys.create_key(session, SYSTEM, runtime.clock.now(), where, **given)[1]  # type: ignore[arg-type]
 
     return make

@@ -10,7 +10,7 @@ The pytest plugin: real PostgreSQL and Valkey on unix sockets, private to this r
 | `redis_url`, `redis_client` | test | the run's Valkey, emptied |
 | `clock` | test | a frozen clock, at noon of Monday 15 June 2026 UTC |
 | `settings`, `registry`, `runtime`, `app`, `client` | test | Trackside on `database_url` and `redis_url` |
-| `member`, `signed_in_client` | test | staff of any role, see `trackside.testing.auth` |
+| `member`, `signed_in_client`, `api_key` | test | staff of any role, keys of any kind: `trackside.testing.auth` |
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ from trackside.events import EventBus
 from trackside.registry import Registry, load_registry
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings, load_settings
-from trackside.testing.auth import member, signed_in_client  # noqa: F401 - fixtures
+from trackside.testing.auth import api_key, member, signed_in_client  # noqa: F401 - fixtures
 from trackside.testing.servers import TEMPLATE, Databases, session_folder
 from trackside.workspace import seed_workspace
 
