@@ -1,12 +1,11 @@
-"""A module whose jobs misbehave on purpose, and the worker and scheduler that run it in processes of their own.
+"""A module whose jobs misbehave on purpose, for `trackside.testing.work`.
 
 Tests hold a job at a known place with `held` and let it go with `release`; every effect is counted in the database, so
-that a test can say "exactly once". Run as `python -m trackside.testing.probe worker QUEUE` or `... schedule`.
+that a test can say "exactly once".
 """
 
 import ctypes
 import os
-import sys
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -19,8 +18,7 @@ from trackside import jobs
 from trackside.errors import Conflict
 from trackside.module import Job, Module, Tick
 from trackside.registry import Registry, load_registry
-from trackside.runtime import Runtime, build_runtime
-from trackside.settings import load_settings
+from trackside.runtime import Runtime
 from trackside.workspace import WorkspaceFact, fact, set_fact
 
 SECOND = timedelta(seconds=1)
@@ -123,7 +121,7 @@ def hog(runtime: Runtime) -> None:
     """Take all memory there is."""
     taken = []
     while True:
-        taken.append(bytearray(64 << 20))
+        taken.append(bytes(64 << 20))  # mapped, never touched: the limit is what ends it
 
 
 def endless(runtime: Runtime) -> None:
@@ -144,18 +142,3 @@ def slow_statement(runtime: Runtime) -> None:
     """Let PostgreSQL work for longer than the job may."""
     with runtime.database.session() as session:
         session.execute(func.pg_sleep(30).select())
-
-
-def main(command: str, queue: str = "default") -> None:
-    """Run the worker or the scheduler on this process's settings."""
-    from trackside.jobs import schedule, worker
-
-    runtime = build_runtime(load_settings(), registry())
-    if command == "schedule":
-        schedule.serve(runtime)
-    else:
-        worker.serve(runtime, queue)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
