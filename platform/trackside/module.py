@@ -226,4 +226,6 @@ class Module:
     """`{event type: "(Runtime, event) -> None"}`, called after the commit that made the event true."""
     provides: Mapping[type[Any], Ref] = field(default_factory=dict)
     """`{port: "(Runtime) -> provider"}`."""
+    senders: Mapping[str, Ref] = field(default_factory=dict)
+    """`{channel: "(Runtime) -> Sender"}`: ways to the outside, for the outbox (see `trackside.jobs.outbox`)."""
     demo: Demo | None = None

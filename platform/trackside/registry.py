@@ -69,6 +69,7 @@ def _duplicates(modules: tuple[Module, ...]) -> Iterator[str]:
         "tick": [t.name for m in modules for t in m.ticks],
         "command": [c for m in modules for c in m.commands],
         "scope": [s for m in modules for s in m.scopes],
+        "sender": [c for m in modules for c in m.senders],
         "lane route": [f"{r.method} {r.path}" for m in modules for r in m.lane],
     }
     for kind, names in things.items():

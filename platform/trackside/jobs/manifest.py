@@ -1,16 +1,36 @@
 """What the jobs room adds to the product."""
 
+from datetime import timedelta
+
 from trackside.jobs.tasks import TaskEnqueued
-from trackside.module import Module, Permission
+from trackside.module import Job, Module, NavItem, Permission
 
 MODULE = Module(
     name="jobs",
     title="Jobs",
     models="trackside.jobs.models",
-    commands={"worker": "trackside.jobs.cli:worker", "schedule": "trackside.jobs.cli:schedule"},
+    blueprints=("trackside.jobs.web:blueprint",),
+    commands={
+        "worker": "trackside.jobs.cli:worker",
+        "schedule": "trackside.jobs.cli:schedule",
+        "jobs": "trackside.jobs.cli:jobs",
+    },
+    nav=(
+        NavItem(
+            "Jobs",
+            "jobs.index",
+            "jobs",
+            "jobs.view",
+            group="settings",
+            order=60,
+            count="trackside.jobs.queries:count_failed",
+        ),
+    ),
     permissions=(
         Permission("jobs.view", "See background work and its failures", frozenset({"admin", "developer"})),
         Permission("jobs.manage", "Retry and discard failed work", frozenset({"admin"})),
     ),
+    jobs=(Job("jobs.send", "trackside.jobs.outbox:send", timeout=timedelta(minutes=1), max_attempts=8),),
     subscribes={TaskEnqueued: "trackside.jobs.bells:on_enqueued"},
+    senders={"console": "trackside.jobs.outbox:console"},
 )

@@ -11,7 +11,7 @@ from collections import defaultdict
 import structlog
 from redis import RedisError
 
-from trackside.jobs import bells, tasks
+from trackside.jobs import bells, outbox, tasks
 from trackside.module import Job
 from trackside.runtime import Runtime
 
@@ -53,4 +53,4 @@ def _ring_missing(runtime: Runtime, name: str, due: list[tuple[int, Job, int]]) 
 def forget(runtime: Runtime) -> int:
     """Delete ended tasks and deliveries past their time; return how many. Raises SQLAlchemyError."""
     with runtime.database.session() as session:
-        return tasks.forget(session)
+        return tasks.forget(session) + outbox.forget(session)

@@ -27,6 +27,7 @@ REASON_LENGTH = 500
 KEEP_DONE = timedelta(days=7)
 KEEP_FAILED = timedelta(days=90)
 BATCH = 1000
+LARGEST_ID = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,8 @@ def discard(session: Session, task_id: int) -> None:
 
 def _locked(session: Session, task_id: int) -> Task:
     statement = select(Task).where(Task.id == task_id).with_for_update()
-    task = session.scalar(statement.execution_options(populate_existing=True))
+    fresh = statement.execution_options(populate_existing=True)
+    task = session.scalar(fresh) if task_id <= LARGEST_ID else None
     if task is None:
         raise NotFound(f"There is no task {task_id}.")
     return task
