@@ -19,6 +19,7 @@ COMMANDS: dict[str, Ref] = {
     "backup": "trackside.commands.backup:backup",
     "config": "trackside.commands.config:config",
     "db": "trackside.commands.db:db",
+    "stream": "trackside.commands.stream:stream",
     "doctor": "trackside.commands.doctor:doctor",
     "restore": "trackside.commands.backup:restore",
     "web": "trackside.commands.web:web",

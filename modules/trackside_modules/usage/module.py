@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from trackside.module import Demo, Job, LaneRoute, Module, Tick
+from trackside.module import ContextCard, Demo, Job, LaneRoute, Module, NavItem, Permission, Step, StreamRoute, Tick
 
 _USAGE = "trackside_modules.usage"
 
@@ -17,6 +17,31 @@ MODULE = Module(
             f"{_USAGE}.lane:metrics",
             kinds=frozenset({"server", "ingest"}),
             errors=f"{_USAGE}.lane:failure",
+        ),
+    ),
+    blueprints=(f"{_USAGE}.web:blueprint",),
+    streams=(StreamRoute("usage", f"{_USAGE}.live:channel", "usage.view"),),
+    permissions=(Permission("usage.view", "See usage", frozenset({"admin", "developer", "support", "viewer"})),),
+    nav=(NavItem("Overview", "usage.overview", "overview", "usage.view", order=0),),
+    cards=(
+        ContextCard(
+            "usage",
+            "Last 24 hours",
+            frozenset({"user", "account"}),
+            "usage.view",
+            f"{_USAGE}.contrib:last_day",
+            "usage/_card.html",
+            order=10,
+        ),
+    ),
+    steps=(
+        Step(
+            "usage.first_request",
+            "Send your first request",
+            f"{_USAGE}.contrib:first_request_sent",
+            "usage.overview",
+            "export OTEL_EXPORTER_OTLP_ENDPOINT={base_url}",
+            order=10,
         ),
     ),
     jobs=(

@@ -1,0 +1,48 @@
+"""What usage adds to other rooms: the last 24 hours on a user's and an account's page, steps of the checklist."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trackside.customers.models import User
+from trackside.module import Subject
+from trackside.runtime import Runtime
+from trackside_modules.usage import queries
+from trackside_modules.usage.models import UsageEndpoint
+from trackside_modules.usage.window import window
+
+_MOST_USERS = 5000
+
+
+def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:
+    """Return the last 24 hours of a user or an account as plain values; None where there is nobody to count."""
+    user_ids = _user_ids(session, subject)
+    if not user_ids:
+        return None
+    now = runtime.clock.now()
+    figures = queries.of_users(session, subject.env_id, user_ids, window("24h", now))
+    p50, p95, _ = figures.quantiles()
+    return {
+        "calls": figures.calls,
+        "client_errors": figures.client_errors,
+        "server_errors": figures.server_errors,
+        "p50_ms": p50,
+        "p95_ms": p95,
+        "hours": queries.by_hour(session, subject.env_id, user_ids, now),
+        "user_id": subject.id if subject.kind == "user" else None,
+    }
+
+
+def _user_ids(session: Session, subject: Subject) -> list[int]:
+    """Return the users that a user or account stands for, those merged into it included."""
+    if subject.kind == "user":
+        merged = select(User.id).where(User.merged_into == subject.id)
+        return [subject.id, *session.scalars(merged)]
+    return list(session.scalars(select(User.id).where(User.account_id == subject.id).limit(_MOST_USERS)))
+
+
+def first_request_sent(_runtime: Runtime, session: Session) -> bool:
+    """Whether any environment ever counted a request."""
+    return session.scalar(select(UsageEndpoint.id).limit(1)) is not None

@@ -1,0 +1,1 @@
+"""`trackside stream`: server-sent events for members' browsers, thousands of idle ones on one process."""
