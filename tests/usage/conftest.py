@@ -1,5 +1,6 @@
 """Requests as OpenTelemetry sends them, and a door to put them through."""
 
+import io
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,25 +13,8 @@ from trackside.errors import TracksideError
 from trackside.lane import LaneRequest, LaneResponse
 from trackside.runtime import Runtime
 from trackside_modules.usage import lane
-from trackside_modules.usage.otlp import body as bodies
 
 NANO = 1_000_000_000
-
-
-class _Stream:
-    def __init__(self, body: bytes) -> None:
-        self._rest = memoryview(body)
-
-    def read(self, size: int = -1) -> bytes:
-        piece = self._rest[: size if size >= 0 else None]
-        self._rest = self._rest[len(piece) :]
-        return bytes(piece)
-
-
-@pytest.fixture
-def stream() -> Callable[[bytes], bodies.Readable]:
-    """Make what `wsgi.input` is."""
-    return _Stream
 
 
 @pytest.fixture
@@ -79,7 +63,7 @@ def post(runtime: Runtime) -> Callable[..., LaneResponse]:
 
     def send(body: bytes, media: str = "application/x-protobuf", key_id: int = 7, **environ: Any) -> LaneResponse:
         key = KeyPrincipal(key_id, 1, "ingest")
-        found = {"CONTENT_TYPE": media, "wsgi.input": _Stream(body), "CONTENT_LENGTH": str(len(body))} | environ
+        found = {"CONTENT_TYPE": media, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))} | environ
         request = LaneRequest(found, "/v1/metrics", key)
         try:
             return handle(request)

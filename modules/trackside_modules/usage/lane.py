@@ -4,23 +4,24 @@ import hashlib
 from collections.abc import Callable
 
 from trackside.db import psycopg_url
-from trackside.errors import BadRequest, TooLarge, TracksideError
-from trackside.lane import LaneRequest, LaneResponse
+from trackside.errors import BadRequest, TracksideError
+from trackside.lane import LaneRequest, LaneResponse, read_body, status_line
 from trackside.runtime import Runtime
-from trackside_modules.usage.otlp import answers, body, json_form, protobuf
+from trackside_modules.usage.otlp import answers, json_form, protobuf
 from trackside_modules.usage.otlp.conventions import Naming
 from trackside_modules.usage.otlp.normalise import normalise
 from trackside_modules.usage.store import Parcel, Store
 
-_MEGABYTES = body.LIMIT // 2**20
+LIMIT = 64 * 2**20
+"""Bytes of a body, before and after decompression."""
 
 
 class UnsupportedType(TracksideError):
-    """The Content-Type or Content-Encoding is none that is taken here."""
+    """The Content-Type is none that is taken here."""
 
     status = 415
     code = "unsupported-type"
-    title = "This content type or encoding is not taken here"
+    title = "This content type is not taken here"
 
 
 def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
@@ -34,7 +35,7 @@ def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
         media = answers.media_type(str(request.environ.get("CONTENT_TYPE", "")))
         if media is None:
             raise UnsupportedType("Send application/x-protobuf or application/json.")
-        content = _content(request)
+        content = read_body(request.environ, LIMIT)
         now = runtime.clock.now()
         try:
             read = json_form.read if media == answers.JSON else protobuf.read
@@ -49,20 +50,6 @@ def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
     return handle
 
 
-def _content(request: LaneRequest) -> bytes:
-    """Return the decompressed body; raise TooLarge, BadRequest or UnsupportedType."""
-    declared = str(request.environ.get("CONTENT_LENGTH") or "")
-    if declared.isdecimal() and int(declared) > body.LIMIT:
-        raise TooLarge(f"The body is larger than {_MEGABYTES} MiB: send smaller batches.")
-    try:
-        return body.read(request.environ["wsgi.input"], str(request.environ.get("HTTP_CONTENT_ENCODING", "")))
-    except body.TooLarge as error:
-        message = f"The body is larger than {_MEGABYTES} MiB after decompression: send smaller batches."
-        raise TooLarge(message) from error
-    except body.Undecodable as error:
-        raise (UnsupportedType if error.unknown else BadRequest)(f"This request could not be read: {error}.") from error
-
-
 def failure(request: LaneRequest, error: TracksideError) -> LaneResponse:
     """Return an error as OTLP has it: a `google.rpc.Status` in the request's own type."""
     media = answers.media_type(str(request.environ.get("CONTENT_TYPE", ""))) or answers.JSON
@@ -70,4 +57,4 @@ def failure(request: LaneRequest, error: TracksideError) -> LaneResponse:
     if getattr(error, "retry_after", None) is not None:
         headers.append(("Retry-After", str(getattr(error, "retry_after", 2))))
     message = error.message or error.title
-    return LaneResponse(f"{error.status} {error.title}", answers.status(error.status, message, media), headers)
+    return LaneResponse(status_line(error), answers.status(error.status, message, media), headers)

@@ -64,18 +64,18 @@ def load(settings: Settings, host: str, port: int) -> Any:
     from trackside.runtime import build_runtime
     from trackside.serve import build
 
-    _die_with(os.getppid())
+    die_with(os.getppid())
     configure_logging(settings, "web")
     try:
         app = build(build_runtime(settings))
     except TracksideError as error:
         click.echo(f"trackside: {error.message}", err=True)
         sys.exit(1)
-    Thread(target=_announce, args=(host, port), daemon=True).start()
+    Thread(target=announce, args=("web", host, port), daemon=True).start()
     return app
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """End this process when its parent is gone, killed too: the kernel does it on Linux, a thread elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -91,14 +91,15 @@ def _die_with(parent: int) -> None:
     Thread(target=watch, daemon=True).start()
 
 
-def _announce(host: str, port: int) -> None:
+def announce(name: str, host: str, port: int) -> None:
+    """Log that the process called `name` listens, once it does."""
     for _ in range(500):
         try:
             socket.create_connection((_reachable(host), port), timeout=1).close()
         except OSError:
             time.sleep(0.02)
             continue
-        log.info("web.listening", at=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        log.info("listening", process=name, at=f"http://{f'[{host}]' if ':' in host else host}:{port}")
         return
 
 

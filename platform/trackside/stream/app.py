@@ -10,7 +10,7 @@ from trackside.api.problem import CONTENT_TYPE, problem_body
 from trackside.errors import NotAllowed, NotFound, TracksideError, Unavailable
 from trackside.module import StreamRoute, resolve
 from trackside.registry import load_registry
-from trackside.settings import Settings, load_settings
+from trackside.settings import Settings
 from trackside.stream.hub import Hub, Listener
 from trackside.stream.ticket import check
 
@@ -136,8 +136,7 @@ async def _write(send: Send, body: bytes) -> None:
     await asyncio.wait_for(send({"type": "http.response.body", "body": body, "more_body": True}), SEND_LIMIT)
 
 
-def build() -> StreamApp:
-    """Return the callable of this process's settings and modules."""
-    settings = load_settings()
+def build(settings: Settings) -> StreamApp:
+    """Return the callable of these settings and their modules."""
     registry = load_registry(settings.disabled_modules)
     return StreamApp(settings, {route.name: route for route in registry.each(lambda m: m.streams)})
