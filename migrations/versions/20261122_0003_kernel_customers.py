@@ -66,6 +66,17 @@ def upgrade() -> None:
         sa.Column("erased_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("kind", "hash", name="pk_customer_tombstone"),
     )
+    op.create_table(
+        "customer_upload",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("filename", sa.Text(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("encoding", sa.Text(), nullable=False),
+        sa.Column("member_id", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_customer_upload"),
+    )
     # last_seen changes all the time: room on the page keeps those updates away from the indexes
     op.execute("alter table customer_user set (fillfactor = 85)")
     op.execute("insert into customer_user (id, external_id, source) overriding system value values (0, '', 'system')")
@@ -83,6 +94,7 @@ def _search_index(table: str, *columns: str) -> None:
 def downgrade() -> None:
     """Drop them; the extension stays, it may have been there before."""
     op.execute("delete from workspace_fact where key = 'customers.tombstone_salt'")
+    op.drop_table("customer_upload")
     op.drop_table("customer_tombstone")
     op.drop_table("customer_user")
     op.drop_table("account")

@@ -42,6 +42,21 @@ class UsersMerged(Event):
     merged_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class AccountErased(Event):
+    """An account was erased; each of its users was too, with an event of its own."""
+
+    account_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsMerged(Event):
+    """`account_id` now stands for `merged_id` too."""
+
+    account_id: int
+    merged_id: int
+
+
 Handler = Callable[[Any], None]
 
 

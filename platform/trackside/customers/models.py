@@ -105,3 +105,20 @@ class Tombstone(Base):
     hash: Mapped[bytes] = mapped_column(primary_key=True)
     """SHA-256 of the workspace's salt and the id."""
     erased_at: Mapped[datetime]
+
+
+class Upload(Base):
+    """A file on its way in, between upload and import; gone once imported, after a day, or when anyone is erased."""
+
+    __tablename__ = "customer_upload"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    """`user` or `account`."""
+    filename: Mapped[str]
+    content: Mapped[str]
+    """The file as text, whatever encoding it came in."""
+    encoding: Mapped[str]
+    member_id: Mapped[int]
+    """Who uploaded it: nobody else sees it."""
+    created_at: Mapped[datetime]
