@@ -1,6 +1,6 @@
 """Exporting what a list shows, all its pages: CSV that imports again, or JSON. Streamed, so memory stays flat."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,12 +16,10 @@ from trackside.customers.sheets import line
 def as_csv(session: Session, kind: Kind[C], wanted: Filter) -> Iterator[str]:
     """Yield the lines of a CSV file: the fields, then a column for each attribute."""
     names = attribute_names(session, kind, wanted)
-    yield line(["external_id", *kind.fields, "source", "first_seen", "last_seen", *(f"attributes.{n}" for n in names)])
+    heads: list[str] = [f"attributes.{name}" for name in names]
+    yield line(["external_id", *kind.fields, "source", "first_seen", "last_seen", *heads])
     for row in every(session, kind, wanted):
-        values = as_dict(row)
-        own = [values[name] or "" for name in ("external_id", *kind.fields, "source")]
-        times = [_time(row.first_seen), _time(row.last_seen)]
-        yield line([*own, *times, *(str(row.attributes.get(name, "")) for name in names)])
+        yield line(_cells(row, kind.fields, names))
 
 
 def as_json(session: Session, kind: Kind[C], wanted: Filter) -> Iterator[str]:
@@ -51,6 +49,12 @@ def as_dict(row: Customer) -> dict[str, Any]:
         "last_seen": row.last_seen,
         "version": row.version,
     }
+
+
+def _cells(row: Customer, fields: Sequence[str], names: Sequence[str]) -> list[str]:
+    values = as_dict(row)
+    own = [str(values[name] or "") for name in ("external_id", *fields, "source")]
+    return [*own, _time(row.first_seen), _time(row.last_seen), *(str(row.attributes.get(name, "")) for name in names)]
 
 
 def _time(at: datetime | None) -> str:

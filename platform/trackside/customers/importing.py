@@ -35,6 +35,7 @@ _SYNONYMS = {
     "account": {"account", "accountid", "accountexternalid", "company", "companyid", "organization", "organisation"},
     "plan": {"plan", "tier", "subscription", "product"},
 }
+_LABELS = {"email": "Email", "name": "Name", "account": "Account (its id)", "plan": "Plan"}
 # Columns of our own exports that say when and how, and are nobody's to set.
 _OURS = frozenset({"source", "firstseen", "lastseen", "createdat", "users"})
 
@@ -73,13 +74,8 @@ class Row:
 
 def targets(kind: Kind[C]) -> list[tuple[str, str]]:
     """Return the choices for a column: (value, what people read)."""
-    labels = {"email": "Email", "name": "Name", "account": "Account (its id)", "plan": "Plan"}
-    return [
-        (IGNORE, "Leave out"),
-        (ID, "Id"),
-        *((each, labels[each]) for each in kind.fields),
-        (ATTRIBUTE, "Attribute"),
-    ]
+    own: list[tuple[str, str]] = [(name, _LABELS[name]) for name in kind.fields]
+    return [(IGNORE, "Leave out"), (ID, "Id"), *own, (ATTRIBUTE, "Attribute")]
 
 
 def guess(kind: Kind[C], columns: Sequence[str]) -> list[str]:
