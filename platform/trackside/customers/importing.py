@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ARRAY, Text, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -227,10 +227,9 @@ def _buried(session: Session, kind: str, ids: Sequence[str]) -> set[str]:
     """Return those of `ids` that were erased."""
     if not ids:
         return set()
-    given = func.unnest(ids).table_valued("id")
-    query = select(given.c.id).where(
-        select(Tombstone.kind).where(Tombstone.kind == kind, Tombstone.hash == hash_of(given.c.id)).exists()
-    )
+    given = func.unnest(cast(list(ids), ARRAY(Text))).column_valued("given")
+    grave = select(Tombstone.kind).where(Tombstone.kind == kind, Tombstone.hash == hash_of(given))
+    query = select(given).where(grave.exists())
     return set(session.scalars(query))
 
 
