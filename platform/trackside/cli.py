@@ -19,9 +19,10 @@ COMMANDS: dict[str, Ref] = {
     "backup": "trackside.commands.backup:backup",
     "config": "trackside.commands.config:config",
     "db": "trackside.commands.db:db",
-    "stream": "trackside.commands.stream:stream",
+    "demo": "trackside.commands.demo:demo",
     "doctor": "trackside.commands.doctor:doctor",
     "restore": "trackside.commands.backup:restore",
+    "stream": "trackside.commands.stream:stream",
     "web": "trackside.commands.web:web",
 }
 """The kernel's own commands; modules add theirs through `Module.commands`."""

@@ -18,7 +18,7 @@ def test_seeding_twice_is_seeding_once(runtime: Runtime, session: Session) -> No
     demo.seed(runtime, session)
     demo.seed(runtime, session)
     assert _numbers(session) == (len(COMPANIES), len(people()))
-    assert not demo.is_cleared(session)
+    assert demo.state(session) == demo.ON
     maya = session.scalars(select(User).where(User.external_id == "brightwater-maya")).one()
     assert maya.name == "Maya Okafor"
     assert maya.account is not None
@@ -43,4 +43,4 @@ def test_clearing_removes_what_the_demo_made_and_nothing_else(runtime: Runtime, 
     assert mine.name == "My own Kestrel"
     assert colleague.account_id is None
     assert merged.merged_into is None
-    assert demo.is_cleared(session)
+    assert not demo.is_wanted(session)

@@ -10,14 +10,26 @@ from trackside.runtime import Runtime
 from trackside.workspace import fact, set_fact
 
 STATE = "demo.state"
-"""The workspace fact that says whether the demo is wanted: `on`, or `cleared` for good."""
+"""The workspace fact that says what is wanted of the demo."""
+ON, PAUSED, CLEARED = "on", "paused", "cleared"
+"""Traffic runs; traffic rests and everything stays; all of it is gone, and does not come back by itself."""
 SOURCE = "demo"
 _BULK = {"synchronize_session": False}
 
 
-def is_cleared(session: Session) -> bool:
-    """Whether someone has cleared the demo: it does not come back by itself then."""
-    return fact(session, STATE) == "cleared"
+def state(session: Session) -> str:
+    """Return what is wanted of the demo; a workspace that says nothing never had one."""
+    return fact(session, STATE) or CLEARED
+
+
+def set_state(session: Session, wanted: str) -> None:
+    """Say what is wanted of the demo: its process, where one runs, follows within two seconds."""
+    set_fact(session, STATE, wanted)
+
+
+def is_wanted(session: Session) -> bool:
+    """Whether `trackside up` is to seed the demo: not once it was cleared."""
+    return fact(session, STATE) != CLEARED
 
 
 def seed(runtime: Runtime, session: Session) -> None:
@@ -26,12 +38,8 @@ def seed(runtime: Runtime, session: Session) -> None:
     _add_users(session, accounts)
     for seed_module in runtime.registry.each(lambda m: (m.demo.seed,) if m.demo and m.demo.seed else ()):
         resolve(seed_module)(runtime, session)
-    set_fact(session, STATE, "on")
-
-
-def switch_off(session: Session) -> None:
-    """Say that the demo is no longer wanted: its process stops within two seconds."""
-    set_fact(session, STATE, "cleared")
+    if state(session) != PAUSED:
+        set_state(session, ON)
 
 
 def clear(runtime: Runtime, session: Session) -> dict[str, int]:
@@ -42,7 +50,7 @@ def clear(runtime: Runtime, session: Session) -> dict[str, int]:
     made = [person.external_id for person in people()]
     users = _remove(session, User, (User.source == SOURCE) | (User.source == "usage") & User.external_id.in_(made))
     accounts = _remove(session, Account, Account.source == SOURCE)
-    switch_off(session)
+    set_state(session, CLEARED)
     return {"accounts": accounts, "users": users}
 
 

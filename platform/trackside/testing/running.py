@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,12 +55,15 @@ class Up:
 
 
 @contextmanager
-def up(data: Path, *arguments: str) -> Iterator[Up]:
-    """Start `trackside up ARGUMENTS` on a free port with its data in `data`, and stop it at the end."""
+def up(data: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Up]:
+    """Start `trackside up ARGUMENTS` on a free port with its data in `data`, and stop it at the end.
+
+    `environ` are settings to add; those of the calling process do not reach it.
+    """
     command = [_trackside(), "up", "--port", str(free_port()), "--data", str(data), *arguments]
     process = subprocess.Popen(
         command,
-        env=_environment(data),
+        env={**_environment(data), **(environ or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
