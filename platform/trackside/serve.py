@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 from werkzeug.wsgi import ClosingIterator
 
+from trackside.api.blueprint import KEYRING
 from trackside.app import MANAGEMENT_LIMIT, create_app
 from trackside.auth.principal import KeyPrincipal
 from trackside.body import read_body
@@ -193,7 +194,7 @@ def build(runtime: Runtime | None = None) -> Lane:
 
 def _keys(runtime: Runtime) -> Keys:
     try:
-        keys: Keys = resolve("trackside.auth.keyring:build")(runtime)
+        keys: Keys = resolve(KEYRING)(runtime)
     except ModuleNotFoundError:  # until API keys have landed
         keys = _NoKeys()
     return keys
