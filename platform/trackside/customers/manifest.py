@@ -9,6 +9,7 @@ MODULE = Module(
     title="Customers",
     models="trackside.customers.models",
     blueprints=("trackside.customers.web:users", "trackside.customers.web:accounts"),
+    commands={"customers": "trackside.customers.cli:customers"},
     nav=(
         NavItem("Users", "users.index", "users", "customers.view", order=30),
         NavItem("Accounts", "accounts.index", "accounts", "customers.view", order=31),
