@@ -34,6 +34,11 @@ def number(value: float | None, digits: int | None = None) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
+def _three(value: float) -> str:
+    """Return three significant figures, never as an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
+
+
 def compact(value: float | None) -> str:
     """Return a count in at most four figures, for narrow places.
 
@@ -45,7 +50,7 @@ def compact(value: float | None) -> str:
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         # 999,950 would round up to "1000k": the next unit takes over before that
         if abs(value) >= size * 0.9995:
-            return f"{value / size:.3g}{unit}"
+            return f"{_three(value / size)}{unit}"
     return number(value)
 
 
@@ -75,7 +80,7 @@ def ms(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return ABSENT
     if abs(value) < 999.5:
-        return f"{value:.3g} ms"
+        return f"{_three(value) if abs(value) >= 0.001 or not value else number(value, 6)} ms"
     return seconds(value / 1000)
 
 
@@ -92,7 +97,7 @@ def seconds(value: float | timedelta | None) -> str:
     if abs(value) < 0.9995 and value != 0:
         return ms(value * 1000)
     if abs(value) < 59.95:
-        return f"{value:.3g} s"
+        return f"{_three(value)} s"
     rest = round(abs(value))
     parts = []
     for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")):
@@ -115,7 +120,7 @@ def bytes_(value: float | None) -> str:
         if abs(value) < 999.5 or unit == BYTE_UNITS[-1]:
             break
         value /= 1000
-    return f"{number(value) if abs(value) < 1 else format(value, '.3g')} {unit}"
+    return f"{number(value) if abs(value) < 1 else _three(value)} {unit}"
 
 
 def plural(count: float | None, one: str, many: str | None = None) -> str:

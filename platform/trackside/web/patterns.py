@@ -21,6 +21,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, Optional
 
 from trackside import errors
@@ -34,6 +35,10 @@ REASON = "development only; shows components over made-up data"
 LONG = "Société Générale des Investissements Transatlantiques et de Participations (Luxembourg) S.à r.l."
 
 
+def _choices(**labels: str) -> list[SelectChoice]:
+    return [SelectChoice(value, label) for value, label in labels.items()]
+
+
 class SampleForm(Form):
     """One field of each kind."""
 
@@ -41,10 +46,10 @@ class SampleForm(Form):
     email = StringField("Email", description="Where the invitation goes.")
     password = PasswordField("Password", [Length(min=12, message="Use 12 characters or more.")])
     note = TextAreaField("Note", [Optional()])
-    kind = SelectField("Kind", choices=[("server", "Server"), ("ingest", "Ingest"), ("client", "Client, public")])
-    expires = RadioField("Expires", choices=[("never", "Never"), ("90", "After 90 days")], default="never")
+    kind = SelectField("Kind", choices=_choices(server="Server", ingest="Ingest", client="Client, public"))
+    expires = RadioField("Expires", choices=_choices(never="Never", later="After 90 days"), default="never")
     scopes = SelectMultipleField(
-        "Scopes", choices=[("customers:read", "Read accounts"), ("usage:read", "Read usage")], default=["usage:read"]
+        "Scopes", choices=_choices(customers="Read accounts", usage="Read usage"), default=["usage"]
     )
     notify = BooleanField("Tell me when it is used for the first time")
 
@@ -77,7 +82,7 @@ class SampleAccount:
 @public(REASON)
 def index() -> ResponseReturnValue:
     """Show every component."""
-    wrong = SampleForm(data={"name": "", "password": "short", "kind": "ingest"})
+    wrong = SampleForm(prefix="wrong-", data={"name": "", "password": "short", "kind": "ingest"})
     wrong.validate()
     return render_template(
         "patterns.html",
