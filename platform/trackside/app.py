@@ -15,7 +15,7 @@ from trackside.module import resolve
 from trackside.registry import Registry
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings
-from trackside.web import checklist, environments, errors, nav, policy, security
+from trackside.web import checklist, environments, errors, nav, observe, policy, security
 
 MANAGEMENT_LIMIT = 1 << 20
 """Bytes of a page's or a management request's body."""
@@ -34,6 +34,7 @@ def create_app(settings: Settings, registry: Registry | None = None, *, runtime:
         hops = runtime.settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     db.init_app(app)
+    observe.install(app, runtime)
     app.before_request(_publish_events)
     security.secure(app, runtime.settings)
     errors.install(app)

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
+from ipaddress import IPv6Address
 from itertools import count
 from secrets import token_hex
 from typing import Any
@@ -34,9 +35,8 @@ PERSONAL = frozenset(_NAMES.split())
 _SANE_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _IPV4 = re.compile(r"(?<![\d.])(?!127\.|0\.0\.0\.0)\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
-_IPV6 = re.compile(r"(?<![\w:])(?=[0-9a-fA-F:]*[0-9a-fA-F]{2})(?:[0-9a-fA-F]{1,4}:){2,7}(?::|:?[0-9a-fA-F:]+)(?![\w:])")
-_TIME = re.compile(r"\d{1,2}:\d{2}:\d{2}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_IPV6 = re.compile(r"(?<![\w:])[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:]*(?![\w:])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 Event = MutableMapping[str, Any]
 
@@ -125,16 +125,23 @@ def _masked(value: Any) -> Any:
 
 def _mask_ipv6(match: "re.Match[str]") -> str:
     found = match.group()
-    return found if _TIME.fullmatch(found) or found == "::1" else "[address]"
+    try:
+        # without a digit it is more likely a name such as `a::b`
+        public = any(map(str.isdigit, found)) and not IPv6Address(found).is_loopback
+    except ValueError:
+        public = False
+    return "[address]" if public else found
 
 
 def _json(_logger: Any, _method: str, event: Event) -> str:
     # A lone surrogate cannot be encoded; whatever the value, a line must come out.
     try:
-        return msgspec.json.encode(event, order="sorted").decode()
+        line = msgspec.json.encode(event, order="sorted").decode()
     except (UnicodeEncodeError, msgspec.MsgspecError):
         plain = {str(name): repr(value) for name, value in event.items()}
-        return msgspec.json.encode(plain).decode("ascii", "backslashreplace")
+        line = msgspec.json.encode(plain).decode()
+    # JSON escapes the controls of ASCII alone
+    return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", line)
 
 
 def _readable(_logger: Any, _method: str, event: Event) -> str:

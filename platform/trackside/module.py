@@ -220,6 +220,8 @@ class Module:
     """`(Runtime, Session, env_id, start, end) -> list[Mark]`: what changed in `[start, end)`."""
     palette: Ref | None = None
     """`(Runtime, Session, env_id, text) -> list[PaletteHit]` (see `trackside.web.palette`): found by Ctrl/Cmd-K."""
+    gauges: Ref | None = None
+    """`(Runtime, Session) -> list[Gauge]` (see `trackside.metrics`): for /metrics, and /readyz where behind."""
     steps: tuple[Step, ...] = ()
     checks: tuple[Check, ...] = ()
     subscribes: Mapping[type[Any], Ref] = field(default_factory=dict)

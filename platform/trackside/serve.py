@@ -189,7 +189,8 @@ def build(runtime: Runtime | None = None) -> Lane:
     """Return the WSGI callable of `runtime`, or of the settings in this process's environment."""
     runtime = runtime or build_runtime(load_settings())
     app = create_app(runtime.settings, runtime=runtime)
-    return Lane(runtime, _keys(runtime), Pages(app, runtime.settings.web_threads))
+    metrics = app.extensions["trackside.metrics"]
+    return Lane(runtime, _keys(runtime), Pages(app, runtime.settings.web_threads), count=metrics.lane)
 
 
 def _keys(runtime: Runtime) -> Keys:

@@ -56,7 +56,7 @@ def _view(operation: Operation) -> Callable[..., Response]:
         runtime: Runtime = current_app.extensions["trackside"]
         key = resolve(KEYRING)(runtime).authenticate(request.environ)
         key.check(ADMIN, operation.scope or None)
-        call = Call(runtime, db.session(), key, operation.id, request.headers)
+        call = Call(runtime, db.session(), key, operation.id, dict(request.headers))
         arguments = read_path(path, operation.parameters)
         query = read_query(request.args.to_dict(flat=False), operation.query)
         if operation.query is not None:

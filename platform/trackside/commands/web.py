@@ -41,6 +41,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     from granian import Granian
     from granian.constants import Interfaces
     from granian.http import HTTP1Settings
+    from granian.log import LogLevels
 
     server = Granian(
         "trackside.serve:build",
@@ -54,7 +55,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         workers_kill_timeout=STOP_AFTER,
         # its messages go the way of all others, through the root logger
         log_dictconfig={"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}},
-        log_level="warning",
+        log_level=LogLevels.error,
     )
     server.serve(target_loader=partial(load, settings, host, port), wrap_loader=False)
 

@@ -23,6 +23,7 @@ class _Http(TracksideError):
         self.status = error.code or 500  # type: ignore[misc]
         self.code = error.name.lower().replace(" ", "-")  # type: ignore[misc]
         self.title = error.name  # type: ignore[misc]
+        self.allow = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
 
 
 _WORDS = {
@@ -84,4 +85,6 @@ def _render(error: TracksideError) -> Response:
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
+    if allow := getattr(error, "allow", ""):
+        response.headers["Allow"] = allow
     return response
