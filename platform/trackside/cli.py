@@ -23,6 +23,7 @@ COMMANDS: dict[str, Ref] = {
     "doctor": "trackside.commands.doctor:doctor",
     "restore": "trackside.commands.backup:restore",
     "stream": "trackside.commands.stream:stream",
+    "up": "trackside.commands.up:up",
     "web": "trackside.commands.web:web",
 }
 """The kernel's own commands; modules add theirs through `Module.commands`."""
