@@ -54,6 +54,14 @@ def test_a_list_finds_by_part_of_anything(browser: FlaskClient, runtime: Runtime
     assert "No user matches" in browser.get("/users/?q=nobody").text
 
 
+def test_a_change_from_another_site_is_refused(browser: FlaskClient, runtime: Runtime) -> None:
+    number = make(runtime, "ada")
+    browser.application.config["WTF_CSRF_ENABLED"] = True
+    assert browser.get("/users/").status_code == 200
+    for path in ("new", "import", f"{number}/edit", f"{number}/merge", f"{number}/erase"):
+        assert browser.post(f"/users/{path}", data={"confirm": "ada"}).status_code == 400, path
+
+
 def test_every_sort_goes_through_all_rows_once(browser: FlaskClient, runtime: Runtime, session: Session) -> None:
     from trackside.customers.queries import Filter, listed
 

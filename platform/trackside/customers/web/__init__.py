@@ -1,7 +1,7 @@
 """The pages of accounts and users: the same views for both, each under its own blueprint."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any
 
 from flask import Blueprint, request
@@ -35,7 +35,9 @@ _ROUTES: tuple[tuple[str, str, str, Callable[..., Any], str], ...] = (
 def _build(kind: Kind[Any]) -> Blueprint:
     blueprint = Blueprint(kind.plural, __name__, url_prefix=f"/{kind.plural}")
     for method, path, name, view, permission in _ROUTES:
-        blueprint.add_url_rule(path, name, require(permission)(partial(view, kind)), methods=[method])
+        # the wrapper gives it a name, which Flask-WTF asks for
+        bound = update_wrapper(partial(view, kind), view)
+        blueprint.add_url_rule(path, name, require(permission)(bound), methods=[method])
 
     @blueprint.url_value_preprocessor
     def take_files(endpoint: str | None, values: dict[str, Any] | None) -> None:
