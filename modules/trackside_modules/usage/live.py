@@ -200,7 +200,7 @@ def read(runtime: Runtime, env_id: int, minutes: int, active: timedelta = timede
         with client.pipeline(transaction=False) as pipe:
             for minute in wanted:
                 pipe.hgetall(_key(env_id, f"m:{minute}"))
-            pipe.zcount(_key(env_id, "active"), now - int(active.total_seconds()) // 60 + 1, "+inf")
+            pipe.zcount(_key(env_id, "active"), now - int(active.total_seconds()) // 60, "+inf")
             *found, users = pipe.execute()
     except RedisError:
         return None

@@ -141,7 +141,8 @@ def _of(scope: Scope, *, endpoint_id: int) -> Scope:
 
 def active_users(session: Session, scope: Scope, now: datetime, within: timedelta = timedelta(minutes=5)) -> int:
     """Return how many known users called lately."""
-    where = scope.where(now - within, now + timedelta(minutes=1))
+    this = now.replace(second=0, microsecond=0)
+    where = scope.where(this - within, this + timedelta(minutes=1))
     counted = session.scalar(select(func.count(UsageMinute.user_id.distinct())).where(where, UsageMinute.user_id != 0))
     return counted or 0
 

@@ -84,7 +84,7 @@ def rows() -> ResponseReturnValue:
     scope = Scope(
         env.id,
         request.args.get("service", ""),
-        _number("endpoint"),
+        _number("route"),
         _number("user"),
         _status(),
     )
