@@ -42,6 +42,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         address=host,
         port=port,
         interface=Interfaces.ASGI,
+        process_name="trackside stream",
         backlog=BACKLOG,
         backpressure=BACKLOG,
         http1_settings=HTTP1Settings(header_read_timeout=15_000),

@@ -48,6 +48,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         address=host,
         port=port,
         interface=Interfaces.WSGI,
+        process_name="trackside web",
         blocking_threads=settings.web_threads,
         backlog=BACKLOG,
         backpressure=BACKLOG,

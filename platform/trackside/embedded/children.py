@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from setproctitle import setproctitle
+
 from trackside.commands.web import die_with
 from trackside.embedded.process import wait_until
 
@@ -98,7 +100,7 @@ class Child:
                 signal.signal(number, signal.SIG_DFL)
             self.before_exec()
             _redirect(self.log)
-            _title(" ".join(self.arguments))
+            setproctitle(f"trackside {' '.join(self.arguments)}")
             code = run(parent, self.arguments)
         except BaseException:  # a fork that went on would be a second supervisor
             traceback.print_exc()
@@ -144,11 +146,3 @@ def _redirect(log: Path) -> None:
         os.dup2(source, target)
     os.close(nothing)
     os.close(out)
-
-
-def _title(text: str) -> None:
-    """Show *text* in `ps`, where the package for it is installed."""
-    with suppress(ImportError):
-        import setproctitle
-
-        setproctitle.setproctitle(f"trackside {text}")

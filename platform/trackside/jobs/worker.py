@@ -111,6 +111,9 @@ class BellWorker(Worker):
             self.last_cleaned_at = now()
             log.warning("jobs.maintenance_failed", queue=self.queues[0].name, error=type(error).__name__)
 
+    def procline(self, message: str) -> None:
+        """Keep the name that `ps` shows: the command's."""
+
     def _install_signal_handlers(self) -> None:
         super()._install_signal_handlers()
         self._stop_requested = self.stop.is_set()  # asked while we were still registering
