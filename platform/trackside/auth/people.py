@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 
 from trackside.auth import passwords, sessions
 from trackside.auth.audit import Actor, audit
-from trackside.auth.models import Member
+from trackside.auth.models import Member, MemberLink
 from trackside.auth.roles import OWNER, may_give
 from trackside.errors import Conflict, InputError, NotAllowed, NotFound
 from trackside.module import ROLES
+from trackside.runtime import Runtime
 from trackside.text import clean_line
 
 PLACEHOLDER = "owner@localhost"
@@ -160,10 +161,13 @@ def _keep_an_owner(session: Session, member: Member) -> None:
         raise Conflict("This is the last owner: make somebody else an owner first.")
 
 
-def has_members(session: Session) -> bool:
-    """Whether anybody besides the first owner can sign in."""
-    counted = session.scalar(select(func.count()).select_from(Member).where(Member.disabled_at.is_(None)))
-    return bool(counted and counted > 1)
+def somebody_invited(_runtime: Runtime, session: Session) -> bool:
+    """Whether anybody but the first owner was made a member or invited."""
+    members = session.scalar(select(func.count()).select_from(Member)) or 0
+    return (
+        members > 1
+        or session.scalar(select(MemberLink.id).where(MemberLink.purpose == "invitation").limit(1)) is not None
+    )
 
 
 def _is_zone(name: str) -> bool:
