@@ -4,11 +4,14 @@ from collections.abc import Mapping
 
 from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, SelectField, SelectMultipleField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, Optional
 
 from trackside.auth.passwords import LONGEST, SHORTEST
 from trackside.errors import InputError, TracksideError
 
+EXPIRIES = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
+"""Days, and how they are called."""
 NEEDED = "This cannot be empty."
 
 
@@ -75,9 +78,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
     )
     env = SelectField("Environment")
     kind = SelectField("Kind")
-    expires = SelectField(
-        "Expires", choices=[("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")]
-    )
+    expires = SelectField("Expires", choices=[SelectChoice(days, words) for days, words in EXPIRIES.items()])
     scopes = SelectMultipleField("Scopes", description="What an admin key may do. Other kinds have none.")
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
+from wtforms.fields.choices import SelectChoice
 
 from trackside.auth import keys, login
 from trackside.auth.blueprint import runtime
@@ -149,9 +150,9 @@ def _scopes() -> dict[str, str]:
 
 def _form(**given: str) -> KeyForm:
     form = KeyForm(**given)
-    form.env.choices = [(env.slug, env.name) for env in all_environments()]
-    form.kind.choices = [(kind, f"{kind}: {USES[kind]}") for kind in KINDS if _may_change(kind)]
-    form.scopes.choices = [(name, f"{name}: {what}") for name, what in sorted(_scopes().items())]
+    form.env.choices = [SelectChoice(env.slug, env.name) for env in all_environments()]
+    form.kind.choices = [SelectChoice(kind, f"{kind}: {USES[kind]}") for kind in KINDS if _may_change(kind)]
+    form.scopes.choices = [SelectChoice(name, f"{name}: {what}") for name, what in sorted(_scopes().items())]
     return form
 
 

@@ -4,6 +4,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import func, select
+from wtforms.fields.choices import SelectChoice
 
 from trackside.auth import links, login, people
 from trackside.auth.blueprint import runtime
@@ -109,7 +110,7 @@ def reset(member_id: int) -> ResponseReturnValue:
 
 def _invite_form(**given: None) -> InviteForm:
     form = InviteForm(**given)
-    form.role.choices = [(role, f"{role}: {TITLES[role]}") for role in _roles()]
+    form.role.choices = [SelectChoice(role, f"{role}: {TITLES[role]}") for role in _roles()]
     return form
 
 
@@ -129,7 +130,7 @@ def _page(form: InviteForm) -> str:
         "auth/members.html",
         form=form,
         members=db.session().scalars(select(Member).order_by(*order)).all(),
-        seen=dict(db.session().execute(seen).tuples().all()),
+        seen=dict(db.session().execute(seen).all()),
         invitations=links.open_invitations(db.session()),
         roles=_roles(),
         titles=TITLES,

@@ -6,6 +6,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from flask_wtf import FlaskForm
+from wtforms.fields.choices import SelectChoice
 
 from trackside.auth import login, passwords, people, sessions, throttle
 from trackside.auth.agents import describe
@@ -116,7 +117,7 @@ def _member() -> Member:
 
 def _profile_form(member: Member | None) -> ProfileForm:
     form = ProfileForm(obj=member)
-    form.time_zone.choices = [(zone, zone.replace("_", " ")) for zone in _zones()]
+    form.time_zone.choices = [SelectChoice(zone, zone.replace("_", " ")) for zone in _zones()]
     return form
 
 

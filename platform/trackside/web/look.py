@@ -53,7 +53,9 @@ def theme() -> str:
 
 def url_with(**changes: Any) -> str:
     """Return this page's URL with some query parameters changed; None takes one away, cursors are dropped."""
-    query: dict[str, Any] = {k: v for k, v in request.args.to_dict(flat=False).items() if k not in UNSHARED}
+    # url_for takes some names for itself: ?_scheme=javascript&_external=1 would be a link to elsewhere
+    given = {k: v for k, v in request.args.to_dict(flat=False).items() if k not in UNSHARED | {"endpoint"}}
+    query: dict[str, Any] = {k: v for k, v in given.items() if k[:1] != "_" and k not in (request.view_args or {})}
     query |= changes
     query = {name: value for name, value in query.items() if value is not None and value != ""}
     return url_for(request.endpoint or "home.index", **(request.view_args or {}), **query)
