@@ -86,10 +86,22 @@ def test_templates_name_only_icons_that_exist(template: Path) -> None:
 
 
 def test_every_script_and_sheet_of_a_page_is_served(client: FlaskClient, patterns: str) -> None:
-    found = re.findall(r'(?:src|href)="(/static/[^"#]+)', patterns)
+    found = re.findall(r'(?:src|href)="(/-/assets/[^"#]+)', patterns)
     assert len(found) > 10
     for path in sorted(set(found)):
         assert client.get(path).status_code == 200, path
+
+
+def test_browsers_keep_assets_until_they_change(settings: Settings, runtime: Runtime) -> None:
+    deployed = replace(runtime, settings=replace(settings, development=False))
+    client = create_app(deployed.settings, runtime=deployed).test_client()
+    paths = re.findall(r'href="(/-/assets/[0-9a-f]{12}/css/tokens.css)"', client.get("/sign-in").text)
+    assert len(paths) == 1
+    assert "max-age=31536000" in client.get(paths[0]).headers["Cache-Control"]
+    older = client.get("/-/assets/0123456789ab/css/tokens.css")
+    assert (older.status_code, "max-age=0" in older.headers["Cache-Control"]) == (200, True)
+    assert client.get("/-/assets/x/../../app.py").status_code == 404
+    assert client.get("/-/assets/x/%2e%2e/app.py").status_code == 404
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

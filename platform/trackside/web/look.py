@@ -3,10 +3,12 @@
 {{ 1234|number }}  {{ row.seen_at|ago }}  {{ ui.button("Save") }}  {{ url_with(sort="-requests") }}
 """
 
+import hashlib
 from datetime import datetime, tzinfo
+from pathlib import Path
 from typing import Any
 
-from flask import Flask, current_app, has_request_context, request, url_for
+from flask import Flask, Response, current_app, has_request_context, request, send_from_directory, url_for
 from flask_login import current_user
 from jinja2 import Environment
 from markupsafe import Markup
@@ -15,8 +17,10 @@ from trackside.db import db
 from trackside.web import charts
 from trackside.web import format as fmt
 from trackside.web.environments import current_environment
+from trackside.web.policy import public
 
 THEMES = ("system", "light", "dark")
+YEAR = 365 * 24 * 3600
 UNSHARED = frozenset({"cursor", "_"})
 """Parameters that a changed filter or sort drops: a cursor belongs to one order of rows."""
 
@@ -74,8 +78,25 @@ def framed(status: int) -> bool:
 
 
 def asset(path: str) -> str:
-    """Return the URL of a file under static/."""
-    return url_for("static", filename=path)
+    """Return the URL of a file under static/; it changes with the files, so that browsers keep them for a year."""
+    return url_for("assets.static", version=current_app.config["ASSETS_VERSION"], filename=path)
+
+
+def _serve_assets(app: Flask) -> None:
+    """Serve static/ below its version too: scripts and sheets name each other relatively, so all of them follow."""
+    files = sorted(path for path in Path(app.static_folder or "").rglob("*") if path.is_file())
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    # while developing, the files change under a running process: then browsers ask each time
+    app.config["ASSETS_VERSION"] = "dev" if app.extensions["trackside"].settings.development else digest
+
+    @public("sheets, scripts and icons, which the sign-in page needs too")
+    def serve(version: str, filename: str) -> Response:
+        current = version == app.config["ASSETS_VERSION"] != "dev"
+        response = send_from_directory(str(app.static_folder), filename, max_age=YEAR if current else 0)
+        response.cache_control.immutable = current or None
+        return response
+
+    app.add_url_rule("/-/assets/<version>/<path:filename>", "assets.static", serve)
 
 
 def ago(at: datetime | None) -> Markup:
@@ -95,6 +116,7 @@ def exact(at: datetime | None) -> Markup:
 
 def install(app: Flask) -> None:
     """Give all of it to the templates of `app`."""
+    _serve_assets(app)
     app.jinja_env.filters.update(
         number=fmt.number,
         compact=fmt.compact,

@@ -65,7 +65,7 @@ class Live {
     const page = new DOMParser().parseFromString(html, "text/html");
     const fresh = page.getElementById(this.root.id);
     if (!fresh) throw new Error("the answer lacks this part");
-    morph(this.root, document.adoptNode(fresh));
+    morph(this.root, fresh);
     this.root.dispatchEvent(new CustomEvent("trackside:swapped", { bubbles: true }));
   }
 
