@@ -169,7 +169,7 @@ def test_the_palette_finds_and_opens(
     page.keyboard.type("accounts")
     expect(page.locator(".palette .hit[aria-selected=true]")).to_contain_text("Accounts")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/accounts")
+    page.wait_for_url("**/accounts/")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
