@@ -91,7 +91,7 @@ def test_a_merge_fills_what_the_target_lacks_and_keeps_what_it_has(session: Sess
 def test_a_merged_account_brings_its_users(session: Session, clock: FrozenClock) -> None:
     old, new = account(session, clock, "old"), account(session, clock, "new", plan="gold")
     ada = user(session, clock, "ada", account="old")
-    assert ("users", 1) in merge.preview(session, old, new).moves
+    assert ("Users", 1) in merge.preview(session, old, new).moves
     merge.merge(session, old, new, SYSTEM, now=clock.now())
     session.refresh(ada)
     assert ada.account_id == new.id

@@ -40,7 +40,8 @@ def checked_id(external_id: str) -> str:
     """Return `external_id` stripped; raises InputError where it cannot be an id."""
     problem = refusal(external_id)
     if problem:
-        raise InputError(f"external_id: {problem}", {"external_id": f"This cannot be an id: {problem}"})
+        message = f"this cannot be an id: {problem}"
+        raise InputError(message, {"external_id": message})
     return external_id.strip()
 
 

@@ -31,10 +31,12 @@ SHOWN_ERRORS = 100
 _SYNONYMS = {
     ID: {"externalid", "id", "userid", "user", "accountid", "key", "customerid"},
     "email": {"email", "emailaddress", "mail"},
-    "name": {"name", "fullname", "displayname", "company", "companyname"},
+    "name": {"name", "fullname", "displayname"},
     "account": {"account", "accountid", "accountexternalid", "company", "companyid", "organization", "organisation"},
     "plan": {"plan", "tier", "subscription", "product"},
 }
+# A company is what an account is called, and what a user belongs to.
+_OWN: dict[str, dict[str, set[str]]] = {"account": {"name": {"company", "companyname", "account"}}, "user": {}}
 _LABELS = {"email": "Email", "name": "Name", "account": "Account (its id)", "plan": "Plan"}
 # Columns of our own exports that say when and how, and are nobody's to set.
 _OURS = frozenset({"source", "firstseen", "lastseen", "createdat", "users"})
@@ -83,7 +85,9 @@ def guess(kind: Kind[C], columns: Sequence[str]) -> list[str]:
     chosen: list[str] = []
     for column in columns:
         plain = "".join(letter for letter in column.casefold() if letter.isalnum())
-        fits = (t for t in (ID, *kind.fields) if plain in _SYNONYMS[t] and t not in chosen)
+        fits = (
+            t for t in (ID, *kind.fields) if t not in chosen and plain in _SYNONYMS[t] | _OWN[kind.name].get(t, set())
+        )
         fallback = IGNORE if plain in _OURS or not plain else ATTRIBUTE
         chosen.append(next(fits, fallback))
     return chosen

@@ -9,6 +9,11 @@ MODULE = Module(
     title="Customers",
     models="trackside.customers.models",
     blueprints=("trackside.customers.web:users", "trackside.customers.web:accounts"),
+    api=("trackside.customers.api:api",),
+    scopes={
+        "customers:read": "Read accounts and users",
+        "customers:write": "Create, edit, merge and erase accounts and users",
+    },
     commands={"customers": "trackside.customers.cli:customers"},
     nav=(
         NavItem("Users", "users.index", "users", "customers.view", order=30),

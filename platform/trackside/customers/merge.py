@@ -25,7 +25,7 @@ class MergePreview:
     """What merging would do, before anyone confirms it."""
 
     moves: list[tuple[str, int]]
-    """What changes hands: `("users", 12)`."""
+    """What changes hands: `("Users", 12)`."""
     fills: list[tuple[str, str]]
     """Fields the target lacks and takes over, with their values."""
     keeps: list[tuple[str, str, str]]
@@ -37,9 +37,9 @@ def preview(session: Session, row: C, target: C) -> MergePreview:
     _check(row, target)
     model = type(row)
     aliases = session.scalar(select(func.count()).select_from(model).where(model.merged_into == row.id)) or 0
-    moves = [("ids that resolve here", aliases + 1)]
+    moves = [("Ids that lead here", aliases + 1)]
     if isinstance(row, Account):
-        moves.append(("users", session.scalar(select(func.count()).where(User.account_id == row.id)) or 0))
+        moves.append(("Users", session.scalar(select(func.count()).where(User.account_id == row.id)) or 0))
     ours, theirs = _values(target), _values(row)
     fills = [(name, value) for name, value in theirs.items() if value and not ours.get(name)]
     keeps = [

@@ -1,0 +1,274 @@
+"""Accounts and users in the management API."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from trackside.api import Api, Call, Id, Input, Page, Paged
+from trackside.auth.audit import Actor, key_actor
+from trackside.customers import erase as erasing
+from trackside.customers import merge as merging
+from trackside.customers import queries, service
+from trackside.customers.kinds import ACCOUNT, USER, C, Kind
+from trackside.customers.models import Account, User
+from trackside.customers.queries import Filter
+from trackside.errors import Conflict
+
+api = Api("customers", title="Customers")
+READ, WRITE = "customers:read", "customers:write"
+
+ExternalId = Annotated[
+    str, Meta(min_length=1, max_length=200, description="As your API sends it; cannot be changed, only merged")
+]
+Attributes = dict[str, str]
+Sort = Annotated[
+    str,
+    Meta(max_length=20, description="`seen`, `first`, `created`, `name` or `id`, with a leading `-` for descending"),
+]
+
+
+class AccountOut(msgspec.Struct):
+    """A customer (company) of the API."""
+
+    id: int
+    external_id: str | None
+    """Null once erased."""
+    name: str
+    plan: str
+    attributes: Attributes
+    source: str
+    created_at: datetime
+    first_seen: datetime | None
+    last_seen: datetime | None
+    merged_into: int | None
+    erased_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Account) -> "AccountOut":
+        """Return `row` as the API shows it."""
+        return cls(**{name: getattr(row, name) for name in cls.__struct_fields__})
+
+
+class UserOut(msgspec.Struct):
+    """A person or key of an account."""
+
+    id: int
+    external_id: str | None
+    """Null once erased."""
+    name: str
+    email: str
+    account: str | None
+    """The account's external id."""
+    attributes: Attributes
+    source: str
+    created_at: datetime
+    first_seen: datetime | None
+    last_seen: datetime | None
+    merged_into: int | None
+    erased_at: datetime | None
+
+    @classmethod
+    def of(cls, row: User) -> "UserOut":
+        """Return `row` as the API shows it."""
+        own = {name: getattr(row, name) for name in cls.__struct_fields__ if name != "account"}
+        return cls(account=row.account.external_id if row.account else None, **own)
+
+
+class AccountQuery(Paged):
+    """Which accounts, in which order."""
+
+    search: Annotated[str, Meta(max_length=200, description="Part of an id or name")] = ""
+    plan: Annotated[str, Meta(max_length=100)] = ""
+    source: Annotated[str, Meta(max_length=20)] = ""
+    sort: Sort = "-seen"
+
+
+class UserQuery(Paged):
+    """Which users, in which order."""
+
+    search: Annotated[str, Meta(max_length=200, description="Part of an id, name or email")] = ""
+    account_id: Annotated[Id | None, Meta(description="Only users of this account, by its number")] = None
+    plan: Annotated[str, Meta(max_length=100, description="Only users whose account has this plan")] = ""
+    source: Annotated[str, Meta(max_length=20)] = ""
+    sort: Sort = "-seen"
+
+
+class AccountNew(Input):
+    """An account to make."""
+
+    external_id: ExternalId
+    name: str = ""
+    plan: str = ""
+    attributes: Attributes = msgspec.field(default_factory=dict)
+
+
+class AccountEdit(Input):
+    """What changes; fields that are not sent stay as they are. `attributes` replaces all of them."""
+
+    name: str | UnsetType = UNSET
+    plan: str | UnsetType = UNSET
+    attributes: Attributes | UnsetType = UNSET
+
+
+class UserNew(Input):
+    """A user to make; `account` is the external id of an account that exists."""
+
+    external_id: ExternalId
+    name: str = ""
+    email: str = ""
+    account: str = ""
+    attributes: Attributes = msgspec.field(default_factory=dict)
+
+
+class UserEdit(Input):
+    """What changes; fields that are not sent stay as they are. An empty `account` takes the user out of theirs."""
+
+    name: str | UnsetType = UNSET
+    email: str | UnsetType = UNSET
+    account: str | UnsetType = UNSET
+    attributes: Attributes | UnsetType = UNSET
+
+
+class MergeInto(Input):
+    """Which one stays."""
+
+    into: Id
+
+
+class Erased(msgspec.Struct):
+    """What was erased."""
+
+    users: int
+
+
+@api.get("/accounts", scope=READ)
+def list_accounts(call: Call, query: AccountQuery) -> Page[AccountOut]:
+    """List accounts, those seen last first; merged and erased ones are left out."""
+    wanted = Filter(query.search, None, query.plan, query.source, query.sort, _cursor(call, query))
+    page = queries.listed(call.session, ACCOUNT, wanted, query.limit)
+    return call.page(query, _one_more(page), AccountOut.of, key=lambda _: [page.next])
+
+
+@api.post("/accounts", scope=WRITE, status=201, errors=(Conflict,))
+def create_account(call: Call, body: AccountNew) -> AccountOut:
+    """Make an account."""
+    row = _create(call, ACCOUNT, body)
+    return call.tagged(AccountOut.of(row), row.version)
+
+
+@api.get("/accounts/{account_id}", scope=READ)
+def get_account(call: Call, account_id: Id) -> AccountOut:
+    """Get an account by its number; one that was merged says into which."""
+    row = service.get(call.session, ACCOUNT, account_id)
+    return call.tagged(AccountOut.of(row), row.version)
+
+
+@api.patch("/accounts/{account_id}", scope=WRITE, edits=True, errors=(Conflict,))
+def edit_account(call: Call, account_id: Id, body: AccountEdit) -> AccountOut:
+    """Change an account."""
+    row = _edit(call, ACCOUNT, account_id, body)
+    return call.tagged(AccountOut.of(row), row.version)
+
+
+@api.post("/accounts/{account_id}/merge", scope=WRITE, edits=True, errors=(Conflict,))
+def merge_account(call: Call, account_id: Id, body: MergeInto) -> AccountOut:
+    """Merge an account into another, with its users; its id leads there from then on."""
+    row = _merge(call, ACCOUNT, account_id, body)
+    return call.tagged(AccountOut.of(row), row.version)
+
+
+@api.delete("/accounts/{account_id}", scope=WRITE, edits=True, errors=(Conflict,))
+def erase_account(call: Call, account_id: Id) -> Erased:
+    """Erase an account and all its users for ever; totals stay, without names."""
+    return _erase(call, ACCOUNT, account_id)
+
+
+@api.get("/users", scope=READ)
+def list_users(call: Call, query: UserQuery) -> Page[UserOut]:
+    """List users, those seen last first; merged and erased ones are left out."""
+    wanted = Filter(query.search, query.account_id, query.plan, query.source, query.sort, _cursor(call, query))
+    page = queries.listed(call.session, USER, wanted, query.limit)
+    return call.page(query, _one_more(page), UserOut.of, key=lambda _: [page.next])
+
+
+@api.post("/users", scope=WRITE, status=201, errors=(Conflict,))
+def create_user(call: Call, body: UserNew) -> UserOut:
+    """Make a user."""
+    row = _create(call, USER, body)
+    return call.tagged(UserOut.of(row), row.version)
+
+
+@api.get("/users/{user_id}", scope=READ)
+def get_user(call: Call, user_id: Id) -> UserOut:
+    """Get a user by their number; one that was merged says into whom."""
+    row = service.get(call.session, USER, user_id)
+    return call.tagged(UserOut.of(row), row.version)
+
+
+@api.patch("/users/{user_id}", scope=WRITE, edits=True, errors=(Conflict,))
+def edit_user(call: Call, user_id: Id, body: UserEdit) -> UserOut:
+    """Change a user."""
+    row = _edit(call, USER, user_id, body)
+    return call.tagged(UserOut.of(row), row.version)
+
+
+@api.post("/users/{user_id}/merge", scope=WRITE, edits=True, errors=(Conflict,))
+def merge_user(call: Call, user_id: Id, body: MergeInto) -> UserOut:
+    """Merge a user into another; their id leads there from then on."""
+    row = _merge(call, USER, user_id, body)
+    return call.tagged(UserOut.of(row), row.version)
+
+
+@api.delete("/users/{user_id}", scope=WRITE, edits=True, errors=(Conflict,))
+def erase_user(call: Call, user_id: Id) -> Erased:
+    """Erase a user for ever; totals stay, without the name, and later telemetry counts as unknown."""
+    return _erase(call, USER, user_id)
+
+
+def _cursor(call: Call, query: Paged) -> str:
+    """Return the list's own cursor, which the API's signed one carries."""
+    after = call.after(query)
+    return str(after[0]) if after else ""
+
+
+def _one_more(page: queries.Page[C]) -> list[C]:
+    """Return the rows, with one more where others follow: so `Call.page` is told."""
+    return page.rows + page.rows[-1:] if page.next else page.rows
+
+
+def _create(call: Call, kind: Kind[C], body: AccountNew | UserNew) -> C:
+    values = msgspec.structs.asdict(body)
+    now = call.runtime.clock.now()
+    return service.create(call.session, kind, _actor(call), values.pop("external_id"), values, now=now, source="api")
+
+
+def _edit(call: Call, kind: Kind[C], row_id: int, body: AccountEdit | UserEdit) -> C:
+    row = _matched(call, kind, row_id)
+    values: dict[str, Any] = {n: v for n, v in msgspec.structs.asdict(body).items() if v is not UNSET}
+    service.edit(call.session, row, _actor(call), values, now=call.runtime.clock.now())
+    return row
+
+
+def _merge(call: Call, kind: Kind[C], row_id: int, body: MergeInto) -> C:
+    row = _matched(call, kind, row_id)
+    target = service.get(call.session, kind, body.into)
+    merging.merge(call.session, row, target, _actor(call), now=call.runtime.clock.now())
+    return target
+
+
+def _erase(call: Call, kind: Kind[C], row_id: int) -> Erased:
+    row = _matched(call, kind, row_id)
+    return Erased(erasing.erase(call.session, row, _actor(call), now=call.runtime.clock.now()))
+
+
+def _matched(call: Call, kind: Kind[C], row_id: int) -> C:
+    """Return the row, locked, if it is the version that the caller names (`If-Match`)."""
+    row = service.get(call.session, kind, row_id, lock=True)
+    call.if_match(row.version)
+    return row
+
+
+def _actor(call: Call) -> Actor:
+    return key_actor(call.key)
