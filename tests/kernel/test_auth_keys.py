@@ -1,6 +1,8 @@
 """API keys: what lets a program in, and everything that does not."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import timedelta
 from unittest import mock
 
@@ -13,8 +15,9 @@ from trackside.auth import keyform, keyring, keys
 from trackside.auth.audit import SYSTEM
 from trackside.auth.keyring import KeyRing
 from trackside.clock import FrozenClock
-from trackside.errors import Conflict, InputError, NotAllowed, NotAuthenticated, TooMany
+from trackside.errors import Conflict, InputError, NotAllowed, NotAuthenticated, TooMany, Unavailable
 from trackside.runtime import Runtime, build_runtime
+from trackside.settings import Settings
 from trackside.workspace import environment_by_slug
 
 ApiKeys = Callable[..., str]
@@ -231,3 +234,25 @@ def test_the_database_holds_no_part_of_the_secret(runtime: Runtime, api_key: Api
             rows = session.execute(text(f"select t::text from {table} t")).scalars().all()
             assert rows
             assert not any(secret in row for row in rows)
+
+
+def test_who_asks_while_the_keys_are_being_loaded_waits_for_them(
+    runtime: Runtime, api_key: ApiKeys, settings: Settings
+) -> None:
+    key = api_key()
+    fresh = KeyRing(build_runtime(settings, runtime.registry))
+    with ThreadPoolExecutor(4) as pool, runtime.database.session() as session:
+        session.execute(text("lock table api_key in access exclusive mode"))
+        asked = [pool.submit(fresh.authenticate, environ(key)) for _ in range(4)]
+        assert not wait(asked, timeout=0.3).done
+        session.rollback()
+        assert {each.result(timeout=5).kind for each in asked} == {"server"}
+
+
+def test_a_key_that_cannot_be_checked_is_no_wrong_key(runtime: Runtime, api_key: ApiKeys, settings: Settings) -> None:
+    key = api_key()
+    away = build_runtime(replace(settings, database_url=settings.database_url.replace("/test_", "/none_")), runtime.registry)
+    ring = KeyRing(away)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            ring.authenticate(environ(key))

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -76,6 +77,8 @@ class KeyRing:
         self._version = 0
         self._checked = float("-inf")
         self._stale = True
+        self._away = False
+        """Whether the last look at the database failed."""
         self._lock = threading.Lock()
         self._watcher: threading.Thread | None = None
         self._used: set[tuple[int, int]] = set()
@@ -87,7 +90,7 @@ class KeyRing:
         """Return the key that a WSGI request carries.
 
         Raises NotAuthenticated (missing, malformed, wrong, revoked, expired, or in the URL), TooMany where an address
-        sends bad keys all the time, Unavailable where no key was ever loaded and the database is away.
+        sends bad keys all the time, Unavailable for a key that is not known while the database is away.
         """
         query = environ.get("QUERY_STRING")
         if query and keyform.holds_key(unquote_plus(query)):
@@ -98,21 +101,34 @@ class KeyRing:
 
     def refresh(self, *, force: bool = False) -> None:
         """Load the keys where they have changed; raises SQLAlchemyError where the database is away."""
+        asked = self._runtime.clock.monotonic()
         with self._lock:
+            if self._checked > asked and not (self._stale or self._away or force):
+                return  # somebody else has looked while we waited for them
             self._stale = False
-            self._checked = self._runtime.clock.monotonic()
-            with self._runtime.database.session() as session:
-                version = session.scalar(select(ApiKeyVersion.version)) or 0
-                if version == self._version and not force:
-                    return
-                rows = session.execute(
-                    select(ApiKey, Environment.slug)
-                    .join(Environment, Environment.id == ApiKey.env_id)
-                    .where(ApiKey.revoked_at.is_(None))
-                )
-                live = dict(_entry(key, slug) for key, slug in rows)
-            # one assignment: whoever reads sees the old keys or the new ones, never half
-            self._live, self._version = live, version
+            try:
+                self._load(force=force)
+                self._away = False
+            except SQLAlchemyError:
+                self._away = True
+                raise
+            finally:
+                # not before the end: who comes meanwhile has to wait, or a good key would seem to be a wrong one
+                self._checked = self._runtime.clock.monotonic()
+
+    def _load(self, *, force: bool) -> None:
+        with self._runtime.database.session() as session:
+            version = session.scalar(select(ApiKeyVersion.version)) or 0
+            if version == self._version and not force:
+                return
+            rows = session.execute(
+                select(ApiKey, Environment.slug)
+                .join(Environment, Environment.id == ApiKey.env_id)
+                .where(ApiKey.revoked_at.is_(None))
+            )
+            live = dict(_entry(key, slug) for key, slug in rows)
+        # one assignment: whoever reads sees the old keys or the new ones, never half
+        self._live, self._version = live, version
 
     def flush(self) -> None:
         """Write when keys were last used, right to a minute."""
@@ -170,13 +186,12 @@ class KeyRing:
     def _look_again(self) -> None:
         self._watch()
         due = self._runtime.clock.monotonic() - self._checked >= LOOK_AGAIN
-        if not self._stale and not due:
-            return
-        try:
-            self.refresh()
-        except SQLAlchemyError as error:
-            if not self._version:
-                raise Unavailable("The API keys cannot be loaded: the database is away. Try again shortly.") from error
+        if self._stale or due:
+            with suppress(SQLAlchemyError):
+                self.refresh()
+        if self._away:
+            # a client that is told 401 gives its batch up; told 503, it comes again
+            raise Unavailable("This API key cannot be checked: the database is away. Try again shortly.")
 
     def _on_change(self, _event: KeysChanged) -> None:
         self._stale = True
