@@ -251,7 +251,9 @@ def test_who_asks_while_the_keys_are_being_loaded_waits_for_them(
 
 def test_a_key_that_cannot_be_checked_is_no_wrong_key(runtime: Runtime, api_key: ApiKeys, settings: Settings) -> None:
     key = api_key()
-    away = build_runtime(replace(settings, database_url=settings.database_url.replace("/test_", "/none_")), runtime.registry)
+    away = build_runtime(
+        replace(settings, database_url=settings.database_url.replace("/test_", "/none_")), runtime.registry
+    )
     ring = KeyRing(away)
     for _ in range(3):
         with pytest.raises(Unavailable):

@@ -163,7 +163,7 @@ class Supervisor:
             self._add(f"worker-{queue}", ("worker", queue), grace=3)
         self._add("schedule", ("schedule",), grace=3)
         if self.options.demo:
-            self._add("demo", ("demo", "run"), grace=2)
+            self._add("demo", ("demo", "run"), grace=4)
         _load_for_children()
         for child in self.children:
             child.start()
