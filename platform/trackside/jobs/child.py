@@ -16,13 +16,18 @@ MEMORY = 1 << 30
 _PR_SET_PDEATHSIG = 1
 
 
-def prepare(runtime: Runtime, timeout: float) -> None:
-    """Bind this fresh child to its worker; `timeout` is the job's, in seconds."""
+def die_with_parent() -> None:
+    """Let Linux kill this process when the one that forked it dies; elsewhere the lease's heartbeat notices."""
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def prepare(runtime: Runtime, timeout: float) -> None:
+    """Bind this fresh child to its worker; `timeout` is the job's, in seconds."""
+    die_with_parent()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

@@ -30,6 +30,7 @@ PATIENCE = 20.0
 
 
 def _main(settings: Settings, said: int, grace: int, command: tuple[str, ...], max_jobs: int) -> None:
+    child.die_with_parent()
     os.setsid()
     faulthandler.disable()  # some jobs crash on purpose
     os.dup2(said, sys.__stdout__.fileno() if sys.__stdout__ else 1)
@@ -54,7 +55,7 @@ class Work:
         """Start `worker QUEUE` or `schedule`; it is ready when this returns. `grace`: see `child.GRACE`."""
         reading, writing = os.pipe()
         arguments = (self.runtime.settings, writing, grace, command, max_jobs)
-        process = _fork.Process(target=_main, args=arguments)
+        process = _fork.Process(target=_main, args=arguments, daemon=True)
         process.start()
         os.close(writing)
         said = os.fdopen(reading)
