@@ -67,6 +67,7 @@ class AnsweredJob(RqJob):
             function, _, args, options = _words.decode(zlib.decompressobj().decompress(data, _LONGEST))
         except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError):
             return "it is not a bell of ours"
+        found: int | None
         match function, args, options:
             case (_, [int(task_id), str(kind)], {**none}) if function == TASK and not none:
                 found = task_id
@@ -79,7 +80,7 @@ class AnsweredJob(RqJob):
         self.kind, self.task_id = kind, found
         return None
 
-    @property
+    @property  # type: ignore[misc]  # RQ also sets it; nobody sets ours
     def func_name(self) -> str:
         """What RQ's log calls this bell; it is never imported."""
         return self.kind

@@ -108,7 +108,7 @@ class BellWorker(Worker):
         except RedisError:
             raise
         except Exception as error:
-            self.last_cleaned_at = now()
+            self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ declares only its None
             log.warning("jobs.maintenance_failed", queue=self.queues[0].name, error=type(error).__name__)
 
     def procline(self, message: str) -> None:
