@@ -93,7 +93,8 @@ def _serve_assets(app: Flask) -> None:
     def serve(version: str, filename: str) -> Response:
         current = version == app.config["ASSETS_VERSION"] != "dev"
         response = send_from_directory(str(app.static_folder), filename, max_age=YEAR if current else 0)
-        response.cache_control.immutable = current or None
+        if current:
+            response.cache_control.immutable = True
         return response
 
     app.add_url_rule("/-/assets/<version>/<path:filename>", "assets.static", serve)
