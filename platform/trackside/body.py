@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from trackside.errors import BadRequest, InputError, TooLarge
 
 CHUNK = 64 * 1024
+STEP = 1 << 20
+"""Bytes unpacked at once: 64 KiB of zeros would otherwise become 64 MiB, several times over, in one call."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -101,7 +103,7 @@ def _feed(unpacker: "zlib._Decompress", part: bytes, made: bytearray, limit: int
             unpacker = zlib.decompressobj(_GZIP)
         try:
             # one byte over the limit is enough to know; the rest of a bomb is never unpacked
-            made += unpacker.decompress(part, limit + 1 - len(made))
+            made += unpacker.decompress(part, min(STEP, limit + 1 - len(made)))
         except zlib.error as error:
             raise BadRequest("The body is not gzip, though its Content-Encoding says so.") from error
         if len(made) > limit:

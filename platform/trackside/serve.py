@@ -169,9 +169,11 @@ def _count_chunks(environ: Environ) -> None:
         # a length over the limit makes Flask refuse it in the asker's own form
         environ["CONTENT_LENGTH"] = str(MANAGEMENT_LIMIT + 1)
         environ["wsgi.input"] = io.BytesIO()
-        return
-    environ["CONTENT_LENGTH"] = str(len(body))
-    environ["wsgi.input"] = io.BytesIO(body)
+    else:
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ["wsgi.input"] = io.BytesIO(body)
+    # with it Werkzeug would not look at the length
+    del environ["HTTP_TRANSFER_ENCODING"]
 
 
 def _busy(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -190,17 +192,4 @@ def build(runtime: Runtime | None = None) -> Lane:
     runtime = runtime or build_runtime(load_settings())
     app = create_app(runtime.settings, runtime=runtime)
     metrics = app.extensions["trackside.metrics"]
-    return Lane(runtime, _keys(runtime), Pages(app, runtime.settings.web_threads), count=metrics.lane)
-
-
-def _keys(runtime: Runtime) -> Keys:
-    try:
-        keys: Keys = resolve(KEYRING)(runtime)
-    except ModuleNotFoundError:  # until API keys have landed
-        keys = _NoKeys()
-    return keys
-
-
-class _NoKeys:
-    def authenticate(self, _environ: Environ) -> KeyPrincipal:
-        raise NotAuthenticated
+    return Lane(runtime, resolve(KEYRING)(runtime), Pages(app, runtime.settings.web_threads), count=metrics.lane)

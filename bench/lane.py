@@ -1,0 +1,234 @@
+"""What the lane costs: requests a second of an authenticated lane route, of nothing at all, and of Flask.
+
+    python bench/lane.py [--rounds 5] [--seconds 2]
+
+Three WSGI callables run in turn under the same granian (as `trackside web` sets it up), pinned to one core, asked by a
+generator pinned to another (our own: keep-alive sockets and asyncio, so that it runs wherever the tests do):
+
+    null     a callable that answers 2 bytes
+    lane     the same answer as a lane route: path, API key, scope, request id, metrics
+    flask    the same answer and the same key behind a Flask route of the real app
+
+Rounds alternate, medians and ratios are printed; servers are throw-away, 127.0.0.1 only, and it stops by itself.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+KINDS = ("null", "lane", "flask")
+CONNECTIONS = 16
+MOST_SECONDS = 90
+
+
+def answer(_runtime: Any) -> Any:
+    """Return the lane handler: two bytes, whoever asks."""
+    from trackside.lane import LaneResponse
+
+    done = LaneResponse("200 OK", b"ok", [("Content-Type", "text/plain")])
+    return lambda _request: done
+
+
+def null(_environ: Any, start_response: Any) -> list[bytes]:
+    """Answer two bytes, and nothing else."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+
+
+def load(kind: str) -> Any:
+    """Return the callable of `kind`, in the server's process."""
+    if kind == "null":
+        return null
+    from flask import Response, request
+
+    from trackside import serve
+    from trackside.app import create_app
+    from trackside.auth import keyring
+    from trackside.module import LaneRoute, Module
+    from trackside.runtime import build_runtime
+    from trackside.settings import load_settings
+    from trackside.web.policy import Policy
+
+    sys.modules.setdefault("bench_lane", sys.modules[__name__])
+    kinds = frozenset({"server"})
+    runtime = build_runtime(load_settings())
+    extra = Module(name="bench", title="Bench", lane=(LaneRoute("GET", "/lane", "bench_lane:answer", kinds),))
+    runtime = replace(runtime, registry=replace(runtime.registry, modules=(*runtime.registry.modules, extra)))
+    app = create_app(runtime.settings, runtime=runtime)
+    ring = keyring.build(runtime)
+
+    def view() -> Response:
+        ring.authenticate(request.environ).check(kinds)
+        return Response(b"ok", content_type="text/plain")
+
+    view.policy = Policy(public="measured only")  # type: ignore[attr-defined]
+    app.add_url_rule("/flask", view_func=view)
+    pages = serve.Pages(app, runtime.settings.web_threads)
+    return serve.Lane(runtime, ring, pages, count=app.extensions["trackside.metrics"].lane)
+
+
+def run_server(kind: str, port: int) -> None:
+    """Serve `kind` until told to stop, as `trackside web` does."""
+    from functools import partial
+
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    Granian(
+        kind,
+        port=port,
+        interface=Interfaces.WSGI,
+        blocking_threads=8,
+        backlog=1024,
+        backpressure=1024,
+        workers_kill_timeout=3,
+        log_enabled=False,
+    ).serve(target_loader=partial(load, kind), wrap_loader=False)
+
+
+async def ask(port: int, path: str, key: str, seconds: float) -> float:
+    """Return requests a second over `CONNECTIONS` keep-alive connections; raises where one is not answered with 200."""
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode()
+    counts = [0] * CONNECTIONS
+    end = time.perf_counter() + seconds
+
+    async def one(index: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() < end:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\nok")
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(head[:200].decode())
+            counts[index] += 1
+        writer.close()
+
+    began = time.perf_counter()
+    await asyncio.wait_for(asyncio.gather(*map(one, range(CONNECTIONS))), seconds + 10)
+    return sum(counts) / (time.perf_counter() - began)
+
+
+@contextmanager
+def servers(kinds: tuple[str, ...], core: int | None) -> Iterator[tuple[dict[str, int], str]]:
+    """Run one server for each kind, all on `core`; give their ports and a key."""
+    from trackside import migrate
+    from trackside.auth.audit import COMMAND_LINE
+    from trackside.auth.keys import create_key
+    from trackside.embedded.postgres import Postgres
+    from trackside.embedded.valkey import Valkey
+    from trackside.runtime import build_runtime
+    from trackside.settings import load_settings
+    from trackside.workspace import environments, seed_workspace
+
+    with tempfile.TemporaryDirectory(prefix="trackside-bench-") as folder:
+        postgres, valkey = Postgres(Path(folder), throwaway=True), Valkey(Path(folder), throwaway=True)
+        postgres.start()
+        valkey.start()
+        given = {
+            "DATABASE_URL": postgres.url(),
+            "REDIS_URL": valkey.url(),
+            "TRACKSIDE_SECRET_KEY": os.urandom(32).hex(),
+            "TRACKSIDE_LOG_LEVEL": "ERROR",
+            "TRACKSIDE_DATA": folder,
+        }
+        runtime = build_runtime(load_settings(given))
+        migrate.upgrade(runtime.database.engine)
+        with runtime.database.session() as session:
+            seed_workspace(session)
+            env = environments(session)[0]
+            _, key = create_key(session, COMMAND_LINE, runtime.clock.now(), env, kind="server", name="bench")
+        runtime.close()
+        ports = {kind: _free_port() for kind in kinds}
+        running = [_start(kind, port, {**os.environ, **given}, core) for kind, port in ports.items()]
+        try:
+            for port in ports.values():
+                _wait(port)
+            yield ports, key
+        finally:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.wait(10)
+            valkey.stop()
+            postgres.stop()
+
+
+def _start(kind: str, port: int, environ: dict[str, str], core: int | None) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen([sys.executable, __file__, "--serve", kind, "--port", str(port)], env=environ)
+    if core is not None:
+        # at once, so that the worker and its threads inherit it
+        os.sched_setaffinity(process.pid, {core})
+    return process
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(port: int) -> None:
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"the server at port {port} did not start")
+
+
+def measure(rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Return requests a second of each kind, one figure a round."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    pinned = len(cores) > 1
+    with servers(KINDS, cores[1] if pinned else None) as (ports, key):
+        if pinned:
+            os.sched_setaffinity(0, {cores[0]})
+        found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        for kind, port in ports.items():
+            asyncio.run(ask(port, f"/{kind}", key, 0.5))
+        for _ in range(rounds):
+            for kind, port in ports.items():
+                found[kind].append(asyncio.run(ask(port, f"/{kind}", key, seconds)))
+    print(f"server on core {cores[1]}, generator on core {cores[0]}" if pinned else "not pinned: one core only")
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure the lane beside a null callable and Flask.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        run_server(options.serve, options.port)
+        return
+    if options.rounds * len(KINDS) * options.seconds > MOST_SECONDS - 20:
+        parser.error(f"that takes longer than {MOST_SECONDS} s")
+    found = measure(options.rounds, options.seconds)
+    middle = {kind: statistics.median(values) for kind, values in found.items()}
+    print(
+        f"{options.rounds} rounds of {options.seconds:g} s, {CONNECTIONS} keep-alive connections, own asyncio generator"
+    )
+    for kind, values in found.items():
+        print(f"{kind:<6} {middle[kind]:>9,.0f} requests/s  (from {min(values):,.0f} to {max(values):,.0f})")
+    print(f"lane / null   {middle['lane'] / middle['null']:.2f}")
+    print(f"lane / flask  {middle['lane'] / middle['flask']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

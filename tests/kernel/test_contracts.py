@@ -1,0 +1,277 @@
+"""What other people's programs rely on, asked of a running `trackside web`."""
+
+import gzip
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from trackside.auth.audit import COMMAND_LINE
+from trackside.auth.keys import create_key
+from trackside.clock import SystemClock
+from trackside.embedded.process import wait_until
+from trackside.module import Module
+from trackside.runtime import Runtime
+from trackside.settings import Settings
+from trackside.workspace import Environment
+
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Web:
+    process: "subprocess.Popen[bytes]"
+    port: int
+    server_key: str
+    admin_key: str
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", *, chunked: bool = False, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            parts = iter([body[at : at + 65536] for at in range(0, len(body), 65536)]) if chunked else body
+            # refused before all of it was sent: the answer is there already
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, parts, sent, encode_chunked=chunked)
+            answer = connection.getresponse()
+            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def worker(self) -> int:
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(found[0])
+
+    def peak(self) -> int:
+        """Bytes of memory the worker had at most."""
+        for line in Path(f"/proc/{self.worker()}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError
+
+
+def environ(settings: Settings, **more: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TRACKSIDE_")}
+    return clean | {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "TRACKSIDE_SECRET_KEY": settings.secret_key,
+        "TRACKSIDE_DATA": str(settings.data),
+        **more,
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+COMMAND = (sys.executable, "-m", "trackside", "web", "--port")
+
+
+def answers(port: int) -> bool:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def start(settings: Settings, port: int, log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as out:
+        process = subprocess.Popen([*COMMAND, str(port)], env=environ(settings), stdout=out, stderr=out)
+    assert wait_until(lambda: process.poll() is not None or answers(port), 30), log.read_text()
+    assert process.poll() is None, log.read_text()
+    return process
+
+
+@pytest.fixture
+def web(settings: Settings, runtime: Runtime, tmp_path: Path) -> Iterator[Web]:
+    now = SystemClock().now()
+    with runtime.database.session() as session:
+        env = session.scalars(select(Environment).order_by(Environment.id)).first()
+        assert env is not None
+        _, server = create_key(session, COMMAND_LINE, now, env, kind="server", name="test")
+        _, admin = create_key(
+            session, COMMAND_LINE, now, env, kind="admin", name="test", scopes={"any"}, known_scopes={"any"}
+        )
+    port = free_port()
+    process = start(settings, port, tmp_path / "web.log")
+    yield Web(process, port, server, admin)
+    process.kill()
+    process.wait()
+
+
+def bodies() -> dict[str, tuple[bytes, bool, dict[str, str], set[int]]]:
+    """Name -> body, chunked, headers, statuses that are right."""
+    limit = 64 * MEGABYTE
+    bomb = gzip.compress(bytes(limit + 1), 9)
+    zipped = {"Content_Encoding": "gzip"}
+    return {
+        "malformed": (b"{", False, {}, {400}),
+        "empty": (b"", False, {}, {200, 400}),
+        "no object": (b"[]", False, {}, {400}),
+        "NUL": (b'{"resourceMetrics": "\x00"}', False, {}, {400}),
+        "lone surrogate": (b'{"resourceMetrics": [{"schemaUrl": "\\ud800"}]}', False, {}, {200, 400}),
+        "deep": (b'{"resourceMetrics": ' + b"[" * 100_000, False, {}, {400}),
+        "oversized by length": (bytes(limit + 1), False, {}, {413}),
+        "oversized in chunks": (bytes(limit + 1), True, {}, {413}),
+        "bomb": (bomb, False, zipped, {413}),
+        "bomb in chunks": (bomb, True, zipped, {413}),
+        "no gzip": (b"{}", False, zipped, {400}),
+        "cut gzip": (gzip.compress(b"{}")[:-3], False, zipped, {400}),
+        "unknown encoding": (b"{}", False, {"Content_Encoding": "br"}, {400, 415}),
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_bad_bodies_are_refused_in_the_right_form_with_memory_flat(web: Web) -> None:
+    """One process takes the whole table, to the lane, the API and a page; it lives, and its memory stays flat."""
+    key = {"X_API_Key": web.server_key}
+    json_type = {"Content_Type": "application/json"}
+    assert web.ask("POST", "/v1/metrics", b"{}", **key, **json_type)[0] == 200
+    before = web.peak()
+    for name, (body, chunked, headers, right) in bodies().items():
+        status, answered, said = web.ask("POST", "/v1/metrics", body, chunked=chunked, **key, **json_type, **headers)
+        assert status in right, (name, status, said[:200])
+        assert answered["content-type"] == "application/json", name
+        assert status == 200 or isinstance(json.loads(said)["message"], str), name
+    # about three times the limit was measured (parts, a growing buffer, granian's own); a bomb costs no more
+    assert web.peak() - before < 64 * MEGABYTE * 4
+    status, answered, _ = web.ask("GET", "/api/v1/whoami", X_API_Key=web.admin_key)
+    assert (status, answered["content-type"]) == (200, "application/json")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_pages_refuse_what_is_too_large_by_length_and_in_chunks(web: Web, chunked: bool) -> None:
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    status, answered, _ = web.ask("POST", "/sign-in", b"a=" + b"x" * MEGABYTE, chunked=chunked, **form)
+    assert (status, answered["content-type"].split(";")[0]) == (413, "text/html")
+
+
+def test_no_key_and_wrong_kinds_are_refused_in_each_protocols_form(web: Web) -> None:
+    status, answered, said = web.ask("POST", "/v1/metrics", b"{}", Content_Type="application/json")
+    assert (status, answered["www-authenticate"]) == (401, "Bearer")
+    assert "message" in json.loads(said)
+    assert web.ask("POST", "/v1/metrics", b"{}", X_API_Key=web.admin_key)[0] == 403
+    status, answered, _ = web.ask("GET", "/api/v1/whoami", X_API_Key=web.server_key)
+    assert (status, answered["content-type"]) == (403, "application/problem+json")
+    status, answered, _ = web.ask("GET", "/v1/metrics", X_API_Key=web.server_key)
+    assert (status, answered["allow"]) == (405, "POST")
+
+
+def test_the_logs_of_a_process_are_json_lines_with_nothing_personal(web: Web, tmp_path: Path) -> None:
+    web.ask("GET", "/nothing/ann@example.com?who=ann", X_Request_Id="request-77")
+    web.ask("GET", "/sign-in")
+    log = tmp_path / "web.log"
+    assert wait_until(lambda: "/sign-in" in log.read_text(), 5)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"listening", "request"} <= {line["event"] for line in lines}
+    assert any(line.get("request_id") == "request-77" for line in lines)
+    assert "ann" not in log.read_text()
+
+
+def test_a_busy_port_is_named_and_the_first_goes_on(web: Web, settings: Settings) -> None:
+    done = subprocess.run(
+        [*COMMAND, str(web.port)], env=environ(settings), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"trackside: Cannot listen at 127.0.0.1:{web.port}")
+    assert len(done.stderr.splitlines()) == 1
+    assert answers(web.port)
+
+
+def test_it_stops_on_sigterm_and_takes_no_new_requests(web: Web) -> None:
+    began = time.monotonic()
+    web.process.send_signal(signal.SIGTERM)
+    assert web.process.wait(10) == 0
+    assert time.monotonic() - began < 10
+    assert not answers(web.port)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_worker_dies_with_its_killed_parent(web: Web) -> None:
+    worker = web.worker()
+    web.process.kill()
+    web.process.wait()
+    gone = wait_until(lambda: _state(worker) in {"", "Z"}, 5)
+    assert gone
+    assert not answers(web.port)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}, "PostgreSQL is not reachable"),
+        ({"DATABASE_URL": "empty"}, "run `trackside db upgrade`"),
+    ],
+)
+def test_without_its_database_it_says_so_in_one_line(
+    settings: Settings, empty_database_url: str, change: dict[str, str], message: str
+) -> None:
+    change = {name: empty_database_url if value == "empty" else value for name, value in change.items()}
+    done = subprocess.run(
+        [*COMMAND, str(free_port())],
+        env=environ(settings, **change),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_redis_it_starts_and_warns(settings: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    process = start(
+        replace(settings, redis_url="redis://127.0.0.1:1"),
+        port,
+        tmp_path / "web.log",
+    )
+    try:
+        assert "web.redis_away" in (tmp_path / "web.log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_every_lane_and_api_route_is_described(runtime: Runtime) -> None:
+    from trackside.api.blueprint import operations
+    from trackside.api.openapi import document
+
+    described = document(runtime, operations(runtime))
+    for operation in operations(runtime):
+        made = described["paths"][f"/api/v1{operation.path}"][operation.method.lower()]
+        assert made["summary"], operation.id
+        assert {"401", "403", "422", "429", "503"} <= set(made["responses"]), operation.id
+        content = made["responses"][str(operation.status)].get("content", {})
+        assert operation.returns is None or "example" in content["application/json"], f"{operation.id} has no example"
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    modules: tuple[Module, ...] = runtime.registry.modules
+    missing = [f"{r.method} {r.path}" for m in modules for r in m.lane if f"`{r.method} {r.path}`" not in text]
+    assert not missing, f"docs/api.md does not describe {missing}"
