@@ -14,6 +14,8 @@ from trackside_modules.usage.window import MINUTE, Window
 
 _TOO_YOUNG = timedelta(seconds=10)
 """A bucket shows a rate once this much of it is over: before, one request would read as sixty a minute."""
+_FEWEST = 15
+"""Buckets that a chart shows at least."""
 _BEHIND = timedelta(seconds=20)
 
 
@@ -78,6 +80,7 @@ def _charts(
     found: dict[datetime, Figures], before: dict[datetime, Figures], window: Window, marks: list[Mark], zone: tzinfo
 ) -> list[Chart]:
     """Return the charts: rate, errors, latency; each bucket's own numbers, the span before as a ghost."""
+    window = _from_first(window, found, before)
     times, earlier = window.times, window.previous()
     shown = [found.get(at) for at in times]
     rates = _rates(found, window)
@@ -119,6 +122,14 @@ def _charts(
             zone=zone,
         ),
     ]
+
+
+def _from_first(window: Window, found: dict[datetime, Figures], before: dict[datetime, Figures]) -> Window:
+    """Return the window from its first requests on where there were none before: a young workspace fills its charts."""
+    if before or not found:
+        return window
+    start = min(*found, window.end - _FEWEST * window.step)
+    return Window(window.name, max(start, window.start), window.end, window.step, window.now)
 
 
 def _rates(found: dict[datetime, Figures], window: Window) -> list[float | None]:
