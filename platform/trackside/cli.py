@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 
 import click
+from redis import RedisError
+from sqlalchemy.exc import OperationalError
 
 from trackside.errors import NotFound, SettingsError, TracksideError
 from trackside.module import Ref, resolve
@@ -40,11 +42,11 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return every command's name, sorted."""
-        return sorted(_refs())
+        return sorted(command_refs())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return the command called `name`, or None."""
-        ref = _refs().get(name)
+        ref = command_refs().get(name)
         return resolve(ref) if ref else None
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -61,10 +63,15 @@ class LazyGroup(click.Group):
         except TracksideError as error:
             click.echo(f"trackside: {error.message}", err=True)
             ctx.exit(1)
+        except (OperationalError, RedisError) as error:
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            click.echo(f"trackside: a server is not reachable ({reason}): `trackside doctor` says which", err=True)
+            ctx.exit(1)
 
 
 @cache
-def _refs() -> dict[str, Ref]:
+def command_refs() -> dict[str, Ref]:
+    """Return every command, the kernel's and the modules', by name."""
     found = dict(COMMANDS)
     for module in load_registry().modules:
         found.update(module.commands)
