@@ -56,6 +56,7 @@ def load(kind: str) -> Any:
     from trackside import serve
     from trackside.app import create_app
     from trackside.auth import keyring
+    from trackside.logs import configure_logging
     from trackside.module import LaneRoute, Module
     from trackside.runtime import build_runtime
     from trackside.settings import load_settings
@@ -64,6 +65,7 @@ def load(kind: str) -> Any:
     sys.modules.setdefault("bench_lane", sys.modules[__name__])
     kinds = frozenset({"server"})
     runtime = build_runtime(load_settings())
+    configure_logging(runtime.settings)
     extra = Module(name="bench", title="Bench", lane=(LaneRoute("GET", "/lane", "bench_lane:answer", kinds),))
     runtime = replace(runtime, registry=replace(runtime.registry, modules=(*runtime.registry.modules, extra)))
     app = create_app(runtime.settings, runtime=runtime)
