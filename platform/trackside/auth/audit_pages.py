@@ -94,7 +94,7 @@ def _before() -> int | None:
         raise InputError(problem, {"cursor": problem}) from None
 
 
-def _cursors() -> "URLSafeSerializer[str]":
+def _cursors() -> URLSafeSerializer:
     return URLSafeSerializer(runtime().settings.secret_key, salt="audit.cursor")
 
 

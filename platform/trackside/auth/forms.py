@@ -1,10 +1,11 @@
 """Forms of the auth pages. What they say is checked again by the services, which know the rules."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, SelectField, SelectMultipleField, StringField
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Length, Optional
 
 from trackside.auth.passwords import LONGEST, SHORTEST
@@ -13,6 +14,11 @@ from trackside.errors import InputError, TracksideError
 EXPIRIES = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
 """Days, and how they are called."""
 NEEDED = "This cannot be empty."
+
+
+def choices(pairs: Iterable[tuple[str, str]]) -> list[Any]:
+    """Return (value, words) pairs as what a select field takes."""
+    return [SelectChoice(value, words) for value, words in pairs]
 
 
 class SignInForm(FlaskForm):  # type: ignore[misc]
@@ -55,7 +61,7 @@ class AccessForm(FlaskForm):  # type: ignore[misc]
     """What one signs in with; the password in force allows the change."""
 
     email = StringField("E-mail", [InputRequired(NEEDED), Length(max=320)])
-    current = PasswordField("Current password", [Optional(), Length(max=LONGEST)])
+    current = PasswordField("Current password", [Length(max=LONGEST)])
     password = PasswordField(
         "New password",
         [Optional(), Length(max=LONGEST)],
@@ -78,7 +84,7 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
     )
     env = SelectField("Environment")
     kind = SelectField("Kind")
-    expires = SelectField("Expires", choices=[SelectChoice(days, words) for days, words in EXPIRIES.items()])
+    expires = SelectField("Expires", choices=choices(EXPIRIES.items()))
     scopes = SelectMultipleField("Scopes", description="What an admin key may do. Other kinds have none.")
 
 

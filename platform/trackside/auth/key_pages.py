@@ -5,11 +5,10 @@ from datetime import timedelta
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from wtforms.fields.choices import SelectChoice
 
 from trackside.auth import keys, login
 from trackside.auth.blueprint import runtime
-from trackside.auth.forms import KeyForm, show_error
+from trackside.auth.forms import KeyForm, choices, show_error
 from trackside.auth.models import ApiKey, Member
 from trackside.auth.principal import KINDS
 from trackside.db import db
@@ -26,11 +25,12 @@ USES = {
     "admin": "scripts: the management API, as far as its scopes go",
 }
 CURL = {
-    "server": "curl {base}/v1/events -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n"
+    "server": "curl {base}/v1/events \\\n  -H 'Authorization: Bearer {key}' \\\n"
+    "  -H 'Content-Type: application/json' \\\n"
     '  -d \'{{"events": [{{"ts": {now}, "method": "GET", "route": "/hello", "status": 200, "duration_ms": 12}}]}}\'',
-    "client": "curl -X POST {base}/ofrep/v1/evaluate/flags -H 'Authorization: Bearer {key}' \\\n"
+    "client": "curl -X POST {base}/ofrep/v1/evaluate/flags \\\n  -H 'Authorization: Bearer {key}' \\\n"
     '  -H \'Content-Type: application/json\' -d \'{{"context": {{"targetingKey": "user-1"}}}}\'',
-    "admin": "curl {base}/api/v1/openapi.json -H 'Authorization: Bearer {key}'",
+    "admin": "curl {base}/api/v1/openapi.json \\\n  -H 'Authorization: Bearer {key}'",
 }
 CURL["ingest"] = CURL["server"]
 
@@ -80,7 +80,7 @@ def create() -> ResponseReturnValue:
             now,
             env,
             kind=form.kind.data,
-            name=form.name.data,
+            name=form.name.data or "",
             scopes=form.scopes.data or (),
             known_scopes=_scopes(),
             expires_at=now + timedelta(days=int(form.expires.data)) if form.expires.data else None,
@@ -150,9 +150,9 @@ def _scopes() -> dict[str, str]:
 
 def _form(**given: str) -> KeyForm:
     form = KeyForm(**given)
-    form.env.choices = [SelectChoice(env.slug, env.name) for env in all_environments()]
-    form.kind.choices = [SelectChoice(kind, f"{kind}: {USES[kind]}") for kind in KINDS if _may_change(kind)]
-    form.scopes.choices = [SelectChoice(name, f"{name}: {what}") for name, what in sorted(_scopes().items())]
+    form.env.choices = choices((env.slug, env.name) for env in all_environments())
+    form.kind.choices = choices((kind, f"{kind}: {USES[kind]}") for kind in KINDS if _may_change(kind))
+    form.scopes.choices = choices((name, f"{name}: {what}") for name, what in sorted(_scopes().items()))
     return form
 
 

@@ -4,11 +4,10 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import func, select
-from wtforms.fields.choices import SelectChoice
 
 from trackside.auth import links, login, people
 from trackside.auth.blueprint import runtime
-from trackside.auth.forms import InviteForm, show_error
+from trackside.auth.forms import InviteForm, choices, show_error
 from trackside.auth.models import Member, MemberSession
 from trackside.auth.roles import OWNER, TITLES, may_give
 from trackside.db import db
@@ -34,14 +33,16 @@ def invite() -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _page(form), 422
     try:
-        token = links.invite(db.session(), login.actor(), now, form.email.data, form.role.data, by=current_user.role)
+        token = links.invite(
+            db.session(), login.actor(), now, form.email.data or "", form.role.data, by=current_user.role
+        )
     except TracksideError as error:
         if error.status >= 500:
             raise
         show_error(form, error)
         return _page(form), error.status
     db.session.commit()
-    return _made(token, "Invitation", f"Send it to {form.email.data.strip()}: it works once, within 7 days.")
+    return _made(token, "Invitation", f"Send it to {(form.email.data or '').strip()}: it works once, within 7 days.")
 
 
 @blueprint.post("/invitations/<int:link_id>/resend")
@@ -110,7 +111,7 @@ def reset(member_id: int) -> ResponseReturnValue:
 
 def _invite_form(**given: None) -> InviteForm:
     form = InviteForm(**given)
-    form.role.choices = [SelectChoice(role, f"{role}: {TITLES[role]}") for role in _roles()]
+    form.role.choices = choices((role, f"{role}: {TITLES[role]}") for role in reversed(_roles()))
     return form
 
 

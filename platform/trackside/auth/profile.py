@@ -6,13 +6,12 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms.fields.choices import SelectChoice
 
 from trackside.auth import login, passwords, people, sessions, throttle
 from trackside.auth.agents import describe
 from trackside.auth.audit import audit
 from trackside.auth.blueprint import blueprint, runtime
-from trackside.auth.forms import AccessForm, ProfileForm, show_error
+from trackside.auth.forms import AccessForm, ProfileForm, choices, show_error
 from trackside.auth.models import Member
 from trackside.db import db
 from trackside.errors import InputError, TooMany, TracksideError
@@ -76,7 +75,7 @@ def _change_access(member: Member, form: AccessForm) -> None:
         throttle.forgive(session, member.email, request.remote_addr or "")
     elif not form.password.data:
         raise InputError("", {"password": "Choose a password, so that you can sign in again."})
-    people.set_email(session, who, now, member, form.email.data)
+    people.set_email(session, who, now, member, form.email.data or "")
     if form.password.data:
         people.set_password(session, who, now, member, form.password.data)
     sessions.end_all(session, member.id)
@@ -117,7 +116,7 @@ def _member() -> Member:
 
 def _profile_form(member: Member | None) -> ProfileForm:
     form = ProfileForm(obj=member)
-    form.time_zone.choices = [SelectChoice(zone, zone.replace("_", " ")) for zone in _zones()]
+    form.time_zone.choices = choices((zone, zone.replace("_", " ")) for zone in _zones())
     return form
 
 

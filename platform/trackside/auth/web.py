@@ -36,7 +36,7 @@ def try_sign_in() -> ResponseReturnValue:
     form, target = SignInForm(), request.form.get("next", "")
     if not form.validate_on_submit():
         return render_template("auth/sign_in.html", form=form, next=target), 422
-    email, address, now = form.email.data, request.remote_addr or "", runtime().clock.now()
+    email, address, now = form.email.data or "", request.remote_addr or "", runtime().clock.now()
     try:
         with runtime().database.session() as own:
             throttle.admit(own, email, address, now)
@@ -48,10 +48,10 @@ def try_sign_in() -> ResponseReturnValue:
     member = people.find_by_email(db.session(), email)
     usable = member is not None and member.disabled_at is None
     stored = member.password_hash if member is not None and usable else None
-    if not passwords.password_matches(stored, form.password.data) or member is None:
+    if not passwords.password_matches(stored, form.password.data or "") or member is None:
         form.form_errors.append(WRONG)
         return render_template("auth/sign_in.html", form=form, next=target), 422
-    _enter(member, form.password.data)
+    _enter(member, form.password.data or "")
     return redirect(own_path(target))
 
 
@@ -134,9 +134,9 @@ def _fill_in(member: Member, form: Any) -> None:
     session, now = db.session(), runtime().clock.now()
     who = Actor(member.email, member.id, None, request.remote_addr, login.request_id())
     if isinstance(form, OwnerForm):
-        people.set_email(session, who, now, member, form.email.data)
+        people.set_email(session, who, now, member, form.email.data or "")
     if isinstance(form, WelcomeForm):
-        people.set_profile(session, who, now, member, name=form.name.data, time_zone=member.time_zone)
+        people.set_profile(session, who, now, member, name=form.name.data or "", time_zone=member.time_zone)
     people.set_password(session, who, now, member, form.password.data)
 
 
