@@ -81,6 +81,7 @@ class KeyRing:
         """Whether the last look at the database failed."""
         self._lock = threading.Lock()
         self._watcher: threading.Thread | None = None
+        self._closed = False
         self._used: set[tuple[int, int]] = set()
         self._bad: dict[str, int] = {}
         self._bad_minute = 0
@@ -129,6 +130,11 @@ class KeyRing:
             live = dict(_entry(key, slug) for key, slug in rows)
         # one assignment: whoever reads sees the old keys or the new ones, never half
         self._live, self._version = live, version
+
+    def close(self) -> None:
+        """Write what is not written yet, and look no more; the thread ends when it wakes."""
+        self._closed = True
+        self.flush()
 
     def flush(self) -> None:
         """Write when keys were last used, right to a minute."""
@@ -221,7 +227,7 @@ def _keep_fresh(ref: "weakref.ref[KeyRing]") -> None:
     """Refresh the ring every few seconds, and when Redis says so, for as long as somebody holds it."""
     news: Any = None
     flushed = time.monotonic()
-    while (ring := ref()) is not None:
+    while (ring := ref()) is not None and not ring._closed:
         try:
             ring.refresh()
         except SQLAlchemyError:
