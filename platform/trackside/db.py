@@ -76,6 +76,8 @@ class Database:
             max_overflow=4,
             pool_pre_ping=True,
             pool_timeout=5,
+            # what is logged of a failed statement must not hold customers' data
+            hide_parameters=True,
             connect_args={"connect_timeout": 5},
         )
         sa_event.listen(self.engine, "do_connect", self._add_options)

@@ -4,11 +4,12 @@ import structlog
 from flask import Flask, Response, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from psycopg.errors import DiskFull, QueryCanceled, ReadOnlySqlTransaction
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from trackside.api.problem import problem_body
+from trackside.db import db
 from trackside.errors import BadRequest, InputError, TracksideError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -72,8 +73,17 @@ def install(app: Flask) -> None:
             return error.get_response()  # type: ignore[return-value]
         ours = as_trackside(error)
         if ours.status >= 500:
-            log.error("request.failed", status=ours.status, path=request.path, exc_info=error)
+            log.error("request.failed", status=ours.status, exc_info=error)
+        _forget_failed_transaction()
         return _render(ours)
+
+
+def _forget_failed_transaction() -> None:
+    """Roll back, so that the error's page can still ask who is signed in and what waits for action."""
+    try:
+        db.session.rollback()
+    except SQLAlchemyError:
+        log.warning("request.rollback_failed")
 
 
 def _render(error: TracksideError) -> Response:
