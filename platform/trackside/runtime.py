@@ -3,7 +3,8 @@
 `create_app` puts one into `app.extensions["trackside"]`; workers, schedulers and commands build their own.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from trackside.clock import Clock, SystemClock
@@ -27,9 +28,13 @@ class Runtime:
     redis: RedisClients
     events: EventBus
     ports: Ports
+    closers: list[Callable[[], None]] = field(default_factory=list)
+    """What to call first when this runtime ends: whoever starts a thread adds its end."""
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Stop what runs beside (`closers`), then give back every connection."""
+        for close in self.closers:
+            close()
         self.database.dispose()
 
 

@@ -1,6 +1,6 @@
 """API keys: what lets a program in, and everything that does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +25,14 @@ ApiKeys = Callable[..., str]
 
 def environ(key: str = "", **more: str) -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": f"Bearer {key}", "REMOTE_ADDR": "192.0.2.1", **more}
+
+
+@pytest.fixture
+def other(runtime: Runtime, clock: FrozenClock) -> Iterator[KeyRing]:
+    """The ring of another process on the same servers."""
+    elsewhere = build_runtime(runtime.settings, runtime.registry, clock)
+    yield KeyRing(elsewhere)
+    elsewhere.close()
 
 
 @pytest.fixture
@@ -93,10 +101,9 @@ def test_a_key_in_the_url_is_refused(ring: KeyRing, api_key: ApiKeys) -> None:
 
 
 def test_a_revoked_key_is_dead_at_once_here_and_soon_elsewhere(
-    runtime: Runtime, ring: KeyRing, api_key: ApiKeys, clock: FrozenClock
+    runtime: Runtime, ring: KeyRing, other: KeyRing, api_key: ApiKeys
 ) -> None:
     key = api_key()
-    other = KeyRing(build_runtime(runtime.settings, runtime.registry, clock))
     ring.authenticate(environ(key))
     other.refresh()
     other.authenticate(environ(key))
@@ -108,9 +115,8 @@ def test_a_revoked_key_is_dead_at_once_here_and_soon_elsewhere(
         other.authenticate(environ(key))
 
 
-def test_redis_tells_other_processes_at_once(runtime: Runtime, api_key: ApiKeys, clock: FrozenClock) -> None:
+def test_redis_tells_other_processes_at_once(runtime: Runtime, other: KeyRing, api_key: ApiKeys) -> None:
     key = api_key()
-    other = KeyRing(build_runtime(runtime.settings, runtime.registry, clock))
     other.authenticate(environ(key))
     subscribers = runtime.redis.pubsub
     while not subscribers.pubsub_numsub(keys.CHANNEL)[0][1]:

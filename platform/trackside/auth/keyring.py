@@ -86,6 +86,7 @@ class KeyRing:
         self._bad: dict[str, int] = {}
         self._bad_minute = 0
         runtime.events.subscribe(KeysChanged, self._on_change)
+        runtime.closers.append(self.close)
 
     def authenticate(self, environ: Mapping[str, Any]) -> KeyPrincipal:
         """Return the key that a WSGI request carries.
@@ -231,7 +232,8 @@ def _keep_fresh(ref: "weakref.ref[KeyRing]") -> None:
         try:
             ring.refresh()
         except SQLAlchemyError:
-            log.warning("keys.refresh_failed")
+            if not ring._closed:  # else the connection was taken away on purpose
+                log.warning("keys.refresh_failed")
         if time.monotonic() - flushed >= FLUSH:
             ring.flush()
             flushed = time.monotonic()
