@@ -28,7 +28,7 @@ _NEWEST_FIRST = ("python3.14", "python3.13", "python3.12", "python3.11")
 
 def run(lock: str, program: str, *argv: str) -> NoReturn:
     """Make the environment of `requirements/LOCK.lock`, then become *program* of that environment."""
-    os.environ.setdefault(STARTED, repr(time.time()))
+    start()
     prepare(lock)
     os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ["VIRTUAL_ENV"] = str(VENV)
@@ -36,6 +36,11 @@ def run(lock: str, program: str, *argv: str) -> NoReturn:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.stdout.flush()
     os.execv(VENV / "bin" / program, [program, *argv])
+
+
+def start() -> None:
+    """Begin to count the seconds that progress lines show, unless a command before us has."""
+    os.environ.setdefault(STARTED, repr(time.time()))
 
 
 def prepare(lock: str) -> None:

@@ -133,7 +133,7 @@ def session(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 
 @pytest.fixture
-def redis_client(valkey: Valkey) -> Iterator["redis.Redis[bytes]"]:
+def redis_client(valkey: Valkey) -> Iterator[redis.Redis]:
     """Give a client of the session's Valkey, emptied."""
     client = redis.Redis.from_url(valkey.url())
     client.flushall()
@@ -142,7 +142,7 @@ def redis_client(valkey: Valkey) -> Iterator["redis.Redis[bytes]"]:
 
 
 @pytest.fixture
-def redis_url(valkey: Valkey, redis_client: "redis.Redis[bytes]") -> str:
+def redis_url(valkey: Valkey, redis_client: redis.Redis) -> str:
     """Give the address of the session's Valkey, emptied."""
     return valkey.url()
 
