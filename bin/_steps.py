@@ -49,7 +49,7 @@ def lint() -> None:
 
 
 def imports() -> None:
-    """The import contracts of pyproject.toml."""
+    """Check the import contracts of pyproject.toml."""
     _tool("lint-imports")
 
 
@@ -78,7 +78,7 @@ def tests() -> None:
 
 
 def wheel() -> None:
-    """The wheel, in an environment of its own, started from another folder."""
+    """Build the wheel, install it into an environment of its own, and start it from another folder."""
     with tempfile.TemporaryDirectory(prefix="trackside-wheel-") as folder:
         _tool("python", "-m", "build", "--wheel", "--no-isolation", "-o", folder)
         built = next(Path(folder).glob("*.whl"))

@@ -81,9 +81,10 @@ def _undeclared(modules: tuple[Module, ...]) -> Iterator[str]:
     declared = {p.name for m in modules for p in m.permissions}
     kinds = {j.kind for m in modules for j in m.jobs}
     for module in modules:
-        for thing in (*module.nav, *module.cards, *module.panels, *module.streams):
-            if thing.permission not in declared:
-                yield f"{module.name} uses the permission {thing.permission!r}, which no module declares"
+        users = (module.nav, module.cards, module.panels, module.streams)
+        for permission in (thing.permission for things in users for thing in things):
+            if permission not in declared:
+                yield f"{module.name} uses the permission {permission!r}, which no module declares"
         for tick in module.ticks:
             if tick.kind not in kinds:
                 yield f"{module.name} schedules the job {tick.kind!r}, which no module declares"

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from trackside.clock import Clock, SystemClock
 from trackside.db import Database
@@ -53,5 +54,5 @@ def build_runtime(settings: Settings, registry: Registry | None = None, clock: C
     return runtime
 
 
-def _call(ref: str, *args: object) -> object:
+def _call(ref: str, *args: object) -> Any:
     return resolve(ref)(*args)

@@ -11,6 +11,7 @@ Other people's buckets are brought over by share of their width: whole counts st
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import cast
 
 Histogram = dict[int, int]
 """Counts by scale-4 index; an index without a request is absent."""
@@ -52,7 +53,8 @@ def upper_bounds() -> list[float]:
 
 def merge(into: Histogram, other: Mapping[int, int] | Iterable[tuple[int, int]], times: int = 1) -> Histogram:
     """Add `other`, taken `times` times, to `into` in place, and return `into`."""
-    for index, count in other.items() if isinstance(other, Mapping) else other:
+    pairs = cast("Iterable[tuple[int, int]]", other.items() if isinstance(other, Mapping) else other)
+    for index, count in pairs:
         into[index] = into.get(index, 0) + count * times
     return into
 

@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from typing import LiteralString
 
 import structlog
 from psycopg import OperationalError
@@ -23,7 +24,7 @@ select id from environment e where exists (
     select from usage_inbox i where i.env_id = e.id and i.applied_at is null and i.dead_at is null
         and (i.retry_at is null or i.retry_at <= %s))
 """
-_PUT_AWAY = (
+_PUT_AWAY: tuple[tuple[LiteralString, timedelta], ...] = (
     ("delete from usage_inbox where applied_at < %s", KEEP_BODIES),
     ("delete from usage_batch where received_at < %s", KEEP_BATCHES),
     ("delete from usage_stream where seen_at < %s", KEEP_STREAMS),

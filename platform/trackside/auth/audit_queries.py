@@ -67,7 +67,7 @@ def day(raw: str, field: str) -> date | None:
     return found
 
 
-def _where(query: Select[tuple[AuditEntry]], wanted: AuditFilter) -> Select[tuple[AuditEntry]]:
+def _where(query: Select[AuditEntry], wanted: AuditFilter) -> Select[AuditEntry]:
     if wanted.who:
         query = query.where(AuditEntry.actor.icontains(wanted.who, autoescape=True))
     for column, value in (

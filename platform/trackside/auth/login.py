@@ -45,10 +45,10 @@ def install(app: Flask) -> None:
     # A cookie is set when it changes, not with each answer; the session's own clock runs in the database.
     app.config["SESSION_REFRESH_EACH_REQUEST"] = False
     manager = LoginManager(app)
-    manager.session_protection = None  # the database knows which sessions live; addresses change while one travels
+    manager.session_protection = None  # pyright: ignore[reportAttributeAccessIssue]  # the database knows which sessions live; addresses change while one travels
     permissions = cache(lambda role: permissions_of(runtime.registry, role))
 
-    @manager.user_loader
+    @manager.user_loader  # type: ignore[untyped-decorator]
     def load(token: str) -> SignedIn | None:
         found = sessions.identify(db.session(), token, runtime.clock.now(), sessions.lifetime(runtime.settings))
         if found is None:

@@ -36,6 +36,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     from granian import Granian
     from granian.constants import Interfaces
     from granian.http import HTTP1Settings
+    from granian.log import LogLevels
 
     server = Granian(
         "trackside.stream.app:build",
@@ -48,7 +49,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=15_000),
         workers_kill_timeout=STOP_AFTER,
         log_dictconfig={"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}},
-        log_level="warning",
+        log_level=LogLevels.warning,
     )
     server.serve(target_loader=partial(load, settings, host, port), wrap_loader=False)
 

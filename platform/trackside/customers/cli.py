@@ -153,7 +153,7 @@ def _chosen(kind: str) -> Kind[Any]:
 
 def _mapping(kind: Kind[Any], sheet: sheets.Sheet, given: tuple[str, ...]) -> list[str]:
     """Return what each column becomes: as told, else by its name."""
-    told = dict(each.partition("=")[::2] for each in given)
+    told = {name: what for name, _, what in (each.partition("=") for each in given)}
     unknown = sorted(set(told) - set(sheet.columns))
     if unknown:
         raise InputError(f"There is no column {', '.join(unknown)}; there are {', '.join(sheet.columns)}.")

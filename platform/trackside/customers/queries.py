@@ -165,6 +165,8 @@ def _encode(sort: str, value: datetime | str, row_id: int) -> str:
 
 def _decode(cursor: str, sort: str) -> ColumnElement[Any]:
     """Return the place that `cursor` stands for; raises InputError for one that was not made for this order."""
+    place: str | datetime = ""
+    row_id = 0
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         made_for, value, row_id = msgspec.json.decode(raw, type=tuple[str, str, int])

@@ -57,7 +57,7 @@ def _follow(base: str, cookie: str, adapter: MapAdapter) -> tuple[dict[str, str]
     """Return the first page of each endpoint that links lead to, and the endpoints that answer something else."""
     found: dict[str, str] = {}
     others: set[str] = set()
-    waiting, seen = deque(STARTS), set(STARTS)
+    waiting, seen = deque[str](STARTS), set[str](STARTS)
     while waiting and len(seen) < MOST:
         path = waiting.popleft()
         endpoint = _endpoint(adapter, path)

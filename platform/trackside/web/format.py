@@ -116,6 +116,7 @@ def bytes_(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return ABSENT
+    unit = BYTE_UNITS[0]
     for unit in BYTE_UNITS:
         if abs(value) < 999.5 or unit == BYTE_UNITS[-1]:
             break

@@ -135,7 +135,7 @@ def install(app: Flask) -> None:
         sparkline_words=charts.sparkline_words,
     )
     app.jinja_env.globals.update(
-        ui=Macros(app.jinja_env),  # type: ignore[arg-type]
+        ui=Macros(app.jinja_env),
         delta=fmt.delta,
         url_with=url_with,
         asset=asset,
