@@ -139,6 +139,9 @@ class Pages:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or 503 when every place stays taken."""
+        if environ["PATH_INFO"].startswith("/static/"):
+            # a page asks for a dozen files at once; each is read in no time, and a page without its style is no page
+            return self._app(environ, start_response)
         if not self._enter():
             return _busy(environ, start_response)
         try:
