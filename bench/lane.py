@@ -58,6 +58,7 @@ def load(kind: str) -> Any:
     from trackside.auth import keyring
     from trackside.logs import configure_logging
     from trackside.module import LaneRoute, Module
+    from trackside.places import Places
     from trackside.runtime import build_runtime
     from trackside.settings import load_settings
     from trackside.web.policy import Policy
@@ -77,8 +78,9 @@ def load(kind: str) -> Any:
 
     view.policy = Policy(public="measured only")  # type: ignore[attr-defined]
     app.add_url_rule("/flask", view_func=view)
-    pages = serve.Pages(app, runtime.settings.web_threads)
-    return serve.Lane(runtime, ring, pages, count=app.extensions["trackside.metrics"].lane)
+    places = Places(runtime.settings.web_threads)
+    pages = serve.Pages(app, places)
+    return serve.Lane(runtime, ring, pages, places, count=app.extensions["trackside.metrics"].lane)
 
 
 def run_server(kind: str, port: int) -> None:

@@ -101,7 +101,9 @@ def _counts() -> None:
         sa.Column("route", sa.Text(), nullable=False),
         sa.Column("first_seen_at", WHEN, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_usage_endpoint"),
-        sa.UniqueConstraint("env_id", "service", "method", "route", name="uq_usage_endpoint_env_id"),
+        sa.UniqueConstraint(
+            "env_id", "service", "method", "route", name="uq_usage_endpoint_env_id_service_method_route"
+        ),
         _of_environment("usage_endpoint"),
     )
     op.create_table(

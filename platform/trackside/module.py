@@ -92,6 +92,8 @@ class LaneRoute:
     """`(LaneRequest, TracksideError) -> LaneResponse`: errors in the protocol's own form."""
     scope: str | None = None
     """What an admin key must carry besides."""
+    slow: bool = False
+    """It reads large bodies or waits for a server: it gets a share of the threads (see `trackside.places`)."""
 
 
 @dataclass(frozen=True, slots=True)

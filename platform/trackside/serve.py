@@ -1,13 +1,12 @@
 """`trackside web`: the lane in front of the Flask app, as one WSGI callable.
 
-A request whose path a module named in its `lane` is answered here; everything else goes to Flask, where no more than
-three quarters of the threads may be at work at once, so that a slow page never holds up a hot route.
+A request whose path a module named in its `lane` is answered here; everything else goes to Flask, within its share
+of the threads, so that a slow page never holds up a hot route (see `trackside.places`).
 """
 
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from typing import Any, Protocol
 
 import structlog
@@ -21,6 +20,7 @@ from trackside.errors import NotAuthenticated, TooLarge, TracksideError, Unavail
 from trackside.lane import LaneRequest, LaneResponse, problem, status_line
 from trackside.logs import RequestIds
 from trackside.module import LaneRoute, resolve
+from trackside.places import Places
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import load_settings
 from trackside.web.errors import MACHINE_PATHS, as_trackside
@@ -29,8 +29,7 @@ log = structlog.get_logger(__name__)
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
-PATIENCE = 0.5
-"""Seconds that a page may wait for a free place before it is refused."""
+FILES = ("/static/", "/-/assets/")
 
 
 class Keys(Protocol):
@@ -59,7 +58,15 @@ class _Endpoint:
 class Lane:
     """The WSGI callable: hot routes by path, `pages` for all else."""
 
-    def __init__(self, runtime: Runtime, keys: Keys, pages: Wsgi, *, count: Callable[[str, int], None] | None = None):
+    def __init__(
+        self,
+        runtime: Runtime,
+        keys: Keys,
+        pages: Wsgi,
+        places: Places,
+        *,
+        count: Callable[[str, int], None] | None = None,
+    ) -> None:
         """Prepare every lane route of the runtime's modules; `count(route, status)` is told of each answer."""
         self._keys = keys
         self._pages = pages
@@ -68,7 +75,9 @@ class Lane:
         self._exact: dict[str, dict[str, _Endpoint]] = {}
         self._below: dict[str, dict[str, _Endpoint]] = {}
         for route in runtime.registry.each(lambda m: m.lane):
-            endpoint = _Endpoint(route, resolve(route.handler)(runtime), resolve(route.errors))
+            handle = resolve(route.handler)(runtime)
+            handle = _within(places, handle) if route.slow else handle
+            endpoint = _Endpoint(route, handle, resolve(route.errors))
             table = self._below if route.path.endswith("/") else self._exact
             table.setdefault(route.path, {})[route.method] = endpoint
         self._prefixes = sorted(self._below, key=len, reverse=True)
@@ -104,6 +113,14 @@ class Lane:
         return key
 
 
+def _within(places: Places, handle: Callable[[LaneRequest], LaneResponse]) -> Callable[[LaneRequest], LaneResponse]:
+    def held(request: LaneRequest) -> LaneResponse:
+        with places.hold("slow"):
+            return handle(request)
+
+    return held
+
+
 def _run(lane: Lane, endpoint: _Endpoint, environ: Environ) -> LaneResponse:
     """Return the answer of `endpoint`, or what went wrong in its protocol's form; never raises."""
     path = environ["PATH_INFO"]
@@ -113,7 +130,9 @@ def _run(lane: Lane, endpoint: _Endpoint, environ: Environ) -> LaneResponse:
         return endpoint.handle(LaneRequest(environ, path, key))
     except Exception as error:
         ours = as_trackside(error)
-        if ours.status >= 500:
+        if isinstance(error, Unavailable):
+            log.warning("lane.shed", route=endpoint.route.path, status=ours.status)
+        elif ours.status >= 500:
             log.error("lane.failed", route=endpoint.route.path, status=ours.status, exc_info=error)
         refusal = endpoint.errors(LaneRequest(environ, path, key), ours)
         if isinstance(ours, NotAuthenticated):
@@ -122,44 +141,30 @@ def _run(lane: Lane, endpoint: _Endpoint, environ: Environ) -> LaneResponse:
 
 
 class Pages:
-    """Flask behind the lane: no more than `places` requests at once, and chunked bodies counted.
+    """Flask behind the lane: within its share of the threads, and chunked bodies counted."""
 
-    Args:
-        app: the Flask app.
-        threads: how many the server has; a quarter of them, at least one, is kept free for the lane.
-
-    """
-
-    def __init__(self, app: Wsgi, threads: int) -> None:
-        kept = max(1, threads // 4)
+    def __init__(self, app: Wsgi, places: Places) -> None:
         self._app = app
-        self._places = BoundedSemaphore(max(1, threads - kept))
-        # whoever waits holds a thread too: one thread is always left
-        self._waiting = BoundedSemaphore(kept - 1) if kept > 1 else None
+        self._places = places
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or 503 when every place stays taken."""
-        if environ["PATH_INFO"].startswith("/static/"):
+        if environ["PATH_INFO"].startswith(FILES):
             # a page asks for a dozen files at once; each is read in no time, and a page without its style is no page
             return self._app(environ, start_response)
-        if not self._enter():
-            return _busy(environ, start_response)
+        try:
+            self._places.take("pages")
+        except Unavailable as busy:
+            return _busy(busy, environ, start_response)
         try:
             _count_chunks(environ)
-            return ClosingIterator(self._app(environ, start_response), [self._places.release])
+            return ClosingIterator(self._app(environ, start_response), [self._free])
         except BaseException:
-            self._places.release()
+            self._free()
             raise
 
-    def _enter(self) -> bool:
-        if self._places.acquire(blocking=False):
-            return True
-        if self._waiting is None or not self._waiting.acquire(blocking=False):
-            return False
-        try:
-            return self._places.acquire(timeout=PATIENCE)
-        finally:
-            self._waiting.release()
+    def _free(self) -> None:
+        self._places.free("pages")
 
 
 def _count_chunks(environ: Environ) -> None:
@@ -179,8 +184,7 @@ def _count_chunks(environ: Environ) -> None:
     del environ["HTTP_TRANSFER_ENCODING"]
 
 
-def _busy(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    error = Unavailable("Trackside is busy: too many pages are being made at once. Try again in a second.", 1)
+def _busy(error: Unavailable, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     if environ["PATH_INFO"].startswith(MACHINE_PATHS):
         response = problem(LaneRequest(environ, environ["PATH_INFO"], None), error)
         start_response(response.status, list(response.headers))
@@ -195,4 +199,5 @@ def build(runtime: Runtime | None = None) -> Lane:
     runtime = runtime or build_runtime(load_settings())
     app = create_app(runtime.settings, runtime=runtime)
     metrics = app.extensions["trackside.metrics"]
-    return Lane(runtime, resolve(KEYRING)(runtime), Pages(app, runtime.settings.web_threads), count=metrics.lane)
+    places = Places(runtime.settings.web_threads)
+    return Lane(runtime, resolve(KEYRING)(runtime), Pages(app, places), places, count=metrics.lane)

@@ -45,7 +45,7 @@ class Settings:
     development: bool = _setting("Shows /-/patterns and reloads templates; never in production", False)
     data: Path = _setting("Folder of `trackside up`: embedded servers, run file", DEFAULT_DATA)
     database_pool: int = _setting("PostgreSQL connections kept by each process", 8)
-    web_threads: int = _setting("Threads of `trackside web`; pages use all but a quarter of them", 8)
+    web_threads: int = _setting("Threads of `trackside web`; pages and ingest share all but one in eight", 8)
     log_level: str = _setting("DEBUG, INFO, WARNING or ERROR", "INFO")
     log_format: str = _setting("json, or console for people", "json")
     metrics_token: str = _setting("Bearer token for /metrics; empty: only from this machine", "", secret=True)
@@ -199,7 +199,7 @@ def _check(values: Mapping[str, Any]) -> list[str]:
         ("log_level", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
         ("log_format", _one_of("json", "console")),
         ("database_pool", _between(1, 100)),
-        ("web_threads", _between(2, 64)),
+        ("web_threads", _between(4, 64)),
         ("session_idle_hours", _between(1, 24 * 30)),
         ("session_absolute_days", _between(1, 365)),
         ("trusted_proxies", _between(0, 10)),

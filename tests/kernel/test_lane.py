@@ -11,6 +11,7 @@ from trackside.auth.principal import KeyPrincipal
 from trackside.errors import NotAuthenticated, Unavailable
 from trackside.lane import LaneRequest, LaneResponse
 from trackside.module import LaneRoute, Module
+from trackside.places import Places
 from trackside.registry import Registry
 from trackside.runtime import Runtime
 from trackside.serve import Lane, Pages
@@ -82,7 +83,9 @@ def call(runtime: Runtime, handlers: Callable[[str], str]) -> Call:
         LaneRoute("GET", "/v1/broken", ref("broken"), KINDS, errors=ref("terse")),
         LaneRoute("GET", "/v1/scoped", ref("echo"), KINDS, scope="b:read"),
     )
-    lane = Lane(replace(runtime, registry=Registry((Module(name="m", title="M", lane=routes),))), Keys(), pages)
+    lane = Lane(
+        replace(runtime, registry=Registry((Module(name="m", title="M", lane=routes),))), Keys(), pages, Places(8)
+    )
 
     def made(method: str, path: str, key: str = "server", body: bytes = b"", **environ: Any) -> Any:
         told: list[Any] = []
@@ -156,7 +159,7 @@ def test_a_request_id_is_kept_only_where_it_is_sane(call: Call, given: str, kept
 
 
 def test_pages_over_their_share_of_the_threads_are_refused() -> None:
-    held = Pages(pages, threads=2)
+    held = Pages(pages, Places(threads=2))
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.input": io.BytesIO()}
     told: list[str] = []
     first = held(dict(environ), lambda status, headers: told.append(status))
@@ -164,3 +167,21 @@ def test_pages_over_their_share_of_the_threads_are_refused() -> None:
     first.close()  # type: ignore[attr-defined]
     held(dict(environ), lambda status, headers: told.append(status))
     assert told == ["200 OK", "503 unavailable", "200 OK"]
+
+
+def test_slow_routes_and_pages_together_leave_threads_for_hot_routes() -> None:
+    places, taken = Places(threads=8), 0
+    for share in ("pages", "slow") * 8:
+        try:
+            places.take(share)
+        except Unavailable:
+            continue
+        taken += 1
+    assert taken == 7
+
+
+def test_a_place_given_back_can_be_taken_again() -> None:
+    places = Places(threads=4)
+    for _ in range(20):
+        with places.hold("slow"), places.hold("pages"):
+            pass

@@ -17,6 +17,7 @@ MODULE = Module(
             f"{_USAGE}.lane:metrics",
             kinds=frozenset({"server", "ingest"}),
             errors=f"{_USAGE}.lane:failure",
+            slow=True,
         ),
     ),
     blueprints=(f"{_USAGE}.web:blueprint",),

@@ -1,13 +1,9 @@
 """The door's way into PostgreSQL: few connections, each answer within a deadline, one statement a batch.
 
-`trackside web` has few threads and flag checks need them too, so no more than `PLACES` requests wait for a commit at
-once, and none for longer than `DEADLINE`: a frozen server ignores its own statement_timeout, so the client watches the
-clock itself and gives the connection up.
+No request waits for a commit for longer than `DEADLINE`: a frozen server ignores its own statement_timeout, so the
+client watches the clock itself and gives the connection up.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,11 +15,10 @@ from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 from trackside.errors import Unavailable
 from trackside_modules.usage.otlp.answers import Verdict
 
-PLACES = 4
+CONNECTIONS = 5
+"""As many as the threads that ingest may take of eight."""
 DEADLINE = 3.0
 """Seconds from the first byte sent to the database to its answer."""
-_PATIENCE = 0.5
-"""Seconds to wait for a free place before asking the client to come back."""
 
 _STORE = """
 with known as (
@@ -66,7 +61,6 @@ class Store:
     """Where the door puts batches; one for each process, connecting when first used."""
 
     def __init__(self, url: str) -> None:
-        self._places = threading.BoundedSemaphore(PLACES)
         self._pool: ConnectionPool[WatchedConnection] = ConnectionPool(
             url,
             connection_class=WatchedConnection,
@@ -77,21 +71,12 @@ class Store:
             },
             check=ConnectionPool.check_connection,
             min_size=1,
-            max_size=PLACES,
+            max_size=CONNECTIONS,
             timeout=1.0,
-            max_waiting=PLACES,
+            max_waiting=CONNECTIONS,
             reconnect_timeout=5,
             open=False,
         )
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=_PATIENCE):
-            raise Unavailable("Too many batches wait for the database: send this one again shortly", retry_after=1)
-        try:
-            yield
-        finally:
-            self._places.release()
 
     def put(self, parcel: Parcel) -> tuple[Verdict, bool]:
         """Commit a batch, and return how to answer it and whether it is a repeat (answered as the first one was).
@@ -101,13 +86,12 @@ class Store:
                 counts once, also where it was stored and only the answer was lost.
 
         """
-        with self._place():
-            try:
-                return self._put(parcel)
-            except (PoolTimeout, TooManyRequests) as error:
-                raise Unavailable("The database is away: send this batch again", retry_after=5) from error
-            except psycopg.OperationalError as error:
-                raise Unavailable("The database cannot take this batch now: send it again", retry_after=3) from error
+        try:
+            return self._put(parcel)
+        except (PoolTimeout, TooManyRequests) as error:
+            raise Unavailable("The database is away: send this batch again", retry_after=5) from error
+        except psycopg.OperationalError as error:
+            raise Unavailable("The database cannot take this batch now: send it again", retry_after=3) from error
 
     def _put(self, parcel: Parcel) -> tuple[Verdict, bool]:
         self._pool.open()
