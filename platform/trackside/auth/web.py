@@ -109,7 +109,7 @@ def use_link(token: str) -> ResponseReturnValue:
     if form is not None and not form.validate_on_submit():
         return _link_page(found, member, form), 422
     try:
-        if found.purpose == links.INVITATION:
+        if found.purpose == links.INVITATION and form is not None:
             fields = {"name": form.name.data, "password": form.password.data}
             member = links.accept(session, token, now, request.remote_addr, **fields)
         else:
@@ -137,7 +137,7 @@ def _fill_in(member: Member, form: Any) -> None:
         people.set_email(session, who, now, member, form.email.data or "")
     if isinstance(form, WelcomeForm):
         people.set_profile(session, who, now, member, name=form.name.data or "", time_zone=member.time_zone)
-    people.set_password(session, who, now, member, form.password.data)
+    people.set_password(session, who, now, member, form.password.data or "")
 
 
 def _form_of(found: MemberLink, member: Member | None) -> Any:

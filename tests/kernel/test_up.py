@@ -1,0 +1,133 @@
+"""`trackside up` as real processes: refused starts, ends of every kind, and what children do meanwhile."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from trackside.embedded.process import wait_until
+from trackside.testing.running import Up, free_port, stop, up
+
+TRACKSIDE = str(Path(sys.executable).with_name("trackside"))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with up(tmp_path_factory.mktemp("up") / "data", "--no-demo") as started:
+        yield started
+
+
+def _family(pid: int) -> dict[int, str]:
+    """Return the living descendants of `pid` with their command lines."""
+    listed = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=False
+    )
+    rows = [line.split(None, 3) for line in listed.stdout.splitlines()]
+    found: dict[int, str] = {}
+    parents = {str(pid)}
+    while parents:
+        below = [row for row in rows if row[1] in parents and not row[2].startswith("Z")]
+        found |= {int(row[0]): row[3] if len(row) > 3 else "" for row in below}
+        parents = {row[0] for row in below}
+    return found
+
+
+def _start(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKSIDE_")}
+    command = [TRACKSIDE, "up", "--no-demo", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def _is_alive(pid: int) -> bool:
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(done.stdout.strip()) and not done.stdout.strip().startswith("Z")
+
+
+def _lives(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_it_serves_and_offers_a_link(running: Up) -> None:
+    assert _lives(running.url)
+    assert running.link().startswith(f"{running.url}/link/")
+
+
+def test_every_process_shows_its_command_in_ps(running: Up) -> None:
+    lines = "\n".join(_family(running.process.pid).values())
+    for name in ("trackside web", "trackside stream", "trackside worker fold", "trackside schedule"):
+        assert name in lines
+
+
+def test_a_second_up_on_the_same_folder_is_refused_by_name(running: Up) -> None:
+    done = _start("--port", str(free_port()), "--data", str(running.data))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    for part in (str(running.data), f"process {running.process.pid}", running.url, "--data"):
+        assert part in done.stderr
+
+
+def test_a_busy_port_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    port = free_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port + 1))
+        taken.listen()
+        done = _start("--port", str(port), "--data", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert f"{port + 1}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_commands_beside_it_find_it_by_its_folder(running: Up) -> None:
+    made = running.json("key", "create", "--env", "production", "--kind", "server", "--name", "beside")
+    assert made["key"].startswith("ts_production_server_")
+
+
+def test_its_secrets_are_its_owners_alone(running: Up) -> None:
+    for name in ("secret_key", "run.json", "lock"):
+        assert stat.S_IMODE((running.data / name).stat().st_mode) == 0o600
+    assert len((running.data / "secret_key").read_text()) == 64
+    assert json.loads((running.data / "run.json").read_text())["base_url"] == running.url
+
+
+@pytest.mark.parametrize("name", ["trackside web", "trackside stream", "postgres -D", "valkey-server"])
+def test_what_is_killed_comes_back(running: Up, name: str) -> None:
+    pids = [pid for pid, line in _family(running.process.pid).items() if name in line]
+    os.kill(min(pids), signal.SIGKILL)
+
+    def is_back() -> bool:
+        now = [pid for pid, line in _family(running.process.pid).items() if name in line]
+        return bool(now) and min(pids) not in now and _lives(running.url)
+
+    assert wait_until(is_back, 20, step=0.1)
+
+
+def test_killed_it_leaves_nothing_and_starts_again_and_stops_on_request(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with up(data, "--no-demo") as first:
+        family = _family(first.process.pid)
+        assert len(family) > 5
+        first.process.kill()
+        assert wait_until(lambda: not any(map(_is_alive, family)), 5, step=0.1)
+    with up(data, "--no-demo") as second:
+        assert _lives(second.url)
+        family = _family(second.process.pid)
+        began = time.monotonic()
+        stop(second.process)
+        assert time.monotonic() - began < 10
+        assert second.process.returncode == 0
+        assert not any(map(_is_alive, family))
+        assert not (data / "run.json").exists()
