@@ -75,7 +75,10 @@ def restore(runtime: Runtime, path: Path) -> None:
         raise InputError(f"There is no file {path}")
     engine = runtime.database.engine
     if _tables(engine):
-        raise Conflict("This database is not empty: restore into a new one, so that nothing is overwritten")
+        raise Conflict(
+            "This database is not empty: restore into a new one, so that nothing is overwritten "
+            "(`trackside up --data NEW --restore FILE` for the embedded one)"
+        )
     _contents(path, runtime)
     options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-comments"]
     _run("pg_restore", [*options, f"--dbname={_environment(runtime)['PGDATABASE']}", str(path)], runtime)

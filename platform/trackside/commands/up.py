@@ -27,7 +27,12 @@ from trackside.settings import DEFAULT_DATA
     help="Folder of everything it keeps.",
 )
 @click.option("--demo/--no-demo", default=True, help="Run the demo API with live traffic.  [default: demo]")
-def up(host: str, port: int, data: Path, demo: bool) -> None:
+@click.option(
+    "--restore",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Bring this backup into the (new) folder first.",
+)
+def up(host: str, port: int, data: Path, demo: bool, restore: Path | None) -> None:
     """Start all of Trackside here; PostgreSQL and Valkey too, where DATABASE_URL and REDIS_URL are not set."""
     from trackside.embedded.supervisor import STARTED, Options, Supervisor
 
@@ -36,4 +41,4 @@ def up(host: str, port: int, data: Path, demo: bool) -> None:
     def say(text: str) -> None:
         click.echo(f"{time.time() - started:5.1f} s  {text}")
 
-    Supervisor(Options(host, port, data, demo), say, click.echo).run()
+    Supervisor(Options(host, port, data, demo, restore), say, click.echo).run()

@@ -39,6 +39,8 @@ class Options:
     port: int
     data: Path
     demo: bool
+    restore: Path | None = None
+    """A backup to begin with, in a folder that has no database yet."""
 
     @property
     def url(self) -> str:
@@ -126,6 +128,7 @@ class Supervisor:
 
         from trackside import migrate
         from trackside.auth.links import first_sign_in_link
+        from trackside.backup import restore
         from trackside.demo import workspace as demo
         from trackside.jobs.bells import queues
         from trackside.runtime import build_runtime
@@ -134,6 +137,9 @@ class Supervisor:
 
         runtime = build_runtime(load_settings())
         try:
+            if self.options.restore:
+                self.say(f"restoring {self.options.restore}")
+                restore(runtime, self.options.restore)
             if migrate.current(runtime.database.engine) != migrate.head():
                 self.say("migrating the database")
                 migrate.upgrade(runtime.database.engine)
