@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -97,7 +98,7 @@ def _start(program: Path, folder: Path) -> None:
 
     folder.mkdir()
     _call(str(program), "--version", cwd=folder)
-    command = [str(program), "up", "--no-demo", "--port", "8790", "--data", str(folder / "data")]
+    command = [str(program), "up", "--no-demo", "--port", str(_free_port()), "--data", str(folder / "data")]
     output = folder / "output"
     with output.open("w") as out:
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_clean())
@@ -112,6 +113,14 @@ def _start(program: Path, folder: Path) -> None:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _free_port() -> int:
+    """Return a port that is free, most likely the next one too: the stream's."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _template_folders() -> list[Path]:
