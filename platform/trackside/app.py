@@ -64,6 +64,7 @@ def _templates(app: Flask, runtime: Runtime) -> None:
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     resolve("trackside.web.look:install")(app)
+    environments.install(app)
 
     @app.context_processor
     def common() -> dict[str, Any]:

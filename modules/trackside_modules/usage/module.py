@@ -5,17 +5,22 @@ from datetime import timedelta
 from trackside.module import ContextCard, Demo, Job, LaneRoute, Module, NavItem, Permission, Step, StreamRoute, Tick
 
 _USAGE = "trackside_modules.usage"
+_SENDERS = frozenset({"server", "ingest"})
 
 MODULE = Module(
     name="usage",
     title="Usage",
     models=f"{_USAGE}.models",
     lane=(
+        *(
+            LaneRoute("POST", path, f"{_USAGE}.lane:unheard", kinds=_SENDERS, errors=f"{_USAGE}.lane:failure")
+            for path in ("/v1/traces", "/v1/logs")
+        ),
         LaneRoute(
             "POST",
             "/v1/metrics",
             f"{_USAGE}.lane:metrics",
-            kinds=frozenset({"server", "ingest"}),
+            kinds=_SENDERS,
             errors=f"{_USAGE}.lane:failure",
             slow=True,
         ),

@@ -1,5 +1,6 @@
 """The Overview: the figures, charts and rows of a range, put together for the page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -23,6 +24,8 @@ _BEHIND = timedelta(seconds=20)
 class Now:
     """The last minutes: requests in the last full minute and in this one, users active in five minutes."""
 
+    minute: datetime
+    """The start of the last full minute."""
     last_minute: int
     this_minute: int
     active_users: int
@@ -45,9 +48,16 @@ class Overview:
 
 
 def overview(
-    runtime: Runtime, session: Session, scope: Scope, window: Window, marks: list[Mark], *, zone: tzinfo = UTC
+    runtime: Runtime,
+    session: Session,
+    scope: Scope,
+    window: Window,
+    marks: list[Mark],
+    *,
+    zone: tzinfo = UTC,
+    url: Callable[[datetime], str] | None = None,
 ) -> Overview:
-    """Return the page's content for a range, compared with the same span before."""
+    """Return the page's content for a range, compared with the same span before; `url` leads to a bucket's rows."""
     found, before = queries.series(session, scope, window), queries.series(session, scope, window.previous())
     waiting = queries.waiting(session, scope.env_id)
     noticed = queries.warnings(session, scope.env_id, window.now - timedelta(hours=24))
@@ -56,7 +66,7 @@ def overview(
         queries.total(before),
         _now(runtime, session, scope, window.now),
         queries.top_endpoints(session, scope, window),
-        _charts(found, before, window, marks, zone),
+        _charts(found, before, window, _Frame(marks, zone, url)),
         [warnings.sentence(it.kind, it.about) for it in noticed],
         queries.unknown_share(session, scope, window),
         waiting if waiting and waiting < window.now - _BEHIND else None,
@@ -66,61 +76,60 @@ def overview(
 def _now(runtime: Runtime, session: Session, scope: Scope, now: datetime) -> Now:
     """Return the last minutes, from Redis where it knows them, else from the counts."""
     this = int(now.timestamp()) // 60
+    start = datetime.fromtimestamp((this - 1) * 60, UTC)
     found = None if scope.service else live.read(runtime, scope.env_id, 2)
     if found is not None:
         (_, last), (_, current) = found.minutes
-        return Now(last.calls, current.calls, found.active_users, from_redis=True)
-    start = datetime.fromtimestamp((this - 1) * 60, UTC)
+        return Now(start, last.calls, current.calls, found.active_users, from_redis=True)
     recent = queries.series(session, scope, Window("", start, start + 2 * MINUTE, MINUTE, now))
     calls = [recent[at].calls if at in recent else 0 for at in (start, start + MINUTE)]
-    return Now(calls[0], calls[1], queries.active_users(session, scope, now), from_redis=bool(scope.service))
+    return Now(start, calls[0], calls[1], queries.active_users(session, scope, now), from_redis=bool(scope.service))
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all charts of the page share."""
+
+    marks: list[Mark]
+    zone: tzinfo
+    url: Callable[[datetime], str] | None
 
 
 def _charts(
-    found: dict[datetime, Figures], before: dict[datetime, Figures], window: Window, marks: list[Mark], zone: tzinfo
+    found: dict[datetime, Figures], before: dict[datetime, Figures], window: Window, frame: _Frame
 ) -> list[Chart]:
     """Return the charts: rate, errors, latency; each bucket's own numbers, the span before as a ghost."""
     window = _from_first(window, found, before)
-    times, earlier = window.times, window.previous()
-    shown = [found.get(at) for at in times]
-    rates = _rates(found, window)
-    old_rates = _rates(before, earlier)
+    times, shown = window.times, [found.get(at) for at in window.times]
+    old_rates = _rates(before, window.previous())
     quantiles = [it.quantiles() if it else [None] * 3 for it in shown]
     client = [it.client_error_rate if it else None for it in shown]
     server = [it.error_rate if it else None for it in shown]
-    had = any(value for value in old_rates)
+
+    def chart(title: str, unit: str, *series: Series, previous: Series | None = None) -> Chart:
+        return Chart(
+            title,
+            unit,
+            times,
+            series,
+            key=f"chart-{title.lower()}",
+            previous=previous,
+            marks=frame.marks,
+            step=window.step,
+            zone=frame.zone,
+            url=frame.url,
+            unfinished=window.elapsed(times[-1]) < window.step,
+        )
+
     return [
-        Chart(
+        chart(
             "Requests",
             "per minute",
-            times,
-            [Series("requests", rates)],
-            key="chart-requests",
-            previous=Series("period before", old_rates) if had else None,
-            marks=marks,
-            step=window.step,
-            zone=zone,
+            Series("now", _rates(found, window)),
+            previous=Series("before", old_rates) if any(value for value in old_rates) else None,
         ),
-        Chart(
-            "Errors",
-            "%",
-            times,
-            [Series("5xx", _percent(server)), Series("4xx", _percent(client))],
-            key="chart-errors",
-            marks=marks,
-            step=window.step,
-            zone=zone,
-        ),
-        Chart(
-            "Latency",
-            "ms",
-            times,
-            [Series(f"p{share}", [each[place] for each in quantiles]) for place, share in enumerate((50, 95, 99))],
-            key="chart-latency",
-            marks=marks,
-            step=window.step,
-            zone=zone,
-        ),
+        chart("Errors", "%", Series("5xx", _percent(server)), Series("4xx", _percent(client))),
+        chart("Latency", "ms", *(Series(f"p{q}", [it[n] for it in quantiles]) for n, q in enumerate((50, 95, 99)))),
     ]
 
 

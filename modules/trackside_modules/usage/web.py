@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from flask import Blueprint, current_app, render_template, request, url_for
@@ -45,6 +46,7 @@ def overview() -> ResponseReturnValue:
     runtime, session, env = _runtime(), db.session(), current_environment()
     span, service = _window(), request.args.get("service", "")
     names = queries.services(session, env.id)
+    where = url_for("usage.rows", env=env.slug, range=span.name, service=service or None)
     shown: dict[str, Any] = {
         "env": env,
         "service": service,
@@ -56,7 +58,15 @@ def overview() -> ResponseReturnValue:
     }
     if names or queries.has_usage(session, env.id):
         changed = marks(runtime, session, env.id, span.start, span.end)
-        shown["it"] = load_overview(runtime, session, Scope(env.id, service), span, changed, zone=zone())
+        shown["it"] = load_overview(
+            runtime,
+            session,
+            Scope(env.id, service),
+            span,
+            changed,
+            zone=zone(),
+            url=lambda at: f"{where}&at={quote(at.isoformat())}",
+        )
     else:
         shown["it"] = None
     if "HX-Request" in request.headers:
@@ -92,7 +102,11 @@ def rows() -> ResponseReturnValue:
     at = request.args.get("at")
     if at:
         start, end = _bucket(at, span)
-    found, after = queries.minute_rows(session, scope, start, end, after=_place(request.args.get("cursor")))
+    sort = request.args.get("sort") or queries.NEWEST
+    if sort not in queries.SORTS:
+        raise InputError(f"Rows cannot be sorted by {sort[:20]!r}: choose one of {', '.join(queries.SORTS)}.")
+    after = _place(request.args.get("cursor"))
+    found, after = queries.minute_rows(session, scope, start, end, after=after, sort=sort)
     cursor = msgspec.json.encode(after).hex() if after else None
     return render_template(
         "usage/rows.html",
@@ -103,6 +117,7 @@ def rows() -> ResponseReturnValue:
         at=at,
         start=start,
         rows=found,
+        sort=sort,
         cursor=cursor,
         back=url_for("usage.overview", env=env.slug, range=span.name, service=scope.service or None),
     )
@@ -139,6 +154,7 @@ class _Cursor(msgspec.Struct, array_like=True):
     endpoint_id: int
     user_id: int
     status: int
+    rank: int
 
 
 def _place(cursor: str | None) -> Place | None:
@@ -149,7 +165,8 @@ def _place(cursor: str | None) -> Place | None:
         found = msgspec.json.decode(bytes.fromhex(cursor), type=_Cursor)
     except (ValueError, msgspec.MsgspecError) as error:
         raise InputError("This page's cursor is not valid: start from the first page.") from error
-    whole = all(0 <= part < 2**63 for part in (found.endpoint_id, found.user_id)) and 0 <= found.status < 1000
+    numbers = (found.endpoint_id, found.user_id, found.rank)
+    whole = all(0 <= part < 2**63 for part in numbers) and 0 <= found.status < 1000
     if not whole or found.minute.tzinfo is None or not 2000 <= found.minute.year <= 2200:
         raise InputError("This page's cursor is not valid: start from the first page.")
-    return found.minute, found.endpoint_id, found.user_id, found.status
+    return found.minute, found.endpoint_id, found.user_id, found.status, found.rank

@@ -23,7 +23,16 @@ MODULE = Module(
         NavItem("Members", "members.index", "members", "members.view", group="settings", order=920),
         NavItem("Audit log", "audit.index", "audit", "audit.view", group="settings", order=930),
     ),
-    steps=(Step("invite", "Invite a colleague", "trackside.auth.people:somebody_invited", "members.index", order=40),),
+    steps=(
+        Step(
+            "invite",
+            "Invite a colleague",
+            "trackside.auth.people:somebody_invited",
+            "members.index",
+            "trackside member create grace@example.com --role developer",
+            order=40,
+        ),
+    ),
     jobs=(Job("auth.sweep", "trackside.auth.jobs:sweep"),),
     ticks=(Tick("auth.sweep", "auth.sweep", every=timedelta(hours=6)),),
     subscribes={KeysChanged: "trackside.auth.keys:publish_change"},

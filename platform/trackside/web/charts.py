@@ -63,6 +63,8 @@ class _Options:
     """Where the rows behind a point are; a click opens it."""
     top: float | None = None
     """The end of the y axis where it is known, e.g. 100 for a share."""
+    unfinished: bool = False
+    """Whether the last x is still going on: its stretch of the line is dashed, and said to be so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class Chart(_Options):
         for place, at in enumerate(self.x):
             there = at.astimezone(self.zone)
             label = f"{there.day} {there:%b %Y}" if days_only else f"{there.day} {there:%b %H:%M}"
+            if self.unfinished and place == len(self.x) - 1:
+                label += ", so far"
             cells = tuple(self.cell(each.values[place]) for each in self.columns)
             yield Row(at, label, cells, self.url(at) if self.url else None)
 

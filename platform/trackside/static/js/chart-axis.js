@@ -43,7 +43,8 @@ function label(at, step, zone) {
   return format(zone, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(at);
 }
 
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const numbers = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const compact = { format: (value) => numbers.format(value).replace("K", "k") };
 
 /** Return a value of the axis, short, in the chart's unit. */
 export function axisNumber(value, unit) {

@@ -1,5 +1,6 @@
 // What Trackside adds to Chart.js: names at the lines' ends, a crosshair, and the marks of what changed.
 const LINE = 14;
+const RIGHT = 56; // room for the names, kept where there are none too: charts below one another share their edges
 
 function ends(chart) {
   const named = chart.data.datasets.map((set, place) => ({ set, meta: chart.getDatasetMeta(place) }))
@@ -19,7 +20,8 @@ export const direct = {
     chart.ctx.font = `500 ${font.size}px ${font.family}`;
     const widths = chart.data.datasets.filter((set) => set.named).map((set) => chart.ctx.measureText(set.label).width);
     chart.ctx.restore();
-    chart.options.layout.padding.right = widths.length ? Math.min(Math.max(...widths) + 18, chart.width / 4) : 12;
+    const wanted = Math.max(...widths, 0) + 18;
+    chart.options.layout.padding.right = chart.width < 480 && !widths.length ? 12 : Math.max(RIGHT, Math.min(wanted, chart.width / 4));
   },
   afterDatasetsDraw(chart) {
     const { ink, font } = chart.options.plugins.trackside;

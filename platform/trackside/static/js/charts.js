@@ -5,6 +5,7 @@ import { axisNumber, timeTicks } from "./chart-axis.js";
 const drawn = new WeakMap();
 const FONT = { family: '"Inter Variable", Inter, system-ui, sans-serif', size: 11 };
 const LABELLED = 3;
+const LEFT = 52;
 
 /** Return a function from a custom property to the colour it has now; light-dark() is resolved by the browser. */
 function palette() {
@@ -39,7 +40,8 @@ export function read(figure) {
   };
 }
 
-function datasets(data, ink) {
+function datasets(figure, data, ink) {
+  const open = "unfinished" in figure.dataset ? data.at.length - 1 : -1; // the bucket that is still filling
   const named = data.series.filter((each) => each.kind !== "ghost").length;
   return data.series.map((each, place) => {
     const ghost = each.kind === "ghost";
@@ -56,6 +58,7 @@ function datasets(data, ink) {
       backgroundColor: each.kind === "area" ? color.replace("rgb(", "rgba(").replace(")", ", 0.12)") : color,
       fill: each.kind === "area" ? "origin" : false,
       borderWidth: each.kind === "bar" ? 0 : ghost ? 1 : 1.5,
+      segment: { borderDash: ({ p1DataIndex }) => (p1DataIndex === open && !ghost ? [2, 3] : undefined) },
       pointRadius: (context) => (alone(context.dataIndex) ? 1.5 : 0),
       pointHoverRadius: ghost ? 0 : 3,
       pointBackgroundColor: color,
@@ -90,6 +93,7 @@ function scales(figure, data, ink) {
       grace: top ? 0 : "6%",
       grid: { color: ink.line, tickLength: 0 },
       border: { display: false },
+      afterFit: (axis) => { axis.width = Math.max(axis.width, LEFT); }, // charts below one another share their edges
       ticks: { color: ink["ink-3"], font: FONT, padding: 8, maxTicksLimit: figure.classList.contains("s") ? 4 : 6,
         callback: (value) => axisNumber(value, unit) },
     },
@@ -148,9 +152,10 @@ export function draw(figure) {
     plot.querySelector("canvas")?.remove();
     return;
   }
+  reach(figure);
   const ink = palette();
   if (before) {
-    before.data.datasets = datasets(data, ink);
+    before.data.datasets = datasets(figure, data, ink);
     before.options = options(figure, data, ink);
     before.update("none");
     return;
@@ -158,10 +163,20 @@ export function draw(figure) {
   const canvas = document.createElement("canvas");
   plot.append(canvas);
   drawn.set(figure, new window.Chart(canvas, {
-    data: { datasets: datasets(data, ink) },
+    data: { datasets: datasets(figure, data, ink) },
     options: options(figure, data, ink),
     plugins: [direct, crosshair, marks],
   }));
+}
+
+/** Keep the keyboard out of the numbers while they are not to be seen; a click on the drawing opens the same rows. */
+function reach(figure) {
+  const open = figure.hasAttribute("data-open");
+  for (const each of figure.querySelectorAll(".chart-data, .chart-data a")) {
+    if (!open) each.tabIndex = -1;
+    else if (each.matches("a")) each.removeAttribute("tabindex");
+    else each.tabIndex = 0;
+  }
 }
 
 function drawAll(root = document) {
@@ -179,8 +194,10 @@ function drawAll(root = document) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-table]");
   if (!button) return;
-  const open = button.closest("figure").toggleAttribute("data-open");
+  const figure = button.closest("figure");
+  const open = figure.toggleAttribute("data-open");
   button.setAttribute("aria-pressed", String(open));
+  reach(figure);
 });
 document.addEventListener("htmx:load", (event) => drawAll(event.target));
 document.addEventListener("trackside:swapped", (event) => drawAll(event.target));
