@@ -5,6 +5,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from statistics import median
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -13,7 +14,7 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 from werkzeug.serving import make_server
 
 from trackside.demo import COUNT_FILE, SERVICE
@@ -67,6 +68,23 @@ def test_a_request_shows_on_the_open_overview_within_three_seconds(
     with capsys.disabled():
         print(f"\na request shows on the Overview after {median(took):.2f} s, at most {max(took):.2f} s")
     assert max(took) < 3
+
+
+def test_the_stream_alone_tells_of_a_request(context_of: Contexts) -> None:
+    """Asking again is put off for ten minutes, so what shows was told by `trackside stream`."""
+    page = context_of().new_page()
+
+    def ask_seldom(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('data-every="2"', 'data-every="600"'))
+
+    page.route(lambda url: urlsplit(url).path == "/usage/", ask_seldom)
+    with page.expect_response(lambda answer: "text/event-stream" in answer.headers.get("content-type", "")) as stream:
+        page.goto("/usage/?env=production&range=24h")
+    assert stream.value.status == 200
+    expect(page.locator('[data-live-state="usage-live"]')).to_have_text("Live")
+    before = calls(page)
+    expect(page.locator("#stat-calls [data-value]")).not_to_have_text(f"{before:,}")
 
 
 def test_the_overviews_total_equals_the_generators_own_count(trackside: Up, context_of: Contexts) -> None:

@@ -204,3 +204,19 @@ def test_the_period_before_is_compared(browser: FlaskClient, runtime: Runtime, t
     page = browser.get("/usage/").text
     assert figure(page, "stat-calls") == "0"
     assert "100%" in page
+
+
+def test_a_version_first_seen_is_a_mark_on_every_chart(
+    browser: FlaskClient, runtime: Runtime, post: Callable[..., Any], export: Callable[..., Any], now_ns: int
+) -> None:
+    for sent in range(3):
+        request = export({"time_unix_nano": now_ns + sent})
+        attributes = request.resource_metrics[0].resource.attributes
+        attributes.add(key="service.version").value.string_value = "2.4.1" if sent < 2 else "2.5.0"
+        post(request.SerializeToString())
+    fold.run(runtime, 1)
+    page = browser.get("/usage/").text
+    assert page.count("shop 2.4.1 first seen") == page.count("shop 2.5.0 first seen") == 3
+    link = re.search(r'<li data-at="[^"]+"><a href="([^"]+)"', page)
+    assert link
+    assert "/<wbr>orders" in browser.get(link[1].replace("&amp;", "&")).text

@@ -78,6 +78,13 @@ class Notice(msgspec.Struct, array_like=True, frozen=True, gc=False):
     points: int
 
 
+class Release(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A version of a service, as its resource names it."""
+
+    service: str
+    version: str
+
+
 class Batch(msgspec.Struct, array_like=True):
     """All that one accepted request says."""
 
@@ -85,6 +92,7 @@ class Batch(msgspec.Struct, array_like=True):
     readings: list[Reading]
     notices: list[Notice]
     version: int = VERSION
+    releases: list[Release] = msgspec.field(default_factory=list[Release])
 
     def pack(self) -> bytes:
         """Return the batch as bytes."""

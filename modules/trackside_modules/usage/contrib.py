@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from flask import url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
-from trackside.module import Subject
+from trackside.module import Mark, Subject
 from trackside.runtime import Runtime
-from trackside_modules.usage import queries
+from trackside_modules.usage import queries, releases
 from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import Scope
-from trackside_modules.usage.window import window
+from trackside_modules.usage.window import MINUTE, window
 
 _MOST_USERS = 5000
 
@@ -63,6 +64,24 @@ def _user_ids(session: Session, subject: Subject) -> list[int]:
         merged = select(User.id).where(User.merged_into == subject.id)
         return [subject.id, *session.scalars(merged)]
     return list(session.scalars(select(User.id).where(User.account_id == subject.id).limit(_MOST_USERS)))
+
+
+def marks(_runtime: Runtime, session: Session, env_id: int, start: datetime, end: datetime) -> list[Mark]:
+    """Return a mark for each version of a service first seen in `[start, end)`; it opens the rows around it."""
+    return [
+        Mark(
+            it.first_seen_at,
+            "version",
+            f"{it.service} {it.version} first seen",
+            url_for(
+                "usage.rows",
+                service=it.service,
+                range="6h",  # whose steps are five minutes: those around the moment
+                at=(it.first_seen_at.replace(second=0, microsecond=0) - MINUTE).isoformat(),
+            ),
+        )
+        for it in releases.first_seen(session, env_id, start, end)
+    ]
 
 
 def first_request_sent(_runtime: Runtime, session: Session) -> bool:

@@ -16,6 +16,7 @@ from trackside_modules.usage.models import (
     UsageInbox,
     UsageMinute,
     UsageStream,
+    UsageVersion,
     UsageWarning,
 )
 
@@ -35,6 +36,7 @@ def clear(runtime: Runtime, session: Session) -> None:
         for statement in (
             delete(UsageMinute).where(*theirs),
             delete(UsageEndpoint).where(UsageEndpoint.id.in_(endpoints)),
+            delete(UsageVersion).where(UsageVersion.env_id == environment.id, UsageVersion.service == SERVICE),
             delete(UsageWarning).where(UsageWarning.env_id == environment.id, UsageWarning.about == SERVICE),
             # A number that Redis has not heard of makes it count anew from what is left.
             update(UsageFold).where(UsageFold.env_id == environment.id).values(number=UsageFold.number + 1),

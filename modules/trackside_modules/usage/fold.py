@@ -17,7 +17,7 @@ from psycopg import Connection
 from psycopg_pool import PoolTimeout
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import endpoints, identities, live, minutes, streams, warnings
+from trackside_modules.usage import endpoints, identities, live, minutes, releases, streams, warnings
 from trackside_modules.usage.batch import Batch, Calls, unpack
 from trackside_modules.usage.histogram import merge
 from trackside_modules.usage.histogram import unpack as unpack_latency
@@ -163,6 +163,7 @@ def apply(connection: Connection[Any], env_id: int, waiting: list[Waiting], now:
     noticed: Counter[tuple[str, str]] = Counter()
     for _, batch in batches:
         noticed.update({(notice.kind, notice.about): notice.points for notice in batch.notices})
+    releases.note(connection, env_id, ((received, it) for received, batch in batches for it in batch.releases))
     calls = [each for _, batch in batches for each in batch.calls]
     calls += _settled(connection, env_id, batches, noticed, now)
     tallies = _tallies(connection, env_id, calls, noticed, now)

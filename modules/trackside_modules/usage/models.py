@@ -90,6 +90,18 @@ class UsageEndpoint(Base):
     first_seen_at: Mapped[datetime]
 
 
+class UsageVersion(Base):
+    """A version of a service, and when it was first seen."""
+
+    __tablename__ = "usage_version"
+    __table_args__ = (Index("ix_usage_version_first_seen_at", "env_id", "first_seen_at"),)
+
+    env_id: Mapped[int] = _env_id()
+    service: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    first_seen_at: Mapped[datetime]
+
+
 class UsageMinute(Base):
     """What one user's calls of one endpoint with one status came to in a minute; partitioned by day.
 

@@ -26,6 +26,7 @@ MODULE = Module(
         ),
     ),
     blueprints=(f"{_USAGE}.web:blueprint",),
+    marks=f"{_USAGE}.contrib:marks",
     streams=(StreamRoute("usage", f"{_USAGE}.live:channel", "usage.view"),),
     permissions=(Permission("usage.view", "See usage", frozenset({"admin", "developer", "support", "viewer"})),),
     nav=(NavItem("Overview", "usage.overview", "overview", "usage.view", order=0),),

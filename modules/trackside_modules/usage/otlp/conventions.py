@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from trackside.customers import identity
-from trackside_modules.usage.batch import UNMATCHED, Subject
+from trackside_modules.usage.batch import UNMATCHED, Release, Subject
 from trackside_modules.usage.otlp.points import Attributes, Scalar
 
 NEW, OLD = "http.server.request.duration", "http.server.duration"
@@ -45,6 +45,16 @@ def clean(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def release(resource: Attributes) -> Release | None:
+    """Return which version of which service a resource is; None where it does not tell its version."""
+    version = clean(_text(resource.get("service.version")), _NAME_LENGTH)
+    return Release(_service(resource), version) if version else None
+
+
+def _service(resource: Attributes) -> str:
+    return clean(_text(resource.get("service.name")), _NAME_LENGTH) or "unknown_service"
+
+
 def subject(attributes: Attributes, resource: Attributes, naming: Naming) -> tuple[Subject, bool]:
     """Return what a point is about, and whether its user id had to be left out as unusable.
 
@@ -53,7 +63,7 @@ def subject(attributes: Attributes, resource: Attributes, naming: Naming) -> tup
     account, bad_account = _identity(attributes, resource, (naming.account,))
     user, bad_user = _identity(attributes, resource, naming.user)
     made = Subject(
-        clean(_text(resource.get("service.name")), _NAME_LENGTH) or "unknown_service",
+        _service(resource),
         _method(_first(attributes, "http.request.method", "http.method")),
         _route(attributes),
         _status(_first(attributes, "http.response.status_code", "http.status_code")),

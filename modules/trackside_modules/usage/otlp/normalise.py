@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from trackside_modules.usage.batch import Batch, Calls, Notice, Reading, Shape, Subject
+from trackside_modules.usage.batch import Batch, Calls, Notice, Reading, Release, Shape, Subject
 from trackside_modules.usage.histogram import SCALE, Histogram, estimate, index_of, merge, pack
 from trackside_modules.usage.otlp.answers import Verdict
-from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, seconds_in, subject
+from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, release, seconds_in, subject
 from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Metric, Point
 
 _NANO = 1_000_000_000
@@ -73,6 +73,7 @@ class _Intake:
         self._readings: list[Reading] = []
         self._refused: Counter[str] = Counter()
         self._notices: Counter[tuple[str, str]] = Counter()
+        self._releases: set[Release] = set()
         self._taken = self._without_user = 0
 
     def take(self, metric: Metric) -> None:
@@ -89,6 +90,8 @@ class _Intake:
 
     def _take_points(self, metric: Metric, unit: float) -> None:
         source = metric.source
+        if named := release(source.resource):
+            self._releases.add(named)
         head = [sorted(source.resource.items()), source.scope, source.version, metric.name]
         prefix = hashlib.blake2b(msgspec.msgpack.encode(head), digest_size=16)
         for point in metric.points:
@@ -147,7 +150,8 @@ class _Intake:
         told = itertools.chain(
             self._notices.items(), ((("refused", reason), points) for reason, points in self._refused.items())
         )
-        return Batch(calls, self._readings, [Notice(kind, about, points) for (kind, about), points in told])
+        notices = [Notice(kind, about, points) for (kind, about), points in told]
+        return Batch(calls, self._readings, notices, releases=sorted(self._releases, key=_named))
 
     def verdict(self) -> Verdict:
         """Return how many points were refused and why, or what the sender should know."""
@@ -159,6 +163,10 @@ class _Intake:
             share = 100 * self._without_user / self._taken
             parts.append(f"user id missing on {share:.0f} % of points: set one of {', '.join(self._naming.user)}")
         return Verdict(rejected, ". ".join(parts))
+
+
+def _named(each: Release) -> tuple[str, str]:
+    return each.service, each.version
 
 
 def _check_numbers(point: Point, unit: float) -> None:
