@@ -75,14 +75,14 @@ def invite(session: Session, actor: Actor, now: datetime, email: str, role: str,
 
 def revoke_invitation(session: Session, actor: Actor, now: datetime, link_id: int, *, by: str = OWNER) -> None:
     """Make an open invitation worthless; raises NotFound where there is none."""
-    link = open_invitation(session, now, link_id)
+    link = open_invitation(session, link_id)
     if not may_give(by, link.role or ""):
         raise NotAllowed("Only an owner can revoke an owner's invitation.")
     link.used_at = now
     audit(session, actor, "invitation.revoked", "invitation", link.email or "", link.email or "", at=now)
 
 
-def open_invitation(session: Session, now: datetime, link_id: int) -> MemberLink:
+def open_invitation(session: Session, link_id: int) -> MemberLink:
     """Return an invitation that nobody has accepted yet; raises NotFound."""
     link = session.get(MemberLink, link_id)
     if link is None or link.purpose != INVITATION or link.used_at is not None:

@@ -6,13 +6,13 @@ from flask_login import current_user
 from sqlalchemy import func, select
 
 from trackside.auth import links, login, people
-from trackside.auth.blueprint import runtime
 from trackside.auth.forms import InviteForm, choices, show_error
 from trackside.auth.models import Member, MemberSession
 from trackside.auth.roles import OWNER, TITLES, may_give
 from trackside.db import db
 from trackside.errors import TracksideError
 from trackside.module import ROLES
+from trackside.web.current import current_runtime
 from trackside.web.policy import require
 
 blueprint = Blueprint("members", __name__, url_prefix="/members")
@@ -29,7 +29,7 @@ def index() -> ResponseReturnValue:
 @require("members.manage")
 def invite() -> ResponseReturnValue:
     """Make an invitation and show its link, this once."""
-    form, now = _invite_form(), runtime().clock.now()
+    form, now = _invite_form(), current_runtime().clock.now()
     if not form.validate_on_submit():
         return _page(form), 422
     try:
@@ -49,8 +49,8 @@ def invite() -> ResponseReturnValue:
 @require("members.manage")
 def resend(link_id: int) -> ResponseReturnValue:
     """Make a new link for an open invitation; the older one stops working."""
-    now = runtime().clock.now()
-    old = links.open_invitation(db.session(), now, link_id)
+    now = current_runtime().clock.now()
+    old = links.open_invitation(db.session(), link_id)
     token = links.invite(db.session(), login.actor(), now, old.email or "", old.role or "", by=current_user.role)
     db.session.commit()
     return _made(token, "Invitation", f"Send it to {old.email}: it works once, within 7 days. The older link is dead.")
@@ -60,7 +60,7 @@ def resend(link_id: int) -> ResponseReturnValue:
 @require("members.manage")
 def revoke(link_id: int) -> ResponseReturnValue:
     """Make an open invitation worthless."""
-    links.revoke_invitation(db.session(), login.actor(), runtime().clock.now(), link_id, by=current_user.role)
+    links.revoke_invitation(db.session(), login.actor(), current_runtime().clock.now(), link_id, by=current_user.role)
     db.session.commit()
     flash("The invitation is revoked.", "success")
     return redirect(url_for("members.index"))
@@ -71,7 +71,7 @@ def revoke(link_id: int) -> ResponseReturnValue:
 def change_role(member_id: int) -> ResponseReturnValue:
     """Give a member another role."""
     member, role = people.member_by_id(db.session(), member_id), request.form.get("role", "")
-    people.set_role(db.session(), login.actor(), runtime().clock.now(), member, role, by=current_user.role)
+    people.set_role(db.session(), login.actor(), current_runtime().clock.now(), member, role, by=current_user.role)
     db.session.commit()
     flash(f"{member.email} is {role} now, and has to sign in again.", "success")
     return redirect(url_for("members.index"))
@@ -82,7 +82,7 @@ def change_role(member_id: int) -> ResponseReturnValue:
 def disable(member_id: int) -> ResponseReturnValue:
     """Shut a member out at once."""
     member = people.member_by_id(db.session(), member_id)
-    people.disable(db.session(), login.actor(), runtime().clock.now(), member, by=current_user.role)
+    people.disable(db.session(), login.actor(), current_runtime().clock.now(), member, by=current_user.role)
     db.session.commit()
     flash(f"{member.email} is disabled and signed out.", "success")
     return redirect(url_for("members.index"))
@@ -93,7 +93,7 @@ def disable(member_id: int) -> ResponseReturnValue:
 def enable(member_id: int) -> ResponseReturnValue:
     """Let a disabled member in again."""
     member = people.member_by_id(db.session(), member_id)
-    people.enable(db.session(), login.actor(), runtime().clock.now(), member, by=current_user.role)
+    people.enable(db.session(), login.actor(), current_runtime().clock.now(), member, by=current_user.role)
     db.session.commit()
     flash(f"{member.email} can sign in again.", "success")
     return redirect(url_for("members.index"))
@@ -104,7 +104,7 @@ def enable(member_id: int) -> ResponseReturnValue:
 def reset(member_id: int) -> ResponseReturnValue:
     """Make a link with which a member sets a new password, and show it, this once."""
     member = people.member_by_id(db.session(), member_id)
-    token = links.issue_reset(db.session(), login.actor(), runtime().clock.now(), member, by=current_user.role)
+    token = links.issue_reset(db.session(), login.actor(), current_runtime().clock.now(), member, by=current_user.role)
     db.session.commit()
     return _made(token, "Password reset", f"Send it to {member.email}: it works once, within 30 minutes.")
 
@@ -121,7 +121,7 @@ def _roles() -> list[str]:
 
 
 def _made(token: str, what: str, text: str) -> str:
-    return render_template("auth/link_made.html", link=links.url_of(runtime(), token), what=what, text=text)
+    return render_template("auth/link_made.html", link=links.url_of(current_runtime(), token), what=what, text=text)
 
 
 def _page(form: InviteForm) -> str:

@@ -95,10 +95,9 @@ def end_one(session: Session, member_id: int, session_id: int) -> None:
         raise NotFound("This session has ended already.")
 
 
-def end_all(session: Session, member_id: int, but: int | None = None) -> None:
-    """Sign the member out everywhere, `but` in one session where it is given."""
-    doomed = delete(MemberSession).where(MemberSession.member_id == member_id)
-    session.execute(doomed if but is None else doomed.where(MemberSession.id != but))
+def end_all(session: Session, member_id: int) -> None:
+    """Sign the member out everywhere."""
+    session.execute(delete(MemberSession).where(MemberSession.member_id == member_id))
 
 
 def sweep(session: Session, now: datetime, lives: Lifetime) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wtforms import Form, HiddenField, SelectField, StringField, TextAreaField
+from wtforms import Form, HiddenField, StringField, TextAreaField
 from wtforms.fields import FileField
 
 from trackside.customers.kinds import Customer, Kind
@@ -45,12 +45,6 @@ class UploadForm(Form):
     """A file to import."""
 
     file = FileField("CSV file", description="UTF-8, UTF-16 or Windows-1252; commas, semicolons or tabs; up to 16 MB.")
-
-
-class ColumnForm(Form):
-    """What one column of a file becomes; its field is named for its place."""
-
-    target = SelectField("Becomes")
 
 
 def form_of(kind: Kind[Any]) -> type[AccountForm | UserForm]:

@@ -176,9 +176,3 @@ def _beat(runtime: Runtime, held: _Held, over: threading.Event, limit: float) ->
             log.warning("jobs.heartbeat_failed", task=held.lease.task_id, error=type(error).__name__)
         if held.lost:
             return
-
-
-def current_attempt() -> int | None:
-    """Return which attempt of its task this is, from 1; None outside a task."""
-    held = _held.get()
-    return held.lease.attempt if held else None

@@ -46,5 +46,5 @@ def current_environment() -> Environment:
         if each.slug == chosen:
             return each
     if not all_environments():
-        raise Unavailable("The workspace has no environment yet: run `trackside db seed`")
+        raise Unavailable("The workspace has no environment yet: run `trackside db upgrade`")
     return all_environments()[0]

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from trackside.api.problem import problem_body
+from trackside.api.problem import CONTENT_TYPE, problem_body
 from trackside.db import db
 from trackside.errors import BadRequest, InputError, TracksideError, Unavailable
 
@@ -89,7 +89,7 @@ def _forget_failed_transaction() -> None:
 def _render(error: TracksideError) -> Response:
     if wants_problem():
         response = make_response(problem_body(error), error.status)
-        response.content_type = "application/problem+json"
+        response.content_type = CONTENT_TYPE
     else:
         response = make_response(render_template("error.html", error=error), error.status)
     retry_after = getattr(error, "retry_after", None)
