@@ -16,6 +16,7 @@ from trackside.registry import Registry
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings
 from trackside.web import checklist, environments, errors, nav, observe, policy, security
+from trackside.web.current import current_runtime
 
 MANAGEMENT_LIMIT = 1 << 20
 """Bytes of a page's or a management request's body."""
@@ -47,17 +48,9 @@ def create_app(settings: Settings, registry: Registry | None = None, *, runtime:
     return app
 
 
-def runtime_of(app: Flask) -> Runtime:
-    """Return the runtime that `app` was made with."""
-    runtime: Runtime = app.extensions["trackside"]
-    return runtime
-
-
 def _publish_events() -> None:
     """Make the request's session announce to our bus."""
-    from flask import current_app
-
-    runtime_of(current_app).events.attach(db.session())
+    current_runtime().events.attach(db.session())
 
 
 def _templates(app: Flask, runtime: Runtime) -> None:

@@ -5,16 +5,16 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from flask import Blueprint, current_app, render_template, request, url_for
+from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from trackside.app import runtime_of
 from trackside.db import db
 from trackside.errors import InputError
 from trackside.module import resolve
 from trackside.runtime import Runtime
 from trackside.stream.ticket import stream_url
 from trackside.web.checklist import checklist
+from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.look import zone
 from trackside.web.marks import marks
@@ -27,23 +27,19 @@ from trackside_modules.usage.window import DEFAULT, RANGES, Window, window
 blueprint = Blueprint("usage", __name__, url_prefix="/usage", template_folder="templates")
 
 
-def _runtime() -> Runtime:
-    return runtime_of(current_app)
-
-
 def _window() -> Window:
     """Return the range in the URL; raise InputError, naming those there are, for one that does not exist."""
     name = request.args.get("range", DEFAULT)
     if name not in RANGES:
         raise InputError(f"There is no range {name[:20]!r}: choose one of {', '.join(RANGES)}.")
-    return window(name, _runtime().clock.now())
+    return window(name, current_runtime().clock.now())
 
 
 @blueprint.get("/")
 @require("usage.view")
 def overview() -> ResponseReturnValue:
     """Show what the API's users do, now and over a range."""
-    runtime, session, env = _runtime(), db.session(), current_environment()
+    runtime, session, env = current_runtime(), db.session(), current_environment()
     span, service = _window(), request.args.get("service", "")
     names = queries.services(session, env.id)
     where = url_for("usage.rows", env=env.slug, range=span.name, service=service or None)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, render_template, request
 
 from trackside.api import openapi
 from trackside.api.call import Call
@@ -16,6 +16,7 @@ from trackside.db import db
 from trackside.errors import StartError
 from trackside.module import resolve
 from trackside.runtime import Runtime
+from trackside.web.current import current_runtime
 from trackside.web.policy import Policy, public
 
 BODY_LIMIT = 1 << 20
@@ -53,7 +54,7 @@ def build(runtime: Runtime) -> Blueprint:
 
 def _view(operation: Operation) -> Callable[..., Response]:
     def view(**path: str) -> Response:
-        runtime: Runtime = current_app.extensions["trackside"]
+        runtime = current_runtime()
         key = resolve(KEYRING)(runtime).authenticate(request.environ)
         key.check(ADMIN, operation.scope or None)
         call = Call(runtime, db.session(), key, operation.id, dict(request.headers))

@@ -13,11 +13,11 @@ from itsdangerous import BadData, URLSafeSerializer
 from trackside.auth import login
 from trackside.auth.audit import audit
 from trackside.auth.audit_queries import AuditFilter, actions, day, entries, every_entry
-from trackside.auth.blueprint import runtime
 from trackside.auth.models import AuditEntry
 from trackside.db import db
 from trackside.errors import InputError
 from trackside.runtime import Runtime
+from trackside.web.current import current_runtime
 from trackside.web.environments import all_environments
 from trackside.web.policy import require
 
@@ -50,10 +50,10 @@ def index() -> ResponseReturnValue:
 def export() -> ResponseReturnValue:
     """Send every entry that the filters choose as CSV; that this was done is an entry itself."""
     wanted, names = _filter(), _environments()
-    audit(db.session(), login.actor(), "audit.exported", "audit", "log", at=runtime().clock.now())
+    audit(db.session(), login.actor(), "audit.exported", "audit", "log", at=current_runtime().clock.now())
     db.session.commit()
     headers = {"Content-Disposition": 'attachment; filename="trackside-audit.csv"'}
-    return Response(_lines(runtime(), wanted, names), mimetype="text/csv", headers=headers)
+    return Response(_lines(current_runtime(), wanted, names), mimetype="text/csv", headers=headers)
 
 
 def in_words(changes: dict[str, Any]) -> list[tuple[str, str]]:
@@ -95,7 +95,7 @@ def _before() -> int | None:
 
 
 def _cursors() -> URLSafeSerializer:
-    return URLSafeSerializer(runtime().settings.secret_key, salt="audit.cursor")
+    return URLSafeSerializer(current_runtime().settings.secret_key, salt="audit.cursor")
 
 
 def _environments() -> dict[int, str]:

@@ -1,13 +1,5 @@
-"""The blueprint `auth` that signing in and the profile share, and this app's runtime."""
+"""The blueprint `auth`, which signing in and the profile share."""
 
-from flask import Blueprint, current_app
-
-from trackside.runtime import Runtime
+from flask import Blueprint
 
 blueprint = Blueprint("auth", "trackside.auth")
-
-
-def runtime() -> Runtime:
-    """Return the runtime of this app."""
-    found: Runtime = current_app.extensions["trackside"]
-    return found

@@ -7,12 +7,12 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from trackside.auth import keys, login
-from trackside.auth.blueprint import runtime
 from trackside.auth.forms import KeyForm, choices, show_error
 from trackside.auth.models import ApiKey, Member
 from trackside.auth.principal import KINDS
 from trackside.db import db
 from trackside.errors import InputError, NotAllowed
+from trackside.web.current import current_runtime
 from trackside.web.environments import all_environments, current_environment
 from trackside.web.policy import require
 from trackside.workspace import Environment, environment_by_slug
@@ -39,7 +39,7 @@ CURL["ingest"] = CURL["server"]
 @require("keys.view")
 def index() -> ResponseReturnValue:
     """List the environment's keys."""
-    env, now = current_environment(), runtime().clock.now()
+    env, now = current_environment(), current_runtime().clock.now()
     ended = request.args.get("show") == "all"
     rows = keys.keys_of(db.session(), env.id, now, ended=ended)
     live = {key.id for key in rows if keys.is_live(key, now)}
@@ -67,7 +67,7 @@ def new() -> ResponseReturnValue:
 @require("keys.manage")
 def create() -> ResponseReturnValue:
     """Make a key and show it: on this page and never again."""
-    form, now = _form(), runtime().clock.now()
+    form, now = _form(), current_runtime().clock.now()
     if not form.validate_on_submit():
         return _form_page(form), 422
     if not _may_change(form.kind.data):
@@ -100,7 +100,7 @@ def rotate(key_id: int) -> ResponseReturnValue:
     hours = request.form.get("overlap", "24")
     if not hours.isascii() or not hours.isdigit() or len(hours) > 4:
         raise InputError("Choose how long the old key goes on working.", {"overlap": "Choose from the list."})
-    now = runtime().clock.now()
+    now = current_runtime().clock.now()
     key, text = keys.rotate(db.session(), login.actor(), now, env, old, overlap=timedelta(hours=int(hours)))
     db.session.commit()
     return _made(env, key, text, old)
@@ -111,7 +111,7 @@ def rotate(key_id: int) -> ResponseReturnValue:
 def expire(key_id: int) -> ResponseReturnValue:
     """Let a key end after some days, or never."""
     env, key = _key(key_id)
-    days, now = request.form.get("days", ""), runtime().clock.now()
+    days, now = request.form.get("days", ""), current_runtime().clock.now()
     if days and not (days.isascii() and days.isdigit() and 0 < int(days[:6]) <= 3650):
         raise InputError("Choose 1 to 3650 days, or none.", {"days": "Choose 1 to 3650 days, or none."})
     keys.expire(db.session(), login.actor(), now, key, now + timedelta(days=int(days)) if days else None)
@@ -125,7 +125,7 @@ def expire(key_id: int) -> ResponseReturnValue:
 def revoke(key_id: int) -> ResponseReturnValue:
     """End a key."""
     env, key = _key(key_id)
-    keys.revoke(db.session(), login.actor(), runtime().clock.now(), key)
+    keys.revoke(db.session(), login.actor(), current_runtime().clock.now(), key)
     db.session.commit()
     flash(f"{key.name} is revoked: it is refused everywhere within 10 seconds.", "success")
     return redirect(url_for("keys.index", env=env.slug))
@@ -145,7 +145,7 @@ def _may_change(kind: str) -> bool:
 
 
 def _scopes() -> dict[str, str]:
-    return {name: what for module in runtime().registry.modules for name, what in module.scopes.items()}
+    return {name: what for module in current_runtime().registry.modules for name, what in module.scopes.items()}
 
 
 def _form(**given: str) -> KeyForm:
@@ -161,6 +161,6 @@ def _form_page(form: KeyForm) -> str:
 
 
 def _made(env: Environment, key: ApiKey, text: str, old: ApiKey | None = None) -> str:
-    base, now = runtime().settings.base_url.rstrip("/"), int(runtime().clock.now().timestamp() * 1000)
+    base, now = current_runtime().settings.base_url.rstrip("/"), int(current_runtime().clock.now().timestamp() * 1000)
     curl = CURL[key.kind].format(base=base, key=text, now=now)
     return render_template("auth/key_made.html", env=env, key=key, text=text, curl=curl, old=old)

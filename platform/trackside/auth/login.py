@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from flask import Flask, current_app, request
+from flask import Flask, request
 from flask import session as cookie
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
@@ -14,6 +14,7 @@ from trackside.db import db
 from trackside.errors import NotAuthenticated
 from trackside.logs import REQUEST_ID
 from trackside.runtime import Runtime
+from trackside.web.current import current_runtime
 
 
 class SignedIn(UserMixin):  # type: ignore[misc]
@@ -60,7 +61,7 @@ def install(app: Flask) -> None:
 
 def sign_in_browser(member: Member) -> None:
     """Give this browser a new session of `member`; the one it had is over, and so is its CSRF token."""
-    runtime: Runtime = current_app.extensions["trackside"]
+    runtime = current_runtime()
     old = cookie.get("_user_id")
     if old:
         sessions.end(db.session(), old)

@@ -10,11 +10,12 @@ from flask_wtf import FlaskForm
 from trackside.auth import login, passwords, people, sessions, throttle
 from trackside.auth.agents import describe
 from trackside.auth.audit import audit
-from trackside.auth.blueprint import blueprint, runtime
+from trackside.auth.blueprint import blueprint
 from trackside.auth.forms import AccessForm, ProfileForm, choices, show_error
 from trackside.auth.models import Member
 from trackside.db import db
 from trackside.errors import InputError, TooMany, TracksideError
+from trackside.web.current import current_runtime
 from trackside.web.policy import signed_in
 
 SESSIONS = "#sessions"
@@ -36,7 +37,7 @@ def change_profile() -> ResponseReturnValue:
         return _page(member, profile_form=form), 422
     values = {"name": form.name.data, "time_zone": form.time_zone.data}
     try:
-        people.set_profile(db.session(), login.actor(), runtime().clock.now(), member, **values)
+        people.set_profile(db.session(), login.actor(), current_runtime().clock.now(), member, **values)
     except InputError as error:
         show_error(form, error)
         return _page(member, profile_form=form), 422
@@ -65,10 +66,10 @@ def change_access() -> ResponseReturnValue:
 
 
 def _change_access(member: Member, form: AccessForm) -> None:
-    session, who, now = db.session(), login.actor(), runtime().clock.now()
+    session, who, now = db.session(), login.actor(), current_runtime().clock.now()
     if member.password_hash:
         # A forgotten open browser must not let a passer-by take the account over, by guessing either.
-        with runtime().database.session() as own:
+        with current_runtime().database.session() as own:
             throttle.admit(own, member.email, request.remote_addr or "", now)
         if not passwords.password_matches(member.password_hash, form.current.data or ""):
             raise InputError("", {"current": "This is not your current password."})
@@ -105,7 +106,7 @@ def end_sessions() -> ResponseReturnValue:
 
 
 def _note(action: str) -> None:
-    session, now = db.session(), runtime().clock.now()
+    session, now = db.session(), current_runtime().clock.now()
     audit(session, login.actor(), action, "member", current_user.id, current_user.email, at=now)
     session.commit()
 
@@ -126,8 +127,8 @@ def _zones() -> list[str]:
 
 
 def _page(member: Member, profile_form: FlaskForm | None = None, access_form: FlaskForm | None = None) -> str:
-    lives = sessions.lifetime(runtime().settings)
-    rows = sessions.sessions_of(db.session(), member.id, runtime().clock.now(), lives)
+    lives = sessions.lifetime(current_runtime().settings)
+    rows = sessions.sessions_of(db.session(), member.id, current_runtime().clock.now(), lives)
     return render_template(
         "auth/profile.html",
         member=member,

@@ -9,11 +9,12 @@ from flask_login import current_user
 
 from trackside.auth import links, login, passwords, people, throttle
 from trackside.auth.audit import Actor, audit
-from trackside.auth.blueprint import blueprint, runtime
+from trackside.auth.blueprint import blueprint
 from trackside.auth.forms import NewPasswordForm, OwnerForm, SignInForm, WelcomeForm, show_error
 from trackside.auth.models import Member, MemberLink
 from trackside.db import db
 from trackside.errors import InputError, NotFound, TooMany, TracksideError
+from trackside.web.current import current_runtime
 from trackside.web.home import own_path
 from trackside.web.policy import public
 
@@ -36,9 +37,9 @@ def try_sign_in() -> ResponseReturnValue:
     form, target = SignInForm(), request.form.get("next", "")
     if not form.validate_on_submit():
         return render_template("auth/sign_in.html", form=form, next=target), 422
-    email, address, now = form.email.data or "", request.remote_addr or "", runtime().clock.now()
+    email, address, now = form.email.data or "", request.remote_addr or "", current_runtime().clock.now()
     try:
-        with runtime().database.session() as own:
+        with current_runtime().database.session() as own:
             throttle.admit(own, email, address, now)
     except TooMany as error:
         show_error(form, error)
@@ -63,7 +64,7 @@ def _enter(member: Member, password: str) -> None:
 
 
 def _sign_in(member: Member, how: str) -> None:
-    now = runtime().clock.now()
+    now = current_runtime().clock.now()
     login.sign_in_browser(member)
     audit(
         db.session(), login.actor(), "member.signed_in", "member", member.id, member.email, at=now, changes={"by": how}
@@ -76,7 +77,7 @@ def _sign_in(member: Member, how: str) -> None:
 def sign_out() -> ResponseReturnValue:
     """End this session and go to the sign-in page."""
     if current_user.is_authenticated:
-        who, now = login.actor(), runtime().clock.now()
+        who, now = login.actor(), current_runtime().clock.now()
         audit(db.session(), who, "member.signed_out", "member", current_user.id, current_user.email, at=now)
     login.sign_out_browser()
     db.session.commit()
@@ -95,7 +96,7 @@ def forgot_password() -> ResponseReturnValue:
 @public("the link itself is what lets one in")
 def link(token: str) -> ResponseReturnValue:
     """Show what a one-time link is for; only its button uses it up, so that previews of it do no harm."""
-    found, member = links.look(db.session(), token, runtime().clock.now())
+    found, member = links.look(db.session(), token, current_runtime().clock.now())
     return _link_page(found, member, _form_of(found, member))
 
 
@@ -103,7 +104,7 @@ def link(token: str) -> ResponseReturnValue:
 @public("the link itself is what lets one in")
 def use_link(token: str) -> ResponseReturnValue:
     """Use a one-time link up: set what it asks for and sign in."""
-    session, now = db.session(), runtime().clock.now()
+    session, now = db.session(), current_runtime().clock.now()
     found, member = links.look(session, token, now)
     form = _form_of(found, member)
     if form is not None and not form.validate_on_submit():
@@ -131,7 +132,7 @@ def use_link(token: str) -> ResponseReturnValue:
 
 
 def _fill_in(member: Member, form: Any) -> None:
-    session, now = db.session(), runtime().clock.now()
+    session, now = db.session(), current_runtime().clock.now()
     who = Actor(member.email, member.id, None, request.remote_addr, login.request_id())
     if isinstance(form, OwnerForm):
         people.set_email(session, who, now, member, form.email.data or "")

@@ -1,6 +1,6 @@
 """The jobs page: what waits, runs and failed, and the schedule."""
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from trackside.auth.audit import audit
@@ -8,22 +8,17 @@ from trackside.auth.login import actor
 from trackside.db import db
 from trackside.jobs import queries, tasks
 from trackside.jobs.models import FAILED, RUNNING, WAITING
-from trackside.runtime import Runtime
+from trackside.web.current import current_runtime
 from trackside.web.policy import require
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
-
-
-def _runtime() -> Runtime:
-    found: Runtime = current_app.extensions["trackside"]
-    return found
 
 
 @blueprint.get("")
 @require("jobs.view")
 def index() -> ResponseReturnValue:
     """Show everything at once; its live part alone when htmx asks."""
-    runtime, session = _runtime(), db.session()
+    runtime, session = current_runtime(), db.session()
     return render_template(
         "jobs/_state.html" if "HX-Request" in request.headers else "jobs/index.html",
         totals=queries.totals(session),
@@ -63,7 +58,7 @@ def discard(task_id: int) -> ResponseReturnValue:
 def _noted(task_id: int, what: str, words: str) -> ResponseReturnValue:
     session = db.session()
     kind = queries.task_by_id(session, task_id).kind
-    audit(session, actor(), f"task.{what}", "task", task_id, kind, at=_runtime().clock.now())
+    audit(session, actor(), f"task.{what}", "task", task_id, kind, at=current_runtime().clock.now())
     session.commit()
-    flash(words, "ok")
+    flash(words, "success")
     return redirect(url_for("jobs.index"))

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import structlog
-from flask import current_app, url_for
+from flask import url_for
 
 from trackside.db import db
 from trackside.module import Step, resolve
 from trackside.runtime import Runtime
+from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.workspace import fact
 
@@ -29,7 +30,7 @@ def checklist() -> list[Item]:
     """Return the steps in order; empty once all are done or a member dismissed the list."""
     if fact(db.session(), DISMISSED):
         return []
-    runtime: Runtime = current_app.extensions["trackside"]
+    runtime = current_runtime()
     steps = sorted(runtime.registry.each(lambda m: m.steps), key=lambda step: step.order)
     items = [_item(runtime, step) for step in steps]
     return [] if all(item.done for item in items) else items

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from trackside.db import db
 from trackside.web import charts
 from trackside.web import format as fmt
+from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.policy import public
 
@@ -38,8 +39,7 @@ class Macros:
 
 def now() -> datetime:
     """Return the time of the app's clock."""
-    at: datetime = current_app.extensions["trackside"].clock.now()
-    return at
+    return current_runtime().clock.now()
 
 
 def zone() -> tzinfo:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import structlog
-from flask import current_app, request, url_for
+from flask import request, url_for
 
 from trackside.db import db
 from trackside.module import NavItem, resolve
 from trackside.runtime import Runtime
+from trackside.web.current import current_runtime
 from trackside.web.policy import allowed
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Return the entries of the signed-in member, in a fixed order."""
-    runtime: Runtime = current_app.extensions["trackside"]
+    runtime = current_runtime()
     items = [item for item in runtime.registry.each(lambda m: m.nav) if allowed(item.permission)]
     return [_entry(runtime, item) for item in sorted(items, key=lambda item: item.order)]
 

@@ -6,13 +6,14 @@ Ctrl/Cmd-K opens it over any page; without JavaScript the same answers stand on 
 from dataclasses import dataclass
 
 import structlog
-from flask import Blueprint, current_app, render_template, request
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from trackside.db import db
 from trackside.module import resolve
 from trackside.runtime import Runtime
 from trackside.web import nav
+from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.policy import signed_in
 
@@ -48,7 +49,7 @@ def find(text: str) -> list[PaletteHit]:
     found = [PaletteHit(e.label, e.url, e.icon, "Page") for e in nav.entries() if wanted in e.label.casefold()]
     if not wanted or "\0" in text:
         return found[:LIMIT]
-    runtime: Runtime = current_app.extensions["trackside"]
+    runtime = current_runtime()
     for module in runtime.registry.modules:
         if module.palette:
             found += _ask(runtime, module.name, module.palette, text)

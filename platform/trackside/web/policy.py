@@ -16,6 +16,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from trackside.errors import NotAllowed, StartError
+from trackside.web.current import current_runtime
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -96,7 +97,7 @@ def enforce() -> ResponseReturnValue | None:
 
 
 def _refusal(permission: str) -> str:
-    registry = current_app.extensions["trackside"].registry
+    registry = current_runtime().registry
     found = next((p for p in registry.each(lambda m: m.permissions) if p.name == permission), None)
     what = found.title if found else permission
     return f"Your role ({current_user.role}) does not include: {what}. An admin can change your role under Members."

@@ -20,6 +20,7 @@ from trackside.errors import NotAllowed, NotAuthenticated
 from trackside.metrics import Metrics, contributed
 from trackside.runtime import Runtime
 from trackside.settings import Settings
+from trackside.web.current import current_runtime
 from trackside.web.policy import public
 
 blueprint = Blueprint("probes", __name__)
@@ -53,7 +54,7 @@ def readyz() -> Response:
 @public("Prometheus sends a token of its own, or asks from this machine; see check_metrics_reader")
 def metrics() -> Response:
     """Return Trackside's own figures in Prometheus' text format."""
-    check_metrics_reader(_runtime().settings, request.environ)
+    check_metrics_reader(current_runtime().settings, request.environ)
     found: Metrics = current_app.extensions["trackside.metrics"]
     return Response(found.render(), content_type="text/plain; version=1.0.0; charset=utf-8")
 
@@ -138,11 +139,6 @@ def _redis(runtime: Runtime) -> str:
     return "ok"
 
 
-def _runtime() -> Runtime:
-    runtime: Runtime = current_app.extensions["trackside"]
-    return runtime
-
-
 def _readiness() -> Readiness:
-    made: Readiness = current_app.extensions.setdefault("trackside.readiness", Readiness(_runtime()))
+    made: Readiness = current_app.extensions.setdefault("trackside.readiness", Readiness(current_runtime()))
     return made

@@ -1,10 +1,10 @@
 """Pages: parse, check the permission, call, render."""
 
-from flask import Blueprint, current_app, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from trackside.app import runtime_of
 from trackside.db import db
+from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.policy import allowed, require
 from trackside_releases import queries, service
@@ -27,7 +27,7 @@ def record() -> ResponseReturnValue:
     form = ReleaseForm()
     if not form.validate_on_submit():
         return _page(form)
-    now = runtime_of(current_app).clock.now()
+    now = current_runtime().clock.now()
     service.record(db.session(), current_environment().id, form.version.data or "", now)
     db.session.commit()
     flash("Recorded. Every chart now shows it.", "success")

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from flask import current_app, flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import Form
 
-from trackside.app import runtime_of
 from trackside.auth.login import actor
 from trackside.customers import erase as erasing
 from trackside.customers import merge as merging
@@ -17,6 +16,7 @@ from trackside.customers.queries import Filter
 from trackside.customers.web.pages import LONGEST, one
 from trackside.db import db
 from trackside.errors import Conflict, InputError
+from trackside.web.current import current_runtime
 
 CANDIDATES = 20
 
@@ -29,7 +29,7 @@ def new(kind: Kind[Any]) -> ResponseReturnValue:
 def create(kind: Kind[Any]) -> ResponseReturnValue:
     """Make an account or user by hand."""
     form = form_of(kind)(only(kind, "external_id", *kind.fields, "attributes", "version"))
-    now = runtime_of(current_app).clock.now()
+    now = current_runtime().clock.now()
     try:
         values = values_of(kind, form)
         row = service.create(db.session(), kind, actor(), form["external_id"].data or "", values, now=now)
@@ -52,7 +52,7 @@ def save(kind: Kind[Any], row_id: int) -> ResponseReturnValue:
     session = db.session()
     row = service.get(session, kind, row_id)
     form = form_of(kind)(only(kind, *kind.fields, "attributes", "version"))
-    now = runtime_of(current_app).clock.now()
+    now = current_runtime().clock.now()
     try:
         values = values_of(kind, form)
         service.edit(session, row, actor(), values, now=now, version=_version(form))
@@ -90,7 +90,7 @@ def merge_now(kind: Kind[Any], row_id: int) -> ResponseReturnValue:
     row = service.get(session, kind, row_id)
     target = service.get(session, kind, _number(given.get("target", "")))
     name = row.label
-    merging.merge(session, row, target, actor(), now=runtime_of(current_app).clock.now())
+    merging.merge(session, row, target, actor(), now=current_runtime().clock.now())
     session.commit()
     flash(f"{name} was merged into {target.label}.", "success")
     return redirect(url_for(".show", row_id=target.id))
@@ -112,7 +112,7 @@ def erase_now(kind: Kind[Any], row_id: int) -> ResponseReturnValue:
     if (form.confirm.data or "").strip() != row.external_id:
         form.confirm.errors = [f"Type {row.external_id} exactly; nothing was erased."]
         return _erase_page(kind, row, form), 422
-    erasing.erase(session, row, actor(), now=runtime_of(current_app).clock.now())
+    erasing.erase(session, row, actor(), now=current_runtime().clock.now())
     session.commit()
     flash(f"The {kind.name} was erased.", "success")
     return redirect(url_for(".index"))

@@ -3,12 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from flask import current_app, flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import delete, select
 
-from trackside.app import runtime_of
 from trackside.auth.login import actor
 from trackside.customers import importing, sheets
 from trackside.customers.forms import UploadForm
@@ -18,6 +17,7 @@ from trackside.customers.web.changes import only
 from trackside.customers.web.pages import one
 from trackside.db import db
 from trackside.errors import InputError, NotFound
+from trackside.web.current import current_runtime
 
 KEPT = timedelta(days=1)
 SAMPLE = 5
@@ -34,7 +34,7 @@ def take(kind: Kind[Any]) -> ResponseReturnValue:
     form = UploadForm()
     only(kind)
     file = request.files.get("file")
-    now = runtime_of(current_app).clock.now()
+    now = current_runtime().clock.now()
     try:
         if file is None or not file.filename:
             raise InputError("Choose a CSV file first")
@@ -66,7 +66,7 @@ def preview(kind: Kind[Any], upload_id: int) -> ResponseReturnValue:
     mapping = [guess if choice is None else choice for guess, choice in zip(guessed, given, strict=True)]
     outcome, problem = None, ""
     try:
-        now = runtime_of(current_app).clock.now()
+        now = current_runtime().clock.now()
         outcome = importing.run(db.session(), kind, sheet, mapping, actor(), now=now, dry=True)
     except InputError as error:
         problem = error.message
@@ -96,7 +96,7 @@ def run(kind: Kind[Any], upload_id: int) -> ResponseReturnValue:
     mapping = {name: given.get(name, "") for name in names}
     if given.get("do") != "import":
         return redirect(url_for(".preview", upload_id=upload_id, **mapping))
-    now = runtime_of(current_app).clock.now()
+    now = current_runtime().clock.now()
     outcome = importing.run(session, kind, sheet, list(mapping.values()), actor(), now=now)
     session.delete(kept)
     session.commit()

@@ -5,11 +5,10 @@ from itertools import chain, islice
 from typing import Any
 
 import structlog
-from flask import Response, current_app, redirect, render_template, request, stream_with_context, url_for
+from flask import Response, redirect, render_template, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from trackside.app import runtime_of
 from trackside.customers import queries, service
 from trackside.customers.cards import LoadedCard, load_cards
 from trackside.customers.exporting import FORMATS
@@ -19,6 +18,7 @@ from trackside.customers.queries import Filter
 from trackside.db import db
 from trackside.errors import InputError, NotFound
 from trackside.module import Subject
+from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.policy import allowed
 
@@ -115,7 +115,7 @@ def _encoded(pieces: Iterator[str]) -> Iterator[bytes]:
 def _cards(kind: Kind[Any], row: Customer) -> list[tuple[str, Markup | None]]:
     """Return the title and the drawn body of each context card; None for one that failed."""
     subject = Subject("user" if kind is USER else "account", row.id, current_environment().id)
-    loaded = load_cards(runtime_of(current_app), db.session(), subject, allowed)
+    loaded = load_cards(current_runtime(), db.session(), subject, allowed)
     return [(each.card.title, _drawn(each)) for each in loaded]
 
 
