@@ -11,7 +11,7 @@ import click
 from redis import RedisError
 from sqlalchemy.exc import OperationalError
 
-from trackside.errors import NotFound, SettingsError, TracksideError
+from trackside.errors import NotFound, SettingsError, TracksideError, cause_of
 from trackside.module import Ref, resolve
 from trackside.registry import load_registry
 from trackside.runtime import Runtime, build_runtime
@@ -64,8 +64,9 @@ class LazyGroup(click.Group):
             click.echo(f"trackside: {error.message}", err=True)
             ctx.exit(1)
         except (OperationalError, RedisError) as error:
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            click.echo(f"trackside: a server is not reachable ({reason}): `trackside doctor` says which", err=True)
+            click.echo(
+                f"trackside: a server is not reachable ({cause_of(error)}): `trackside doctor` says which", err=True
+            )
             ctx.exit(1)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trackside import migrate
+from trackside.errors import cause_of
 from trackside.module import resolve
 from trackside.runtime import Runtime
 
@@ -48,9 +49,8 @@ def _run(name: str, check: Callable[[Runtime], Finding], runtime: Runtime) -> Fi
     try:
         return check(runtime)
     except (SQLAlchemyError, RedisError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()
         fix = "Mend what the database or Redis check says, then run this again."
-        return Finding(name, "problem", reason[0] if reason else type(error).__name__, fix)
+        return Finding(name, "problem", cause_of(error), fix)
 
 
 def settings(runtime: Runtime) -> Finding:

@@ -37,6 +37,12 @@ class TracksideError(Exception):
         self.message = message or self.title
 
 
+def cause_of(error: BaseException) -> str:
+    """Return the first line of what a driver said, for people: SQLAlchemy wraps it in the statement and more."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class SettingsError(TracksideError):
     """Settings are wrong; `problems` has one sentence for each wrong value."""
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
-from trackside.commands.web import die_with
 from trackside.embedded.process import wait_until
+from trackside.process import die_with
 
 FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0
 """Seconds before a child that ended is started again."""

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from trackside.commands.web import check_port
 from trackside.embedded.children import Child, stop_all
 from trackside.embedded.folder import DataFolder
 from trackside.embedded.postgres import Postgres
 from trackside.embedded.process import tail
 from trackside.embedded.valkey import Valkey
-from trackside.errors import StartError
+from trackside.errors import StartError, cause_of
+from trackside.process import check_port, reachable, url_of
 
 STARTED = "UP_STARTED_AT"
 """Variable in which `bin/up` says when it began (Unix time), so that the seconds shown are those that one waited."""
@@ -45,8 +45,7 @@ class Options:
     @property
     def url(self) -> str:
         """Where browsers on this machine reach it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return url_of(reachable(self.host), self.port)
 
 
 @dataclass
@@ -150,8 +149,9 @@ class Supervisor:
                     demo.seed(runtime, session)
             link = first_sign_in_link(runtime, demo=self.options.demo)
         except OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[0]
-            raise StartError(f"PostgreSQL is not reachable ({reason}): start it, or unset DATABASE_URL.") from error
+            raise StartError(
+                f"PostgreSQL is not reachable ({cause_of(error)}): start it, or unset DATABASE_URL."
+            ) from error
         finally:
             runtime.close()
         self._queues = queues(runtime)
@@ -182,7 +182,7 @@ class Supervisor:
         """Wait until web and stream answer; raise StartError with the log's end where one of them does not."""
         deadline = time.monotonic() + READY_WITHIN
         waiting = {"web": self.options.port, "stream": self.options.port + 1}
-        host = self.options.url.removeprefix("http://").rsplit(":", 1)[0].strip("[]")
+        host = reachable(self.options.host)
         while waiting and not self._stopping:
             self._step()
             waiting = {name: port for name, port in waiting.items() if not _answers(host, port)}

@@ -1,11 +1,10 @@
 """The bounds of a job's process: it dies with its worker, and it may use only so much memory and time."""
 
-import ctypes
 import os
 import resource
 import signal
-import sys
 
+from trackside.process import die_with
 from trackside.runtime import Runtime
 
 GRACE = 15
@@ -13,21 +12,10 @@ GRACE = 15
 MEMORY = 1 << 30
 """Bytes of data a job may hold; beyond it Python raises MemoryError (Linux; macOS does not enforce it)."""
 
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Let Linux kill this process when the one that forked it dies; elsewhere the lease's heartbeat notices."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
 
 def prepare(runtime: Runtime, timeout: float) -> None:
     """Bind this fresh child to its worker; `timeout` is the job's, in seconds."""
-    die_with_parent()
+    die_with(os.getppid())
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

@@ -165,10 +165,8 @@ def _heartbeat(runtime: Runtime, held: _Held, job: Job) -> Iterator[None]:
 
 
 def _beat(runtime: Runtime, held: _Held, over: threading.Event, limit: float) -> None:
-    every, started, parent = tasks.LEASE.total_seconds() / 4, runtime.clock.monotonic(), os.getppid()
+    every, started = tasks.LEASE.total_seconds() / 4, runtime.clock.monotonic()
     while not over.wait(every) and runtime.clock.monotonic() - started < limit:
-        if os.getppid() != parent:
-            os._exit(1)  # our worker is gone: nobody would end us at the timeout (Linux does this by itself)
         try:
             with runtime.database.session() as session:
                 held.lost = not tasks.extend(session, held.lease.task_id, held.lease.token)

@@ -20,6 +20,7 @@ from trackside.jobs.models import OPEN, Task
 from trackside.jobs.schedule import serve as serve_schedule
 from trackside.jobs.sweep import sweep
 from trackside.jobs.worker import serve as serve_worker
+from trackside.process import die_with
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings
 from trackside.testing import probe
@@ -30,7 +31,7 @@ PATIENCE = 20.0
 
 
 def _main(settings: Settings, said: int, grace: int, command: tuple[str, ...], max_jobs: int) -> None:
-    child.die_with_parent()
+    die_with(os.getppid())
     os.setsid()
     faulthandler.disable()  # some jobs crash on purpose
     os.dup2(said, sys.__stdout__.fileno() if sys.__stdout__ else 1)
