@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from trackside import csv_lines
 from trackside.auth.audit import SYSTEM
 from trackside.auth.models import AuditEntry
 from trackside.clock import FrozenClock
@@ -183,8 +184,8 @@ def test_an_export_imports_back_unchanged(
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "'"])
 def test_no_cell_starts_like_a_formula(start: str) -> None:
     cell = f"{start}cmd()"
-    assert sheets.quoted(cell)[0] == "'"
-    assert sheets.unquoted(sheets.quoted(cell)) == cell
+    assert csv_lines.quoted(cell)[0] == "'"
+    assert csv_lines.unquoted(csv_lines.quoted(cell)) == cell
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])

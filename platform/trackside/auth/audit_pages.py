@@ -1,8 +1,6 @@
 """The audit log: a page with filters in the URL, and an export."""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,6 +12,7 @@ from trackside.auth import login
 from trackside.auth.audit import audit
 from trackside.auth.audit_queries import AuditFilter, actions, day, entries, every_entry
 from trackside.auth.models import AuditEntry
+from trackside.csv_lines import line
 from trackside.db import db
 from trackside.errors import InputError
 from trackside.runtime import Runtime
@@ -24,7 +23,6 @@ from trackside.web.policy import require
 blueprint = Blueprint("audit", __name__, url_prefix="/audit")
 ROWS = 50
 COLUMNS = ("at", "actor", "action", "object_kind", "object_id", "object_name", "environment", "changes", "address")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @blueprint.get("")
@@ -104,10 +102,10 @@ def _environments() -> dict[int, str]:
 
 def _lines(home: Runtime, wanted: AuditFilter, environments: dict[int, str]) -> Iterator[str]:
     """Yield the CSV, with a session of its own: the request's is given back before the last line is sent."""
-    yield _line(COLUMNS)
+    yield line(COLUMNS)
     with home.database.session() as session:
         for each in every_entry(session, wanted):
-            yield _line(_cells(each, environments))
+            yield line(_cells(each, environments))
 
 
 def _cells(each: AuditEntry, environments: dict[int, str]) -> list[str]:
@@ -115,10 +113,3 @@ def _cells(each: AuditEntry, environments: dict[int, str]) -> list[str]:
     place = environments.get(each.env_id or 0, "")
     what = (each.action, each.object_kind, each.object_id, each.object_name)
     return [each.at.isoformat(), each.actor, *what, place, changes, each.address or ""]
-
-
-def _line(cells: Sequence[str]) -> str:
-    out = io.StringIO()
-    # a spreadsheet runs what begins like a formula: an apostrophe makes it text
-    csv.writer(out).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
-    return out.getvalue()

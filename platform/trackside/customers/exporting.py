@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
+from trackside.csv_lines import line
 from trackside.customers.kinds import C, Customer, Kind
 from trackside.customers.models import User
 from trackside.customers.queries import Filter, attribute_names, every
-from trackside.customers.sheets import line
 
 
 def as_csv(session: Session, kind: Kind[C], wanted: Filter) -> Iterator[str]:

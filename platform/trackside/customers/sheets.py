@@ -1,15 +1,13 @@
-"""CSV as it comes from elsewhere and goes elsewhere: encodings, delimiters, and cells that a spreadsheet would run.
-
-A cell that starts like a formula is written with an apostrophe before it, as spreadsheets do, and read back without.
-"""
+"""CSV as it comes from elsewhere: encodings, delimiters, and the apostrophe that keeps a cell from being run."""
 
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trackside.csv_lines import unquoted
 from trackside.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 20
 MAX_ROWS = 100_000
 MAX_COLUMNS = 100
-_RUNS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +24,6 @@ class Sheet:
 
     columns: list[str]
     rows: list[tuple[int, list[str]]]
-
-
-def quoted(cell: str) -> str:
-    """Return `cell` so that no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(_RUNS) else cell
-
-
-def unquoted(cell: str) -> str:
-    """Return what `quoted` was given."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_RUNS) else cell
-
-
-def line(cells: Sequence[str]) -> str:
-    """Return one line of CSV, with its line end."""
-    out = io.StringIO()
-    csv.writer(out).writerow([quoted(cell) for cell in cells])
-    return out.getvalue()
 
 
 def decoded(content: bytes) -> tuple[str, str]:
