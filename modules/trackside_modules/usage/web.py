@@ -8,9 +8,9 @@ import msgspec
 from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from trackside.ask import ask
 from trackside.db import db
 from trackside.errors import InputError
-from trackside.module import resolve
 from trackside.runtime import Runtime
 from trackside.stream.ticket import stream_url
 from trackside.web.checklist import checklist
@@ -76,7 +76,7 @@ def _panels(runtime: Runtime, env_id: int) -> list[tuple[str, str, Any]]:
     found: list[tuple[str, str, Any]] = []
     wanted = [panel for panel in runtime.registry.each(lambda m: m.panels) if allowed(panel.permission)]
     for panel in sorted(wanted, key=lambda each: each.order):
-        content = resolve(panel.load)(runtime, db.session(), env_id)
+        content = ask(panel.load, runtime, db.session(), env_id, otherwise=None)
         if content is not None:
             found.append((panel.title, panel.template, content))
     return found

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from sqlalchemy.orm import Session
 
-from trackside.module import ContextCard, Subject, resolve
+from trackside.ask import ask
+from trackside.module import ContextCard, Subject
 from trackside.runtime import Runtime
 
-log = structlog.get_logger(__name__)
+_FAILED = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,7 @@ def load_cards(
     cards = [card for card in runtime.registry.each(lambda m: m.cards) if subject.kind in card.subjects]
     loaded = []
     for card in sorted(cards, key=lambda each: (each.order, each.name)):
-        if not allowed(card.permission):
-            continue
-        try:
-            # a savepoint: a failed query must not take the whole page's transaction with it
-            with session.begin_nested():
-                values = resolve(card.load)(runtime, session, subject)
-        except Exception:
-            log.exception("card.load_failed", card=card.name)
-            loaded.append(LoadedCard(card, None))
-        else:
-            if values is not None:
-                loaded.append(LoadedCard(card, values))
+        values = ask(card.load, runtime, session, subject, otherwise=_FAILED) if allowed(card.permission) else None
+        if values is not None:
+            loaded.append(LoadedCard(card, None if values is _FAILED else values))
     return loaded

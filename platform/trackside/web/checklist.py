@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 
-import structlog
 from flask import url_for
 
+from trackside.ask import ask
 from trackside.db import db
-from trackside.module import Step, resolve
+from trackside.module import Step
 from trackside.runtime import Runtime
 from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.workspace import fact
 
-log = structlog.get_logger(__name__)
 DISMISSED = "checklist.dismissed"
 
 
@@ -37,11 +36,6 @@ def checklist() -> list[Item]:
 
 
 def _item(runtime: Runtime, step: Step) -> Item:
-    try:
-        with db.session().begin_nested():
-            done = bool(resolve(step.done)(runtime, db.session()))
-    except Exception:
-        log.exception("checklist.step_failed", step=step.name)
-        done = False
+    done = bool(ask(step.done, runtime, db.session(), otherwise=False))
     filled = {"base_url": runtime.settings.base_url, "env": current_environment().slug}
     return Item(step.title, url_for(step.endpoint), done, step.command.format(**filled) if step.command else None)

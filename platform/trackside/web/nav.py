@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
-import structlog
 from flask import request, url_for
 
+from trackside.ask import ask
 from trackside.db import db
-from trackside.module import NavItem, resolve
+from trackside.module import NavItem
 from trackside.runtime import Runtime
 from trackside.web.current import current_runtime
 from trackside.web.policy import allowed
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +40,4 @@ def _entry(runtime: Runtime, item: NavItem) -> Entry:
 
 
 def _count(runtime: Runtime, item: NavItem) -> int:
-    if item.count is None:
-        return 0
-    try:
-        counted = resolve(item.count)(runtime, db.session())
-    except Exception:
-        # a broken badge must not take the page with it
-        log.exception("nav.count_failed", item=item.label)
-        return 0
-    return int(counted)
+    return int(ask(item.count, runtime, db.session(), otherwise=0)) if item.count else 0

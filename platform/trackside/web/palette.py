@@ -5,19 +5,16 @@ Ctrl/Cmd-K opens it over any page; without JavaScript the same answers stand on 
 
 from dataclasses import dataclass
 
-import structlog
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
+from trackside.ask import ask
 from trackside.db import db
-from trackside.module import resolve
-from trackside.runtime import Runtime
 from trackside.web import nav
 from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.policy import signed_in
 
-log = structlog.get_logger(__name__)
 blueprint = Blueprint("palette", __name__)
 LIMIT = 12
 LONGEST = 200
@@ -49,19 +46,8 @@ def find(text: str) -> list[PaletteHit]:
     found = [PaletteHit(e.label, e.url, e.icon, "Page") for e in nav.entries() if wanted in e.label.casefold()]
     if not wanted or "\0" in text:
         return found[:LIMIT]
-    runtime = current_runtime()
+    runtime, env_id = current_runtime(), current_environment().id
     for module in runtime.registry.modules:
         if module.palette:
-            found += _ask(runtime, module.name, module.palette, text)
+            found += ask(module.palette, runtime, db.session(), env_id, text, otherwise=[])
     return found[:LIMIT]
-
-
-def _ask(runtime: Runtime, name: str, ref: str, text: str) -> list[PaletteHit]:
-    try:
-        with db.session().begin_nested():
-            hits: list[PaletteHit] = resolve(ref)(runtime, db.session(), current_environment().id, text)
-    except Exception:
-        # one module's search must not silence the others
-        log.exception("palette.module_failed", module=name)
-        return []
-    return hits
