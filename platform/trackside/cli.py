@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import click
+import msgspec
 from redis import RedisError
 from sqlalchemy.exc import OperationalError
 
@@ -35,6 +36,16 @@ COMMANDS: dict[str, Ref] = {
 def runtime() -> Runtime:
     """Return this command's runtime, made from the environment when first asked."""
     return build_runtime(load_settings())
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+"""The option of every command that lists or makes something; `say` answers it."""
+
+
+def say(as_json: bool, data: Any, *lines: str) -> None:
+    """Print `data` as JSON, or `lines` for people."""
+    for line in (msgspec.json.encode(data).decode(),) if as_json else lines:
+        click.echo(line)
 
 
 class LazyGroup(click.Group):

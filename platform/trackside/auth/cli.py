@@ -4,24 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 import click
-import msgspec
 from sqlalchemy import select
 
 from trackside.auth import keys, links, people
 from trackside.auth.audit import COMMAND_LINE
 from trackside.auth.models import ApiKey, Member
 from trackside.auth.principal import KINDS
-from trackside.cli import runtime
+from trackside.cli import as_json, runtime, say
 from trackside.module import ROLES
 from trackside.workspace import Environment, environment_by_slug
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def say(as_json: bool, data: Any, *lines: str) -> None:
-    """Print `data` as JSON, or `lines` for people."""
-    for line in (msgspec.json.encode(data).decode(),) if as_json else lines:
-        click.echo(line)
 
 
 @click.group()

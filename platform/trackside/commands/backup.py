@@ -5,15 +5,17 @@ from pathlib import Path
 import click
 
 from trackside import backup as backups
-from trackside.cli import runtime
+from trackside.cli import as_json, runtime, say
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-def backup(path: Path) -> None:
+@as_json
+def backup(path: Path, as_json: bool) -> None:
     """Write everything to PATH, a file that only you can read; safe while Trackside runs."""
     made = backups.backup(runtime(), path)
-    click.echo(f"{made.path}: {made.tables} tables, {made.size / 2**20:.1f} MiB, checked to be readable.")
+    words = f"{made.path}: {made.tables} tables, {made.size / 2**20:.1f} MiB, checked to be readable."
+    say(as_json, {"path": str(made.path), "tables": made.tables, "bytes": made.size}, words)
 
 
 @click.command()

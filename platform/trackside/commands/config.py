@@ -1,8 +1,8 @@
 """`trackside config`: the settings in force."""
 
 import click
-import msgspec
 
+from trackside.cli import as_json, say
 from trackside.settings import load_settings, masked
 
 
@@ -12,13 +12,9 @@ def config() -> None:
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@as_json
 def show(as_json: bool) -> None:
     """Print every setting in force, secrets masked."""
     shown = masked(load_settings())
-    if as_json:
-        click.echo(msgspec.json.encode(shown))
-        return
     width = max(map(len, shown))
-    for name, value in shown.items():
-        click.echo(f"{name:<{width}}  {value}")
+    say(as_json, shown, *(f"{name:<{width}}  {value}" for name, value in shown.items()))

@@ -3,7 +3,7 @@
 import click
 
 from trackside import migrate
-from trackside.cli import runtime
+from trackside.cli import as_json, runtime, say
 from trackside.workspace import seed_workspace
 
 
@@ -33,9 +33,10 @@ def downgrade(target: str) -> None:
 
 
 @db.command()
-def status() -> None:
+@as_json
+def status(as_json: bool) -> None:
     """Say which migration the database has and which this version needs."""
     found, wanted = migrate.current(runtime().database.engine), migrate.head()
-    click.echo(f"database: {found or 'empty'}, this version: {wanted}")
+    say(as_json, {"database": found, "version": wanted}, f"database: {found or 'empty'}, this version: {wanted}")
     if found != wanted:
         raise SystemExit(1)

@@ -1,16 +1,15 @@
 """`trackside doctor`: is everything as it should be, and if not, what to do."""
 
 import click
-import msgspec
 
-from trackside.cli import runtime
+from trackside.cli import as_json, runtime, say
 from trackside.doctor import Finding, examine
 
 SIGNS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "problem": ("PROBLEM", "red")}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array of findings.")
+@as_json
 def doctor(as_json: bool) -> None:
     """Check settings, clock, database, migrations, Redis, secrets and disk.
 
@@ -21,8 +20,7 @@ def doctor(as_json: bool) -> None:
         findings.append(finding)
         if not as_json:
             _show(finding)
-    if as_json:
-        click.echo(msgspec.json.encode(findings))
+    say(as_json, findings)
     if any(finding.state == "problem" for finding in findings):
         raise SystemExit(1)
 

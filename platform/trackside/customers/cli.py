@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
 from trackside.auth.audit import COMMAND_LINE
-from trackside.cli import runtime
+from trackside.cli import as_json, runtime, say
 from trackside.customers import erase as erasing
 from trackside.customers import importing, queries, service, sheets
 from trackside.customers import merge as merging
 from trackside.customers.exporting import FORMATS, as_dict
-from trackside.customers.kinds import KINDS, Kind
+from trackside.customers.kinds import KINDS, Customer, Kind
 from trackside.customers.models import SOURCES
 from trackside.customers.queries import Filter
 from trackside.errors import InputError
@@ -27,10 +26,6 @@ def _kind(command: Command) -> Command:
     return choose(command)
 
 
-def _json(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-
-
 @click.group()
 def customers() -> None:
     """See and change the accounts and users of your API."""
@@ -42,33 +37,24 @@ def customers() -> None:
 @click.option("--source", type=click.Choice(SOURCES), help="How they came to be known.")
 @click.option("--sort", default="-seen", show_default=True, help="seen, first, created, name or id; - goes down.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
-@_json
+@as_json
 def list_(kind: str, search: str, source: str | None, sort: str, *, limit: int, as_json: bool) -> None:
     """List users, or accounts, those seen last first."""
     with runtime().database.session() as session:
         wanted = Filter(q=search, source=source or "", sort=sort)
         rows = queries.listed(session, _chosen(kind), wanted, limit).rows
-        if as_json:
-            _print([as_dict(row) for row in rows])
-            return
-        for row in rows:
-            seen = f"{row.last_seen:%Y-%m-%d %H:%M}" if row.last_seen else "never"
-            click.echo(f"{seen:<16}  {row.external_id}  {row.name}")
+        say(as_json, [as_dict(row) for row in rows], *map(_line, rows))
 
 
 @customers.command()
 @_kind
 @click.argument("external_id")
-@_json
+@as_json
 def show(kind: str, external_id: str, as_json: bool) -> None:
     """Show one user or account; a merged id shows what it was merged into."""
     with runtime().database.session() as session:
         values = as_dict(service.by_external_id(session, _chosen(kind), external_id))
-    if as_json:
-        _print(values)
-        return
-    for name, value in values.items():
-        click.echo(f"{name:<12}  {'' if value is None else value}")
+    say(as_json, values, *(f"{name:<12}  {'' if value is None else value}" for name, value in values.items()))
 
 
 @customers.command("import")
@@ -78,7 +64,7 @@ def show(kind: str, external_id: str, as_json: bool) -> None:
     "--column", "columns", multiple=True, metavar="COLUMN=FIELD", help="What a column becomes, if not by name."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
-@_json
+@as_json
 def import_(kind: str, file: Path, columns: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Import a CSV file. Rows with a mistake are left out and told; the exit code is 1 then."""
     if file.stat().st_size > sheets.MAX_BYTES:
@@ -89,16 +75,15 @@ def import_(kind: str, file: Path, columns: tuple[str, ...], dry_run: bool, as_j
     now = runtime().clock.now()
     with runtime().database.session() as session:
         outcome = importing.run(session, chosen, sheet, mapping, COMMAND_LINE, now=now, dry=dry_run)
-    if as_json:
-        _print(outcome)
-    else:
-        words = "would be " if dry_run else ""
-        click.echo(
-            f"{outcome.created} {words}created, {outcome.updated} {words}updated, {outcome.unchanged} unchanged,"
-            f" {len(outcome.errors)} left out."
-        )
-        for error in outcome.errors:
-            click.echo(f"line {error.line}: {error.problem}", err=True)
+    words = "would be " if dry_run else ""
+    say(
+        as_json,
+        outcome,
+        f"{outcome.created} {words}created, {outcome.updated} {words}updated, {outcome.unchanged} unchanged,"
+        f" {len(outcome.errors)} left out.",
+    )
+    for error in () if as_json else outcome.errors:
+        click.echo(f"line {error.line}: {error.problem}", err=True)
     if outcome.errors:
         raise SystemExit(1)
 
@@ -119,7 +104,7 @@ def export(kind: str, suffix: str, search: str, as_json: bool) -> None:
 @_kind
 @click.argument("external_id")
 @click.argument("into")
-@_json
+@as_json
 def merge(kind: str, external_id: str, into: str, as_json: bool) -> None:
     """Merge EXTERNAL_ID into INTO, which stays. This cannot be undone."""
     chosen = _chosen(kind)
@@ -128,14 +113,14 @@ def merge(kind: str, external_id: str, into: str, as_json: bool) -> None:
         target = service.by_external_id(session, chosen, into)
         merging.merge(session, row, target, COMMAND_LINE, now=runtime().clock.now())
         values = as_dict(target)
-    _say(f"{external_id} was merged into {into}.", values, as_json)
+    say(as_json, values, f"{external_id} was merged into {into}.")
 
 
 @customers.command()
 @_kind
 @click.argument("external_id")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
+@as_json
 def erase(kind: str, external_id: str, yes: bool, as_json: bool) -> None:
     """Erase a user, or an account with all its users. This cannot be undone."""
     if not yes:
@@ -144,7 +129,12 @@ def erase(kind: str, external_id: str, yes: bool, as_json: bool) -> None:
         row = service.by_external_id(session, _chosen(kind), external_id)
         users = erasing.erase(session, row, COMMAND_LINE, now=runtime().clock.now())
         number = row.id
-    _say(f"The {kind} was erased; {users} users in all.", {"id": number, "users": users}, as_json)
+    say(as_json, {"id": number, "users": users}, f"The {kind} was erased; {users} users in all.")
+
+
+def _line(row: Customer) -> str:
+    seen = f"{row.last_seen:%Y-%m-%d %H:%M}" if row.last_seen else "never"
+    return f"{seen:<16}  {row.external_id}  {row.name}"
 
 
 def _chosen(kind: str) -> Kind[Any]:
@@ -159,14 +149,3 @@ def _mapping(kind: Kind[Any], sheet: sheets.Sheet, given: tuple[str, ...]) -> li
         raise InputError(f"There is no column {', '.join(unknown)}; there are {', '.join(sheet.columns)}.")
     guessed = importing.guess(kind, sheet.columns)
     return [told.get(column, guess) for column, guess in zip(sheet.columns, guessed, strict=True)]
-
-
-def _say(words: str, values: object, as_json: bool) -> None:
-    if as_json:
-        _print(values)
-    else:
-        click.echo(words)
-
-
-def _print(values: object) -> None:
-    click.echo(msgspec.json.encode(values))

@@ -3,14 +3,12 @@
 from typing import Any
 
 import click
-import msgspec
 
 from trackside.auth.audit import COMMAND_LINE, audit
-from trackside.cli import runtime
+from trackside.cli import as_json, runtime, say
 from trackside.jobs import queries, tasks
 from trackside.jobs.models import STATES, Task
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 ids = click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(1, (1 << 63) - 1))
 
 
@@ -35,14 +33,6 @@ def schedule() -> None:
 @click.group()
 def jobs() -> None:
     """See background work, retry it or give it up."""
-
-
-def _say(as_json: bool, rows: Any, lines: list[str], nothing: str) -> None:
-    """Print `rows` as JSON, or `lines` for people."""
-    if as_json:
-        click.echo(msgspec.json.encode(rows))
-    else:
-        click.echo("\n".join(lines) or nothing)
 
 
 def _row(task: Task) -> dict[str, Any]:
@@ -71,7 +61,7 @@ def list_tasks(state: tuple[str, ...], kind: str | None, limit: int, as_json: bo
     with runtime().database.session() as session:
         found = queries.tasks_in(session, state or STATES, kind=kind, limit=limit)
     lines = [f"{t.id:>8}  {t.state:<9}  {t.attempts}x  {t.kind:<24}  {t.error or ''}".rstrip() for t in found]
-    _say(as_json, [_row(task) for task in found], lines, "No task.")
+    say(as_json, [_row(task) for task in found], *(lines or ["No task."]))
 
 
 @jobs.command()
@@ -81,7 +71,7 @@ def show(task_id: int, as_json: bool) -> None:
     """Print one task."""
     with runtime().database.session() as session:
         row = _row(queries.task_by_id(session, task_id))
-    _say(as_json, row, [f"{name:<12} {value}" for name, value in row.items() if value is not None], "")
+    say(as_json, row, *(f"{name:<12} {value}" for name, value in row.items() if value is not None))
 
 
 @jobs.command()
@@ -107,7 +97,7 @@ def _each(ids: tuple[int, ...], change: Any, what: str, as_json: bool) -> None:
             change(session, each)
             kind = queries.task_by_id(session, each).kind
             audit(session, COMMAND_LINE, f"task.{what}", "task", each, kind, at=runtime().clock.now())
-    _say(as_json, {what: list(ids)}, [f"Task {each} is {what}." for each in ids], "")
+    say(as_json, {what: list(ids)}, *(f"Task {each} is {what}." for each in ids))
 
 
 @jobs.command("schedule")
@@ -124,7 +114,7 @@ def show_schedule(as_json: bool) -> None:
         f"{t.name:<24}  every {t.every}  last {t.last or 'never':<32}  next {t.next:%Y-%m-%d %H:%M:%S} UTC"
         for t in found
     ]
-    _say(as_json, rows, lines, "Nothing is scheduled.")
+    say(as_json, rows, *(lines or ["Nothing is scheduled."]))
 
 
 @jobs.command("queues")
@@ -134,7 +124,7 @@ def show_queues(as_json: bool) -> None:
     with runtime().database.session() as session:
         found = queries.queue_states(runtime(), session)
     lines = [f"{q.name:<12}  waiting {q.waiting}  running {q.running}  {_workers(q)}" for q in found]
-    _say(as_json, [msgspec.to_builtins(each) for each in found], lines, "")
+    say(as_json, found, *lines)
 
 
 def _workers(state: queries.QueueState) -> str:
