@@ -1,5 +1,4 @@
-"""
-Build hook: fetch the front end's libraries into `static/vendor/`, which git ignores and the wheel contains.
+"""Build hook: fetch the front end's libraries into `static/vendor/`, which git ignores and the wheel contains.
 
 Each package is pinned by version and sha512, only the files we serve are kept (with their licences), and a stamp of
 this list makes later builds work offline. `NPM_CONFIG_REGISTRY` names a mirror, as npm itself understands it.
@@ -72,7 +71,7 @@ class VendorHook(BuildHookInterface[Any]):
 
 
 def _fetch(package: Package, vendor: Path) -> None:
-    """Put the wanted files of *package* flat into *vendor*; a wrong checksum or no network ends the build."""
+    """Put the wanted files of `package` flat into `vendor`; a wrong checksum or no network ends the build."""
     registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or DEFAULT_REGISTRY
     with tempfile.TemporaryDirectory() as folder:
         unpacked = Path(folder) / "package"

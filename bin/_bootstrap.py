@@ -1,5 +1,4 @@
-"""
-Make `.venv` ready for one of the locks: what `bin/up`, `bin/test` and `bin/check` do first.
+"""Make `.venv` ready for one of the locks: what `bin/up`, `bin/test` and `bin/check` do first.
 
 Standard library only; it needs Python 3.11 or newer and a network the first time. Stamps in `.venv/.stamps` hold
 hashes of what was installed, so that a repeat takes milliseconds. Written so that an old Python can read it far
@@ -27,7 +26,7 @@ _NEWEST_FIRST = ("python3.14", "python3.13", "python3.12", "python3.11")
 
 
 def run(lock: str, program: str, *argv: str) -> NoReturn:
-    """Make the environment of `requirements/LOCK.lock`, then become *program* of that environment."""
+    """Make the environment of `requirements/LOCK.lock`, then become `program` of that environment."""
     start()
     prepare(lock)
     os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -142,7 +141,7 @@ def _install(*arguments: str) -> None:
 
 
 def _call(command: list[str]) -> None:
-    """Run *command*; where it fails its own words are on the screen, and ours say what to do."""
+    """Run `command`; where it fails its own words are on the screen, and ours say what to do."""
     if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode != 0:
         fail(f"this did not work: {' '.join(command)}. The lines above say why; mend that and run this again.")
 

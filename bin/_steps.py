@@ -1,5 +1,4 @@
-"""
-The steps of `bin/check`, each a function that raises subprocess.CalledProcessError or says what is wrong.
+"""The steps of `bin/check`, each a function that raises subprocess.CalledProcessError or says what is wrong.
 
 All of them run, also after one has failed: one round tells everything that is to be mended.
 """
@@ -23,7 +22,7 @@ READY = re.compile(r"^READY (http://\S+)$", re.MULTILINE)
 
 
 def run(names: Sequence[str]) -> int:
-    """Run the steps called *names* (default: all); return the exit code."""
+    """Run the steps called `names` (default: all); return the exit code."""
     unknown = sorted(set(names) - set(STEPS))
     if unknown:
         print(f"no such step: {', '.join(unknown)}; there are: {', '.join(STEPS)}")
@@ -93,7 +92,7 @@ def wheel() -> None:
 
 
 def _start(program: Path, folder: Path) -> None:
-    """Start the installed `trackside up` in *folder*, ask whether it lives, and stop it."""
+    """Start the installed `trackside up` in `folder`, ask whether it lives, and stop it."""
     from urllib.request import urlopen
 
     folder.mkdir()

@@ -1,5 +1,4 @@
-"""
-Trackside's own processes under `trackside up`: each is one `trackside` command.
+"""Trackside's own processes under `trackside up`: each is one `trackside` command.
 
 On Linux a child is forked from the supervisor, which has everything loaded: seven processes that each import the whole
 stack keep two cores busy for eight seconds. Elsewhere (macOS aborts programs that go on after a fork) it is started
@@ -111,7 +110,7 @@ class Child:
 
 
 def run(parent: int, arguments: Sequence[str]) -> int:
-    """Run the command with *arguments* in this process, which dies with *parent*; return its exit code."""
+    """Run the command with `arguments` in this process, which dies with `parent`; return its exit code."""
     from trackside.cli import trackside
 
     die_with(parent)
@@ -123,7 +122,7 @@ def run(parent: int, arguments: Sequence[str]) -> int:
 
 
 def stop_all(children: Sequence[Child], deadline: float) -> None:
-    """End all of *children* at once: politely for their grace, by force then, or at *deadline* (monotonic seconds)."""
+    """End all of `children` at once: politely for their grace, by force then, or at `deadline` (monotonic seconds)."""
     for child in children:
         child.signal(signal.SIGTERM)
     ends = {id(child): min(time.monotonic() + child.grace, deadline) for child in children}
@@ -139,7 +138,7 @@ def stop_all(children: Sequence[Child], deadline: float) -> None:
 
 
 def _redirect(log: Path) -> None:
-    """Send what is printed to *log*, and read nothing."""
+    """Send what is printed to `log`, and read nothing."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for source, target in ((nothing, 0), (out, 1), (out, 2)):

@@ -62,7 +62,7 @@ class DataFolder:
         return file.read_text(encoding="utf-8").strip()
 
     def write_run_file(self, settings: Mapping[str, str]) -> None:
-        """Leave *settings* for commands beside us."""
+        """Leave `settings` for commands beside us."""
         self._write_private(self.path / RUN_FILE, msgspec.json.encode(settings))
 
     def remove_run_file(self) -> None:

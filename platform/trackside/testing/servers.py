@@ -46,29 +46,29 @@ class Databases:
     """Makes and drops databases on one throw-away server."""
 
     def __init__(self, server: Postgres) -> None:
-        """Connect to *server*, which is running."""
+        """Connect to `server`, which is running."""
         self._server = server
         self._numbers = count(1)
         address = server.url("postgres").replace("+psycopg", "")
         self._connection = psycopg.connect(address, autocommit=True)
 
     def create(self, template: str | None = None) -> str:
-        """Create a database, a copy of *template* or empty, and return its name."""
+        """Create a database, a copy of `template` or empty, and return its name."""
         name = f"test_{next(self._numbers)}"
         self.create_named(name, template)
         return name
 
     def create_named(self, name: str, template: str | None = None) -> None:
-        """Create database *name*; a copy takes about 50 ms, whatever its migrations took."""
+        """Create database `name`; a copy takes about 50 ms, whatever its migrations took."""
         statement = sql.SQL("create database {} template {} strategy file_copy")
         self._connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template0")))
 
     def drop(self, name: str) -> None:
-        """Drop database *name*, cutting off whoever is still connected."""
+        """Drop database `name`, cutting off whoever is still connected."""
         self._connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
     def url(self, name: str) -> str:
-        """Return the SQLAlchemy address of database *name*."""
+        """Return the SQLAlchemy address of database `name`."""
         return self._server.url(name)
 
     def close(self) -> None:
