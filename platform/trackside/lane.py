@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trackside.api.problem import CONTENT_TYPE, problem_body
 from trackside.auth.principal import KeyPrincipal
 from trackside.body import read_body
 from trackside.errors import TracksideError
+from trackside.problem import CONTENT_TYPE, problem_body
 
 __all__ = ["LaneRequest", "LaneResponse", "problem", "read_body", "status_line"]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from trackside.api.problem import CONTENT_TYPE, Problem
 from trackside.api.routes import Operation
 from trackside.body import UnsupportedEncoding
 from trackside.errors import (
@@ -23,6 +22,7 @@ from trackside.errors import (
     TracksideError,
     Unavailable,
 )
+from trackside.problem import CONTENT_TYPE, Problem
 from trackside.runtime import Runtime
 
 ALWAYS: tuple[type[TracksideError], ...] = (NotAuthenticated, NotAllowed, InputError, TooMany, Unavailable)

@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from trackside.api.problem import CONTENT_TYPE, problem_body
 from trackside.errors import NotAllowed, NotFound, TracksideError, Unavailable
 from trackside.module import StreamRoute, resolve
+from trackside.problem import CONTENT_TYPE, problem_body
 from trackside.registry import load_registry
 from trackside.settings import Settings
 from trackside.stream.hub import Hub, Listener

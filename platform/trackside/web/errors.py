@@ -8,9 +8,9 @@ from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from trackside.api.problem import CONTENT_TYPE, problem_body
 from trackside.db import db
 from trackside.errors import BadRequest, InputError, TracksideError, Unavailable
+from trackside.problem import CONTENT_TYPE, problem_body
 
 log = structlog.get_logger(__name__)
 MACHINE_PATHS = ("/api/", "/v1/", "/ofrep/")
