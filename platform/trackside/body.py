@@ -6,7 +6,7 @@ each reveal it; docs/adr/0061-reading-bodies.md says which routes rely on which.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from trackside.errors import BadRequest, InputError, TooLarge
@@ -14,6 +14,8 @@ from trackside.errors import BadRequest, InputError, TooLarge
 CHUNK = 64 * 1024
 STEP = 1 << 20
 """Bytes unpacked at once: 64 KiB of zeros would otherwise become 64 MiB, several times over, in one call."""
+LARGE = 1 << 20
+"""Bytes over which a body is a large one: few of those are taken at once where memory counts."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -29,26 +31,45 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def read_body(environ: Mapping[str, Any], limit: int, *, gzip: bool = True) -> bytes:
+class _Meter:
+    """Refuses what is over the limit, and tells once that a body is a large one."""
+
+    def __init__(self, limit: int, on_large: Callable[[], object] | None) -> None:
+        self.limit = limit
+        self._on_large = on_large
+
+    def count(self, size: int) -> None:
+        """Take note that the body has `size` bytes so far, before or after decompression."""
+        if size > self.limit:
+            raise _too_large(self.limit)
+        if size > LARGE and self._on_large:
+            self._on_large()
+            self._on_large = None
+
+
+def read_body(
+    environ: Mapping[str, Any], limit: int, *, gzip: bool = True, on_large: Callable[[], object] | None = None
+) -> bytes:
     """Return the whole body, decompressed where it says `Content-Encoding: gzip` and `gzip` is allowed.
 
     Args:
         environ: WSGI's; `wsgi.input` ends with the body (`wsgi.input_terminated`).
         limit: bytes taken, before and after decompression.
         gzip: whether compressed bodies are taken.
+        on_large: called once, before more than `LARGE` bytes are kept; what it raises ends the reading.
 
     Raises TooLarge (413) over the limit, BadRequest (400) where the body is cut short or no gzip, UnsupportedEncoding
     (415) for any other encoding.
 
     """
     length = _declared(environ)
-    if length is not None and length > limit:
-        raise _too_large(limit)
+    meter = _Meter(limit, on_large)
+    meter.count(length or 0)
     encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding in {"", "identity"}:
-        return _plain(environ["wsgi.input"], length, limit)
+        return _plain(environ["wsgi.input"], length, meter)
     if encoding in {"gzip", "x-gzip"} and gzip:
-        return _gunzip(environ["wsgi.input"], length, limit)
+        return _gunzip(environ["wsgi.input"], length, meter)
     takes = "gzip or no encoding" if gzip else "no encoding"
     raise UnsupportedEncoding(f"The Content-Encoding {encoding[:40]!r} is not taken: send {takes}.")
 
@@ -63,7 +84,7 @@ def _declared(environ: Mapping[str, Any]) -> int | None:
     return int(raw)
 
 
-def _plain(source: _Readable, length: int | None, limit: int) -> bytes:
+def _plain(source: _Readable, length: int | None, meter: _Meter) -> bytes:
     parts: list[bytes] = []
     received = 0
     while length is None or received < length:
@@ -71,14 +92,13 @@ def _plain(source: _Readable, length: int | None, limit: int) -> bytes:
         if not part:
             break
         received += len(part)
-        if received > limit:
-            raise _too_large(limit)
+        meter.count(received)
         parts.append(part)
     _check_complete(received, length)
     return b"".join(parts)
 
 
-def _gunzip(source: _Readable, length: int | None, limit: int) -> bytes:
+def _gunzip(source: _Readable, length: int | None, meter: _Meter) -> bytes:
     unpacker = zlib.decompressobj(_GZIP)
     made = bytearray()
     received = 0
@@ -87,27 +107,25 @@ def _gunzip(source: _Readable, length: int | None, limit: int) -> bytes:
         if not part:
             break
         received += len(part)
-        if received > limit:
-            raise _too_large(limit)
-        unpacker = _feed(unpacker, part, made, limit)
+        meter.count(received)
+        unpacker = _feed(unpacker, part, made, meter)
     _check_complete(received, length)
     if not unpacker.eof:
         raise BadRequest("The gzip body is cut short: send the request again.")
     return bytes(made)
 
 
-def _feed(unpacker: "zlib._Decompress", part: bytes, made: bytearray, limit: int) -> "zlib._Decompress":
-    """Decompress `part` into `made`, never past `limit`; a gzip file may have several members in a row."""
+def _feed(unpacker: "zlib._Decompress", part: bytes, made: bytearray, meter: _Meter) -> "zlib._Decompress":
+    """Decompress `part` into `made`, never past the limit; a gzip file may have several members in a row."""
     while part:
         if unpacker.eof:
             unpacker = zlib.decompressobj(_GZIP)
         try:
             # one byte over the limit is enough to know; the rest of a bomb is never unpacked
-            made += unpacker.decompress(part, min(STEP, limit + 1 - len(made)))
+            made += unpacker.decompress(part, min(STEP, meter.limit + 1 - len(made)))
         except zlib.error as error:
             raise BadRequest("The body is not gzip, though its Content-Encoding says so.") from error
-        if len(made) > limit:
-            raise _too_large(limit)
+        meter.count(len(made))
         part = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
     return unpacker
 

@@ -17,11 +17,17 @@ PATIENCE = 0.5
 Share = Literal["pages", "slow"]
 
 
+def server_threads(threads: int) -> int:
+    """Return how many threads the server needs: those that work, and as many that wait for the bodies of pages."""
+    return 2 * threads
+
+
 class Places:
     """The places of one process.
 
     Args:
-        threads: how many the server has; one in eight, at least one, is kept for hot routes.
+        threads: how many work (the server has more, see `server_threads`); one in eight, at least one, is kept for
+            hot routes.
 
     """
 
@@ -29,6 +35,7 @@ class Places:
         share = max(1, threads * 5 // 8)
         self._all = BoundedSemaphore(max(1, threads - max(1, threads // 8)))
         self._of = {"pages": BoundedSemaphore(share), "slow": BoundedSemaphore(share)}
+        self._bodies = BoundedSemaphore(threads)
 
     def take(self, share: Share) -> None:
         """Take a place, or raise Unavailable when none comes free in time; give it back with `free`."""
@@ -51,6 +58,16 @@ class Places:
             yield
         finally:
             self.free(share)
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """Hold one of the threads set aside for bodies of pages: anyone can send those, as slowly as they like."""
+        if not self._bodies.acquire(blocking=False):
+            raise _busy()
+        try:
+            yield
+        finally:
+            self._bodies.release()
 
 
 def _busy() -> Unavailable:

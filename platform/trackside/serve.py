@@ -16,6 +16,7 @@ from trackside.api.blueprint import KEYRING
 from trackside.app import MANAGEMENT_LIMIT, create_app
 from trackside.auth.principal import KeyPrincipal
 from trackside.body import read_body
+from trackside.customers.sheets import MAX_BYTES
 from trackside.errors import NotAuthenticated, TooLarge, TracksideError, Unavailable
 from trackside.lane import LaneRequest, LaneResponse, problem, status_line
 from trackside.logs import RequestIds
@@ -30,6 +31,14 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 FILES = ("/static/", "/-/assets/")
+UPLOAD_LIMIT = MAX_BYTES + (1 << 16)
+"""Bytes of a page's body that are read for it; a longer one is refused unread."""
+SAFE = (
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+)
+"""Headers of what Flask does not answer; a route's own come first."""
 
 
 class Keys(Protocol):
@@ -97,7 +106,7 @@ class Lane:
         if self._count is not None:
             route = endpoint.route.path if endpoint else next(iter(methods.values())).route.path
             self._count(route, int(response.status[:3]))
-        start_response(response.status, [*response.headers, ("X-Request-Id", request_id)])
+        start_response(response.status, _headers(response, ("X-Request-Id", request_id)))
         return [response.body]
 
     def _refuse_method(self, environ: Environ, path: str, methods: dict[str, _Endpoint]) -> LaneResponse:
@@ -111,6 +120,11 @@ class Lane:
         key = self._keys.authenticate(environ)
         key.check(route.kinds, route.scope)
         return key
+
+
+def _headers(response: LaneResponse, *more: tuple[str, str]) -> list[tuple[str, str]]:
+    given = {name.lower() for name, _ in response.headers}
+    return [*response.headers, *more, *(each for each in SAFE if each[0].lower() not in given)]
 
 
 def _within(places: Places, handle: Callable[[LaneRequest], LaneResponse]) -> Callable[[LaneRequest], LaneResponse]:
@@ -153,11 +167,13 @@ class Pages:
             # a page asks for a dozen files at once; each is read in no time, and a page without its style is no page
             return self._app(environ, start_response)
         try:
+            if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
+                with self._places.receiving():
+                    _receive(environ)
             self._places.take("pages")
-        except Unavailable as busy:
-            return _busy(busy, environ, start_response)
+        except TracksideError as error:
+            return _refused(error, environ, start_response)
         try:
-            _count_chunks(environ)
             return ClosingIterator(self._app(environ, start_response), [self._free])
         except BaseException:
             self._free()
@@ -167,30 +183,35 @@ class Pages:
         self._places.free("pages")
 
 
-def _count_chunks(environ: Environ) -> None:
-    """Read a chunked body ourselves: Werkzeug silently cuts it at MAX_CONTENT_LENGTH and goes on with the rest."""
-    if environ.get("CONTENT_LENGTH") or "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-        return
+def _receive(environ: Environ) -> None:
+    """Read the body before a page's place is taken, so that slow senders keep nobody else from a page.
+
+    A chunked one is counted too: Werkzeug silently cuts it at MAX_CONTENT_LENGTH and goes on with the rest.
+    """
+    chunked = not environ.get("CONTENT_LENGTH")
     try:
-        body = read_body({**environ, "HTTP_CONTENT_ENCODING": ""}, MANAGEMENT_LIMIT)
+        limit = MANAGEMENT_LIMIT if chunked else UPLOAD_LIMIT
+        body = read_body({**environ, "HTTP_CONTENT_ENCODING": ""}, limit)
     except TooLarge:
         # a length over the limit makes Flask refuse it in the asker's own form
-        environ["CONTENT_LENGTH"] = str(MANAGEMENT_LIMIT + 1)
+        environ["CONTENT_LENGTH"] = str(UPLOAD_LIMIT + 1)
         environ["wsgi.input"] = io.BytesIO()
     else:
         environ["CONTENT_LENGTH"] = str(len(body))
         environ["wsgi.input"] = io.BytesIO(body)
     # with it Werkzeug would not look at the length
-    del environ["HTTP_TRANSFER_ENCODING"]
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
 
 
-def _busy(error: Unavailable, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def _refused(error: TracksideError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     if environ["PATH_INFO"].startswith(MACHINE_PATHS):
         response = problem(LaneRequest(environ, environ["PATH_INFO"], None), error)
-        start_response(response.status, list(response.headers))
+        start_response(response.status, _headers(response))
         return [response.body]
     # a page would need a template, and so a place
-    start_response(status_line(error), [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "1")])
+    wait = getattr(error, "retry_after", None)
+    headers = [("Content-Type", "text/plain; charset=utf-8"), *([("Retry-After", str(wait))] if wait else [])]
+    start_response(status_line(error), _headers(LaneResponse("", b"", headers)))
     return [error.message.encode()]
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,6 +163,62 @@ def test_pages_refuse_what_is_too_large_by_length_and_in_chunks(web: Web, chunke
     form = {"Content_Type": "application/x-www-form-urlencoded"}
     status, answered, _ = web.ask("POST", "/sign-in", b"a=" + b"x" * MEGABYTE, chunked=chunked, **form)
     assert (status, answered["content-type"].split(";")[0]) == (413, "text/html")
+
+
+def test_slow_senders_of_forms_keep_nobody_from_a_page(web: Web) -> None:
+    """A body is waited for on a thread set aside for that: anyone can send one, a byte an hour."""
+    head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nContent-Type: "
+    head += b"application/x-www-form-urlencoded\r\n\r\na"
+    senders = [socket.create_connection(("127.0.0.1", web.port)) for _ in range(20)]
+    try:
+        for each in senders:
+            each.sendall(head)
+        # more than there are threads for bodies: those over are told so at once
+        assert wait_until(lambda: web.ask("POST", "/sign-in", b"a=1")[0] == 503, 5)
+        assert web.ask("GET", "/sign-in")[0] == 200
+        assert web.ask("GET", "/healthz")[0] == 200
+        assert (
+            web.ask("POST", "/v1/metrics", b"{}", X_API_Key=web.server_key, Content_Type="application/json")[0] == 200
+        )
+    finally:
+        for each in senders:
+            each.close()
+    assert wait_until(lambda: web.ask("POST", "/sign-in", b"a=1")[0] == 400, 5)
+
+
+def test_answers_of_hot_routes_are_never_shown_as_pages_or_kept(web: Web) -> None:
+    for method, headers in (("GET", {}), ("POST", {}), ("POST", {"X_API_Key": web.server_key})):
+        _, answered, _ = web.ask(method, "/v1/metrics", b"{}", **headers)
+        assert answered["x-content-type-options"] == "nosniff"
+        assert answered["cache-control"] == "no-store"
+        assert "default-src 'none'" in answered["content-security-policy"]
+
+
+def _dear_bodies() -> dict[str, tuple[bytes, str]]:
+    """Bodies that are cheap to send and were dear to hold: 2.2 GiB was measured for one of them."""
+    json_type, protobuf = "application/json", "application/x-protobuf"
+    return {
+        "empty resources": (b"\x0a\x00" * (31 * MEGABYTE), protobuf),
+        "empty objects": (b'{"resourceMetrics":[' + b"{}," * (21 * MEGABYTE) + b"{}]}", json_type),
+        "numbers": (b'{"resourceMetrics":[' + b"0.1," * (15 * MEGABYTE) + b"1]}", json_type),
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_large_bodies_sent_together_leave_memory_bounded(web: Web) -> None:
+    """Whatever is inside and however many come at once, two are read at a time; the others are told to come again."""
+    web.ask("POST", "/v1/metrics", b"{}", X_API_Key=web.server_key, Content_Type="application/json")
+    before = web.peak()
+    bodies = _dear_bodies() | {"zeros": (bytes(63 * MEGABYTE), "application/x-protobuf")}
+    for name, (body, media) in bodies.items():
+        with ThreadPoolExecutor(8) as pool:
+            headers = {"X_API_Key": web.server_key, "Content_Type": media}
+            asked = [pool.submit(web.ask, "POST", "/v1/metrics", body, **headers) for _ in range(8)]
+            answers = [each.result() for each in asked]
+        assert {status for status, _, _ in answers} <= {400, 413, 503}, name
+        assert all("retry-after" in headers for status, headers, _ in answers if status == 503), name
+    # two bodies of 63 MiB, each twice for the moment of joining its parts, and what the server holds of the others
+    assert web.peak() - before < 63 * MEGABYTE * 5
 
 
 def test_no_key_and_wrong_kinds_are_refused_in_each_protocols_form(web: Web) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import url_for
-from sqlalchemy import select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
@@ -16,13 +16,11 @@ from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import Scope
 from trackside_modules.usage.window import MINUTE, window
 
-_MOST_USERS = 5000
-
 
 def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:
     """Return the last 24 hours of a user or an account as plain values; None where there is nobody to count."""
-    user_ids = _user_ids(session, subject)
-    if not user_ids:
+    user_ids = _user_ids(subject)
+    if session.scalar(user_ids.limit(1)) is None:
         return None
     now = runtime.clock.now()
     figures = queries.of_users(session, subject.env_id, user_ids, window("24h", now))
@@ -58,12 +56,12 @@ def _endpoints(session: Session, subject: Subject, now: datetime) -> list[Mappin
     ]
 
 
-def _user_ids(session: Session, subject: Subject) -> list[int]:
-    """Return the users that a user or account stands for, those merged into it included."""
+def _user_ids(subject: Subject) -> Select[int]:
+    """Return the users that a user or account stands for, those merged into them included."""
     if subject.kind == "user":
-        merged = select(User.id).where(User.merged_into == subject.id)
-        return [subject.id, *session.scalars(merged)]
-    return list(session.scalars(select(User.id).where(User.account_id == subject.id).limit(_MOST_USERS)))
+        return queries.everyone(subject.id)
+    theirs = select(User.id).where(User.account_id == subject.id, User.merged_into.is_(None))
+    return select(User.id).where(or_(User.id.in_(theirs), User.merged_into.in_(theirs)))
 
 
 def marks(_runtime: Runtime, session: Session, env_id: int, start: datetime, end: datetime) -> list[Mark]:

@@ -8,6 +8,7 @@ import structlog
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
+from trackside.events import AccountErased, UserErased
 from trackside.runtime import Runtime
 from trackside_modules.usage import fold as folding
 from trackside_modules.usage import live, minutes
@@ -23,6 +24,10 @@ _WAITING = """
 select id from environment e where exists (
     select from usage_inbox i where i.env_id = e.id and i.applied_at is null and i.dead_at is null
         and (i.retry_at is null or i.retry_at <= %s))
+"""
+_FORGET = """
+delete from usage_inbox where (applied_at is not null or dead_at is not null)
+    and received_at <= (select max(erased_at) from customer_tombstone)
 """
 _PUT_AWAY: tuple[tuple[LiteralString, timedelta], ...] = (
     ("delete from usage_inbox where applied_at < %s", KEEP_BODIES),
@@ -61,12 +66,19 @@ def _environments(runtime: Runtime) -> list[int]:
         return [env_id for (env_id,) in connection.execute("select env_id from usage_fold")]
 
 
+def forget(runtime: Runtime, _event: UserErased | AccountErased | None = None) -> None:
+    """Drop bodies that came before the last erasure: they may name who was erased. What waits goes at the next tidy."""
+    with runtime.database.pool.connection() as connection:
+        connection.execute(_FORGET)
+
+
 def tidy(runtime: Runtime) -> None:
     """Drop bodies a day after they were applied and batch names after 30 days; make the next days' partitions.
 
     Counts are kept: nothing of `usage_minute` is dropped before hours and days hold the same.
     """
     now = runtime.clock.now()
+    forget(runtime)
     with runtime.database.pool.connection() as connection:
         with connection.transaction():
             minutes.ensure_days(connection, (now + timedelta(days=ahead) for ahead in range(3)))

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from trackside.events import AccountErased, UserErased
 from trackside.module import ContextCard, Demo, Job, LaneRoute, Module, NavItem, Permission, Step, StreamRoute, Tick
 
 _USAGE = "trackside_modules.usage"
@@ -59,5 +60,6 @@ MODULE = Module(
         Tick("usage.fold", "usage.fold", timedelta(seconds=5), durable=False),
         Tick("usage.tidy", "usage.tidy", timedelta(hours=1)),
     ),
+    subscribes={UserErased: f"{_USAGE}.jobs:forget", AccountErased: f"{_USAGE}.jobs:forget"},
     demo=Demo(clear=f"{_USAGE}.demo:clear"),
 )

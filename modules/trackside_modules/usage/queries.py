@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from trackside.customers.models import User
@@ -74,10 +74,15 @@ class Scope:
         if self.endpoint_id is not None:
             found.append(UsageMinute.endpoint_id == self.endpoint_id)
         if self.user_id is not None:
-            found.append(UsageMinute.user_id == self.user_id)
+            found.append(UsageMinute.user_id.in_(everyone(self.user_id)))
         if self.status in ("4", "5"):
             found.append(UsageMinute.status.between(int(self.status) * 100, int(self.status) * 100 + 99))
         return and_(*found)
+
+
+def everyone(user_id: int) -> Select[int]:
+    """Return the user with all that were merged into them: rows written before a merge keep the old number."""
+    return select(User.id).where(or_(User.id == user_id, User.merged_into == user_id))
 
 
 def series(session: Session, scope: Scope, window: Window) -> dict[datetime, Figures]:
@@ -242,7 +247,7 @@ def minute_rows(
     )
 
 
-def by_hour(session: Session, env_id: int, user_ids: Sequence[int], now: datetime) -> list[int | None]:
+def by_hour(session: Session, env_id: int, user_ids: Select[int], now: datetime) -> list[int | None]:
     """Return the calls of users in each of the last 24 hours."""
     start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23)
     hour = func.date_trunc("hour", UsageMinute.minute)
@@ -254,7 +259,7 @@ def by_hour(session: Session, env_id: int, user_ids: Sequence[int], now: datetim
     return [counted[start + timedelta(hours=place)] for place in range(24)]
 
 
-def of_users(session: Session, env_id: int, user_ids: Sequence[int], window: Window) -> Figures:
+def of_users(session: Session, env_id: int, user_ids: Select[int], window: Window) -> Figures:
     """Return the figures of users together."""
     where = Scope(env_id).where(window.start, window.end)
     mine = UsageMinute.user_id.in_(user_ids)

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 from psycopg import Connection
 
-from trackside_modules.usage.batch import Calls, Reading, Shape
+from trackside_modules.usage.batch import Calls, Reading, Shape, Subject
 from trackside_modules.usage.histogram import Histogram, estimate, index_of, merge, pack
 
 _DAY = 24 * 3600 * 1_000_000_000
 _DECODER = msgspec.msgpack.Decoder(Reading)
+_NOBODY = Subject("", "", "", 0, "", "")
 
 _LOAD = """
 select s.stream, s.start, s.reading from usage_stream s
@@ -115,5 +116,6 @@ def save(connection: Connection[Any], env_id: int, readings: dict[Key, Reading],
     if not readings:
         return
     streams, starts = [stream for stream, _ in readings], [start for _, start in readings]
-    packed = [msgspec.msgpack.encode(reading) for reading in readings.values()]
+    # counters alone: nobody needs to know whose they were, and an erased user must not live on in here
+    packed = [msgspec.msgpack.encode(msgspec.structs.replace(it, subject=_NOBODY)) for it in readings.values()]
     connection.execute(_SAVE, (env_id, now, streams, starts, packed))

@@ -8,6 +8,7 @@ import structlog
 from trackside.commands.server import serve
 from trackside.errors import StartError, cause_of
 from trackside.logs import configure_logging
+from trackside.places import server_threads
 from trackside.process import check_port
 from trackside.settings import Settings, load_settings
 
@@ -36,7 +37,7 @@ def web(host: str, port: int) -> None:
         port,
         _build,
         interface=Interfaces.WSGI,
-        blocking_threads=settings.web_threads,
+        blocking_threads=server_threads(settings.web_threads),
         backlog=BACKLOG,
         backpressure=BACKLOG,
         workers_kill_timeout=STOP_AFTER,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Attributes, Metric, Point, Source
+from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Attributes, Metric, Point, Source, too_many
 
 _TEMPORALITIES = {"AGGREGATION_TEMPORALITY_DELTA": DELTA, "AGGREGATION_TEMPORALITY_CUMULATIVE": CUMULATIVE}
 
@@ -115,10 +115,14 @@ class _Request(_Json):
 
 
 _DECODER = msgspec.json.Decoder(_Request)
+MOST_OBJECTS, MOST_VALUES = 2_000_000, 8_000_000
+"""Objects and values in a request: a `{}` of two bytes becomes a hundred, so bytes alone bound no memory."""
 
 
 def read(body: bytes) -> Iterator[Metric]:
-    """Yield the metrics of a request; raise ValueError when the text is not one."""
+    """Yield the metrics of a request; raise ValueError when the text is not one, TooLarge when it says too much."""
+    if body.count(b"{") > MOST_OBJECTS or body.count(b",") > MOST_VALUES:
+        raise too_many(MOST_OBJECTS)
     try:
         request = _DECODER.decode(body)
     except RecursionError as error:

@@ -12,13 +12,15 @@ from trackside_modules.usage.batch import Batch, Calls, Notice, Reading, Release
 from trackside_modules.usage.histogram import SCALE, Histogram, estimate, index_of, merge, pack
 from trackside_modules.usage.otlp.answers import Verdict
 from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, release, seconds_in, subject
-from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Metric, Point
+from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Metric, Point, too_many
 
 _NANO = 1_000_000_000
 _NO_VALUE = 1
 _AHEAD, _FAR_AHEAD, _ANCIENT = 60 * _NANO, 24 * 3600 * _NANO, 400 * 24 * 3600 * _NANO
 _MOST_CALLS, _LONGEST, _MOST_BUCKETS = 10**12, 7 * 24 * 3600.0, 4096
 _TELL_MISSING_USERS = 0.25
+MOST_POINTS = 100_000
+"""Points counted in one request: each may become a row of its own, in memory here and again in the fold."""
 
 
 class _Refused(Exception):
@@ -49,6 +51,7 @@ def normalise(metrics: Iterable[Metric], naming: Naming, now: int) -> tuple[Batc
 
     Raises:
         ValueError: The request is malformed; found only while its points are read.
+        TooLarge: It holds more points than are taken at once.
 
     """
     wanted = [metric for metric in metrics if metric.name in (NEW, OLD)]
@@ -74,10 +77,13 @@ class _Intake:
         self._refused: Counter[str] = Counter()
         self._notices: Counter[tuple[str, str]] = Counter()
         self._releases: set[Release] = set()
-        self._taken = self._without_user = 0
+        self._taken = self._without_user = self._seen = 0
 
     def take(self, metric: Metric) -> None:
         """Take a metric's points; refuse all of them where the metric itself cannot be used."""
+        self._seen += metric.size
+        if self._seen > MOST_POINTS:
+            raise too_many(MOST_POINTS)
         unit = seconds_in(metric.name, metric.unit)
         if not metric.is_histogram:
             self._refused["the metric is not a histogram"] += metric.size

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from trackside.errors import TooLarge
+
 Scalar = str | int | float | bool
 Attributes = dict[str, Scalar]
 
@@ -51,3 +53,8 @@ class Metric(msgspec.Struct, gc=False):
     is_histogram: bool
     size: int
     points: Iterable[Point]
+
+
+def too_many(most: int) -> TooLarge:
+    """Return the error of a request that says more than is taken at once, whatever its size in bytes."""
+    return TooLarge(f"This request holds more than {most:,} metrics or points: send them in several requests.")
