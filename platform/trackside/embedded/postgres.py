@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -176,17 +177,21 @@ def _choose_identity(binary: Path, data: Path) -> Identity:
     """Return who the server runs as: us, or where we are root (which PostgreSQL refuses), a stand-in that works."""
     if os.geteuid() != 0:
         return Identity.SELF
-    for identity in (Identity.NAMESPACE, Identity.NOBODY):
+    reasons: list[str] = []
+    # The first one twice: on a machine short of breath the kernel refuses a namespace that it allows a moment later.
+    for identity in (Identity.NAMESPACE, Identity.NAMESPACE, Identity.NOBODY):
         if identity is Identity.NOBODY and not _is_reachable(data):
             continue
         try:
             setup = child_setup(identity, signal.SIGKILL)
             subprocess.run([binary, "--version"], preexec_fn=setup, capture_output=True, check=True)
-        except (OSError, subprocess.SubprocessError):
+        except (OSError, subprocess.SubprocessError) as error:
+            reasons.append(f"{identity.value}: {error}")
+            time.sleep(0.3)
             continue
         return identity
     raise EmbeddedError(
-        "PostgreSQL refuses to run as root, and this machine allows no stand-in for root. "
+        f"PostgreSQL refuses to run as root, and this machine allows no stand-in for root ({'; '.join(reasons)}). "
         "Run as an ordinary user, or set DATABASE_URL."
     )
 
