@@ -1,6 +1,6 @@
 """Accounts and users in the management API."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -143,7 +143,15 @@ class Erased(msgspec.Struct):
     users: int
 
 
-@api.get("/accounts", scope=READ)
+_SEEN = datetime(2026, 11, 22, 14, 3, tzinfo=UTC)
+_ACCOUNT = AccountOut(
+    7, "acme", "Acme Robotics", "business", {"country": "NO"}, "usage", _SEEN, _SEEN, _SEEN, None, None
+)
+_USER = UserOut(42, "u_42", "Ada", "ada@acme.example", "acme", {}, "usage", _SEEN, _SEEN, _SEEN, None, None)
+_ERASED = Erased(users=1)
+
+
+@api.get("/accounts", scope=READ, example=Page([_ACCOUNT]))
 def list_accounts(call: Call, query: AccountQuery) -> Page[AccountOut]:
     """List accounts, those seen last first; merged and erased ones are left out."""
     wanted = Filter(query.search, None, query.plan, query.source, query.sort, _cursor(call, query))
@@ -151,41 +159,41 @@ def list_accounts(call: Call, query: AccountQuery) -> Page[AccountOut]:
     return call.page(query, _one_more(page), AccountOut.of, key=lambda _: [page.next])
 
 
-@api.post("/accounts", scope=WRITE, status=201, errors=(Conflict,))
+@api.post("/accounts", scope=WRITE, status=201, errors=(Conflict,), example=_ACCOUNT)
 def create_account(call: Call, body: AccountNew) -> AccountOut:
     """Make an account."""
     row = _create(call, ACCOUNT, body)
     return call.tagged(AccountOut.of(row), row.version)
 
 
-@api.get("/accounts/{account_id}", scope=READ)
+@api.get("/accounts/{account_id}", scope=READ, example=_ACCOUNT)
 def get_account(call: Call, account_id: Id) -> AccountOut:
     """Get an account by its number; one that was merged says into which."""
     row = service.get(call.session, ACCOUNT, account_id)
     return call.tagged(AccountOut.of(row), row.version)
 
 
-@api.patch("/accounts/{account_id}", scope=WRITE, edits=True, errors=(Conflict,))
+@api.patch("/accounts/{account_id}", scope=WRITE, edits=True, errors=(Conflict,), example=_ACCOUNT)
 def edit_account(call: Call, account_id: Id, body: AccountEdit) -> AccountOut:
     """Change an account."""
     row = _edit(call, ACCOUNT, account_id, body)
     return call.tagged(AccountOut.of(row), row.version)
 
 
-@api.post("/accounts/{account_id}/merge", scope=WRITE, edits=True, errors=(Conflict,))
+@api.post("/accounts/{account_id}/merge", scope=WRITE, edits=True, errors=(Conflict,), example=_ACCOUNT)
 def merge_account(call: Call, account_id: Id, body: MergeInto) -> AccountOut:
     """Merge an account into another, with its users; its id leads there from then on."""
     row = _merge(call, ACCOUNT, account_id, body)
     return call.tagged(AccountOut.of(row), row.version)
 
 
-@api.delete("/accounts/{account_id}", scope=WRITE, edits=True, errors=(Conflict,))
+@api.delete("/accounts/{account_id}", scope=WRITE, edits=True, errors=(Conflict,), example=_ERASED)
 def erase_account(call: Call, account_id: Id) -> Erased:
     """Erase an account and all its users for ever; totals stay, without names."""
     return _erase(call, ACCOUNT, account_id)
 
 
-@api.get("/users", scope=READ)
+@api.get("/users", scope=READ, example=Page([_USER]))
 def list_users(call: Call, query: UserQuery) -> Page[UserOut]:
     """List users, those seen last first; merged and erased ones are left out."""
     wanted = Filter(query.search, query.account_id, query.plan, query.source, query.sort, _cursor(call, query))
@@ -193,35 +201,35 @@ def list_users(call: Call, query: UserQuery) -> Page[UserOut]:
     return call.page(query, _one_more(page), UserOut.of, key=lambda _: [page.next])
 
 
-@api.post("/users", scope=WRITE, status=201, errors=(Conflict,))
+@api.post("/users", scope=WRITE, status=201, errors=(Conflict,), example=_USER)
 def create_user(call: Call, body: UserNew) -> UserOut:
     """Make a user."""
     row = _create(call, USER, body)
     return call.tagged(UserOut.of(row), row.version)
 
 
-@api.get("/users/{user_id}", scope=READ)
+@api.get("/users/{user_id}", scope=READ, example=_USER)
 def get_user(call: Call, user_id: Id) -> UserOut:
     """Get a user by their number; one that was merged says into whom."""
     row = service.get(call.session, USER, user_id)
     return call.tagged(UserOut.of(row), row.version)
 
 
-@api.patch("/users/{user_id}", scope=WRITE, edits=True, errors=(Conflict,))
+@api.patch("/users/{user_id}", scope=WRITE, edits=True, errors=(Conflict,), example=_USER)
 def edit_user(call: Call, user_id: Id, body: UserEdit) -> UserOut:
     """Change a user."""
     row = _edit(call, USER, user_id, body)
     return call.tagged(UserOut.of(row), row.version)
 
 
-@api.post("/users/{user_id}/merge", scope=WRITE, edits=True, errors=(Conflict,))
+@api.post("/users/{user_id}/merge", scope=WRITE, edits=True, errors=(Conflict,), example=_USER)
 def merge_user(call: Call, user_id: Id, body: MergeInto) -> UserOut:
     """Merge a user into another; their id leads there from then on."""
     row = _merge(call, USER, user_id, body)
     return call.tagged(UserOut.of(row), row.version)
 
 
-@api.delete("/users/{user_id}", scope=WRITE, edits=True, errors=(Conflict,))
+@api.delete("/users/{user_id}", scope=WRITE, edits=True, errors=(Conflict,), example=_ERASED)
 def erase_user(call: Call, user_id: Id) -> Erased:
     """Erase a user for ever; totals stay, without the name, and later telemetry counts as unknown."""
     return _erase(call, USER, user_id)
