@@ -29,6 +29,7 @@ def create_app(settings: Settings, registry: Registry | None = None, *, runtime:
     """
     runtime = runtime or build_runtime(settings, registry)
     app = Flask("trackside", static_folder="static", template_folder="templates")
+    app.url_map.strict_slashes = False  # people type addresses: /users and /users/ are the same page
     app.extensions["trackside"] = runtime
     app.config.update(MAX_CONTENT_LENGTH=MANAGEMENT_LIMIT, SQLALCHEMY_DATABASE_URI=runtime.settings.database_url)
     if runtime.settings.trusted_proxies:

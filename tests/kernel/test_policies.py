@@ -111,3 +111,10 @@ def test_a_member_is_loaded_by_one_query(
     event.listen(runtime.database.engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
     assert browser.post("/-/environment", data={"env": "staging"}).status_code == 302
     assert len([each for each in seen if "member_session" in each]) == 1
+
+
+@pytest.mark.parametrize("path", ["/users", "/users/", "/keys", "/keys/", "/members/", "/jobs/"])
+def test_a_slash_at_the_end_of_an_address_makes_no_difference(
+    path: str, signed_in_client: Callable[..., FlaskClient]
+) -> None:
+    assert signed_in_client("owner").get(path).status_code == 200
