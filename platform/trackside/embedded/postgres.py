@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from trackside.embedded.process import (
     EmbeddedError,
     Identity,
     child_setup,
+    persistently,
     socket_folder,
     stop,
     stop_leftover,
@@ -98,14 +99,16 @@ class Postgres:
         argv = [str(self._bin / "initdb"), "-D", str(new), "-U", _SUPERUSER, "--auth=trust", "--encoding=UTF8"]
         argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         argv += ["-N"] if self.throwaway else []
-        done = subprocess.run(
-            argv,
-            env=_environment(),
-            preexec_fn=child_setup(self._identity, signal.SIGKILL),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+        done = persistently(
+            lambda: subprocess.run(
+                argv,
+                env=_environment(),
+                preexec_fn=child_setup(self._identity, signal.SIGKILL),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         )
         if done.returncode != 0:
             raise EmbeddedError(f"initdb could not create {new}:\n{(done.stderr or done.stdout).strip()}")
@@ -178,16 +181,16 @@ def _choose_identity(binary: Path, data: Path) -> Identity:
     if os.geteuid() != 0:
         return Identity.SELF
     reasons: list[str] = []
-    # The first one twice: on a machine short of breath the kernel refuses a namespace that it allows a moment later.
-    for identity in (Identity.NAMESPACE, Identity.NAMESPACE, Identity.NOBODY):
+    for identity in (Identity.NAMESPACE, Identity.NOBODY):
         if identity is Identity.NOBODY and not _is_reachable(data):
             continue
         try:
             setup = child_setup(identity, signal.SIGKILL)
-            subprocess.run([binary, "--version"], preexec_fn=setup, capture_output=True, check=True)
+            persistently(
+                partial(subprocess.run, [binary, "--version"], preexec_fn=setup, capture_output=True, check=True)
+            )
         except (OSError, subprocess.SubprocessError) as error:
             reasons.append(f"{identity.value}: {error}")
-            time.sleep(0.3)
             continue
         return identity
     raise EmbeddedError(

@@ -12,9 +12,11 @@ from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
+from typing import TypeVar
 
 from trackside.errors import StartError
 
+T = TypeVar("T")
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
 _NOBODY = 65534
@@ -67,6 +69,19 @@ def child_setup(identity: Identity, death_signal: signal.Signals) -> Callable[[]
     return setup
 
 
+def persistently(start: Callable[[], T]) -> T:
+    """Return what `start` does, asking again where the kernel refuses the child its namespace.
+
+    A busy machine refuses one now and then that it allows a moment later. Raises the last refusal.
+    """
+    for pause in (0.1, 0.3, 0.6):
+        try:
+            return start()
+        except subprocess.SubprocessError:
+            time.sleep(pause)
+    return start()
+
+
 @dataclass(frozen=True)
 class Command:
     """A server's command line, its log file, and how its child is prepared."""
@@ -82,14 +97,16 @@ class Command:
         if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG:
             self.log.replace(self.log.with_suffix(".old.log"))
         with self.log.open("ab") as log:
-            return subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.env,
-                preexec_fn=self.setup,  # noqa: PLW1509 - started from the main thread; nothing else can ask for a death signal
-                start_new_session=True,
+            return persistently(
+                lambda: subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self.env,
+                    preexec_fn=self.setup,  # noqa: PLW1509 - from the main thread; nothing else can ask for a death signal
+                    start_new_session=True,
+                )
             )
 
 
