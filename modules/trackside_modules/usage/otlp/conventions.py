@@ -8,19 +8,18 @@
 | status | `http.response.status_code` | `http.status_code` |
 """
 
-import re
 from dataclasses import dataclass
 
 from trackside.customers import identity
 from trackside_modules.usage.batch import UNMATCHED, Release, Subject
 from trackside_modules.usage.otlp.points import Attributes, Scalar
+from trackside_modules.usage.paths import clean, template
 
 NEW, OLD = "http.server.request.duration", "http.server.duration"
 _DEFAULT_UNITS = {NEW: "s", OLD: "ms"}
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
-_NAME_LENGTH, _ROUTE_LENGTH = 120, 300
-_UNWANTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_NAME_LENGTH = 120
 
 USER_ATTRIBUTES = ("trackside.user", "apitally.consumer.identifier", "user.id", "enduser.id", "enduser.pseudo.id")
 ACCOUNT_ATTRIBUTE = "trackside.account"
@@ -37,12 +36,6 @@ class Naming:
 def seconds_in(metric: str, unit: str) -> float | None:
     """Return the seconds in a metric's unit, the convention's own where it is not told; None for an unknown one."""
     return _UNITS.get(unit or _DEFAULT_UNITS[metric])
-
-
-def clean(text: str, limit: int) -> str:
-    """Return the text without control, direction-changing and lone surrogate characters, at most `limit` long."""
-    text = _UNWANTED.sub("", text).strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def release(resource: Attributes) -> Release | None:
@@ -103,9 +96,10 @@ def _method(value: Scalar | None) -> str:
 
 
 def _route(attributes: Attributes) -> str:
-    """Return the route's template, never with a query string; requests that matched none share one name."""
-    route = _text(_first(attributes, "http.route", "http.target"))
-    return clean(re.split(r"[?#]", route, maxsplit=1)[0], _ROUTE_LENGTH) or UNMATCHED
+    """Return the route's template, never with a query string or ids; requests that matched none share one name."""
+    if named := _text(attributes.get("http.route")):
+        return template(named, trusted=True) or UNMATCHED
+    return template(_text(attributes.get("http.target"))) or UNMATCHED
 
 
 def _status(value: Scalar | None) -> int:
