@@ -77,6 +77,11 @@ def _at_rank(ordered: list[tuple[int, int]], rank: int) -> float:
     return estimate(ordered[-1][0])
 
 
+def slow(histogram: Mapping[int, int]) -> int:
+    """Return how many durations were longer than a second, which is where bucket 0 begins."""
+    return sum(count for index, count in histogram.items() if index >= 0)
+
+
 def pack(histogram: Mapping[int, int]) -> bytes:
     """Return the histogram as varints: zig-zag step from the previous index (at first from 0), then the count."""
     out = bytearray()

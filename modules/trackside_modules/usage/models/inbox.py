@@ -1,30 +1,15 @@
-"""Tables of usage: what was accepted, what it added up to, and where each cumulative stream stands.
+"""What was accepted and not yet counted, where each cumulative stream stands, and how far the fold is.
 
 `usage_inbox` and `usage_batch` are written at the door, everything else only by the fold.
 """
 
 from datetime import datetime
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    ForeignKey,
-    Identity,
-    Index,
-    Integer,
-    LargeBinary,
-    SmallInteger,
-    UniqueConstraint,
-    false,
-    text,
-)
+from sqlalchemy import BigInteger, Identity, Index, Integer, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
-
-
-def _env_id() -> Mapped[int]:
-    return mapped_column(ForeignKey("environment.id"), primary_key=True)
+from trackside_modules.usage.models.columns import env_id
 
 
 class UsageBatch(Base):
@@ -33,7 +18,7 @@ class UsageBatch(Base):
     __tablename__ = "usage_batch"
     __table_args__ = (Index("ix_usage_batch_received_at", "received_at"),)
 
-    env_id: Mapped[int] = _env_id()
+    env_id: Mapped[int] = env_id()
     batch: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     received_at: Mapped[datetime]
     rejected: Mapped[int]
@@ -51,7 +36,7 @@ class UsageInbox(Base):
         Index("ix_usage_inbox_applied_at", "applied_at"),
     )
 
-    env_id: Mapped[int] = _env_id()
+    env_id: Mapped[int] = env_id()
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     batch: Mapped[bytes] = mapped_column(LargeBinary)
     received_at: Mapped[datetime]
@@ -69,61 +54,11 @@ class UsageStream(Base):
     __tablename__ = "usage_stream"
     __table_args__ = (Index("ix_usage_stream_seen_at", "seen_at"),)
 
-    env_id: Mapped[int] = _env_id()
+    env_id: Mapped[int] = env_id()
     stream: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     start: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     reading: Mapped[bytes] = mapped_column(LargeBinary)
     seen_at: Mapped[datetime]
-
-
-class UsageEndpoint(Base):
-    """A method and route of a service."""
-
-    __tablename__ = "usage_endpoint"
-    __table_args__ = (UniqueConstraint("env_id", "service", "method", "route"),)
-
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    env_id: Mapped[int] = mapped_column(ForeignKey("environment.id"))
-    service: Mapped[str]
-    method: Mapped[str]
-    route: Mapped[str]
-    first_seen_at: Mapped[datetime]
-
-
-class UsageVersion(Base):
-    """A version of a service, and when it was first seen."""
-
-    __tablename__ = "usage_version"
-    __table_args__ = (Index("ix_usage_version_first_seen_at", "env_id", "first_seen_at"),)
-
-    env_id: Mapped[int] = _env_id()
-    service: Mapped[str] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(primary_key=True)
-    first_seen_at: Mapped[datetime]
-
-
-class UsageMinute(Base):
-    """What one user's calls of one endpoint with one status came to in a minute; partitioned by day.
-
-    Times are in microseconds; `latency` is a packed histogram (see `histogram.pack`); user 0 is nobody known.
-    """
-
-    __tablename__ = "usage_minute"
-    __table_args__ = (
-        Index("ix_usage_minute_user_id", "env_id", "user_id", "minute"),
-        {"postgresql_partition_by": "RANGE (minute)"},
-    )
-
-    env_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    minute: Mapped[datetime] = mapped_column(primary_key=True)
-    endpoint_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    status: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    calls: Mapped[int]
-    micros: Mapped[int]
-    longest: Mapped[int]
-    latency: Mapped[bytes] = mapped_column(LargeBinary)
-    approximate: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class UsageFold(Base):
@@ -131,7 +66,7 @@ class UsageFold(Base):
 
     __tablename__ = "usage_fold"
 
-    env_id: Mapped[int] = _env_id()
+    env_id: Mapped[int] = env_id()
     number: Mapped[int]
     folded_at: Mapped[datetime]
 
@@ -141,7 +76,7 @@ class UsageWarning(Base):
 
     __tablename__ = "usage_warning"
 
-    env_id: Mapped[int] = _env_id()
+    env_id: Mapped[int] = env_id()
     kind: Mapped[str] = mapped_column(primary_key=True)
     about: Mapped[str] = mapped_column(primary_key=True)
     points: Mapped[int]
