@@ -33,6 +33,8 @@ class Calls(msgspec.Struct, array_like=True, gc=False):
     longest: int
     latency: bytes
     approximate: bool
+    start: int = 0
+    """Since when a delta point counted, in nanoseconds; 0 where calls were told one by one (see `takeover`)."""
 
 
 class Shape(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -85,6 +87,87 @@ class Release(msgspec.Struct, array_like=True, frozen=True, gc=False):
     version: str
 
 
+class Request(msgspec.Struct, array_like=True, gc=False):
+    """One request that a server span tells of; `end` in nanoseconds since 1970.
+
+    It counts where no metrics do (see `takeover`); `always` where they never can.
+    """
+
+    subject: Subject
+    end: int
+    micros: int
+    always: bool = False
+
+
+class Covered(msgspec.Struct, array_like=True, gc=False):
+    """That a service's metrics tell of all its requests from `start` to `time` (nanoseconds since 1970)."""
+
+    service: str
+    start: int
+    time: int
+
+
+class Sample(msgspec.Struct, array_like=True, gc=False):
+    """A single request worth seeing; `at` in nanoseconds since 1970, texts masked and bounded (see `notable`)."""
+
+    subject: Subject
+    at: int
+    micros: int
+    path: str = ""
+    error: str = ""
+    message: str = ""
+    trace: str = ""
+
+
+class Failure(msgspec.Struct, array_like=True, gc=False):
+    """So many requests of one subject that failed alike within a minute (since 1970)."""
+
+    subject: Subject
+    minute: int
+    error: str
+    message: str
+    calls: int = 1
+    logged: bool = False
+    """Whether a log told of it, beside a span that tells the same where the service sends spans."""
+
+
+class Origin(msgspec.Struct, array_like=True, gc=False):
+    """Who sent a batch and what was in it: one for each service, instance and signal."""
+
+    service: str
+    signal: str
+    """`metrics`, `traces`, `logs` or `events`."""
+    sdk: str = ""
+    language: str = ""
+    version: str = ""
+    distro: str = ""
+    scope: str = ""
+    instance: str = ""
+    newest: int = 0
+    """The newest time told, in nanoseconds since 1970."""
+    points: int = 0
+    without_user: int = 0
+    without_route: int = 0
+    approximate: int = 0
+
+
+class Person(msgspec.Struct, array_like=True, gc=False):
+    """What a service says about a user: a name, the account's id and name; empty where it does not say."""
+
+    user: str
+    name: str = ""
+    account: str = ""
+    account_name: str = ""
+
+
+class Route(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An endpoint that a service has, called or not."""
+
+    service: str
+    method: str
+    route: str
+
+
 class Batch(msgspec.Struct, array_like=True):
     """All that one accepted request says."""
 
@@ -93,6 +176,13 @@ class Batch(msgspec.Struct, array_like=True):
     notices: list[Notice]
     version: int = VERSION
     releases: list[Release] = msgspec.field(default_factory=list[Release])
+    samples: list[Sample] = msgspec.field(default_factory=list[Sample])
+    failures: list[Failure] = msgspec.field(default_factory=list[Failure])
+    origins: list[Origin] = msgspec.field(default_factory=list[Origin])
+    requests: list[Request] = msgspec.field(default_factory=list[Request])
+    covered: list[Covered] = msgspec.field(default_factory=list[Covered])
+    people: list[Person] = msgspec.field(default_factory=list[Person])
+    routes: list[Route] = msgspec.field(default_factory=list[Route])
 
     def pack(self) -> bytes:
         """Return the batch as bytes."""
