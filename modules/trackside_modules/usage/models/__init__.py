@@ -2,6 +2,8 @@
 
 from trackside_modules.usage.models.inbox import UsageBatch, UsageFold, UsageInbox, UsageStream, UsageWarning
 from trackside_modules.usage.models.names import UsageEndpoint, UsageVersion
+from trackside_modules.usage.models.seen import UsageError, UsageErrorHour, UsageSample
+from trackside_modules.usage.models.sources import UsageCoverage, UsageHeld, UsageInstance, UsageRoute, UsageSource
 from trackside_modules.usage.models.tiers import (
     UsageDay,
     UsageDirty,
@@ -17,17 +19,25 @@ from trackside_modules.usage.models.tiers import (
 
 __all__ = [
     "UsageBatch",
+    "UsageCoverage",
     "UsageDay",
     "UsageDirty",
     "UsageEndpoint",
     "UsageEndpointDay",
     "UsageEndpointHour",
     "UsageEndpointMinute",
+    "UsageError",
+    "UsageErrorHour",
     "UsageFold",
+    "UsageHeld",
     "UsageHorizon",
     "UsageHour",
     "UsageInbox",
+    "UsageInstance",
     "UsageMinute",
+    "UsageRoute",
+    "UsageSample",
+    "UsageSource",
     "UsageStream",
     "UsageUserDay",
     "UsageUserHour",
