@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from trackside.demo.api import CALLS_PER_SECOND, OUTAGE_EVERY, OUTAGE_LASTS, create_api
-from trackside.demo.people import COMPANIES, POWER_USER, people, token
+from trackside.demo.people import COMPANIES, POWER_USER, callers, people, token
 from trackside.demo.traffic import plan
 
 
@@ -30,10 +30,10 @@ def _caller(app: Flask, who: str) -> FlaskClient:
     return client
 
 
-def test_the_demo_has_twelve_companies_and_some_forty_users_with_ids_of_their_own() -> None:
+def test_the_demo_has_thirteen_companies_and_some_forty_users_with_ids_of_their_own() -> None:
     everyone = people()
-    assert len(COMPANIES) == 12
-    assert 36 <= len(everyone) <= 44
+    assert len(COMPANIES) == 13
+    assert 36 <= len(everyone) <= 48
     assert len({person.external_id for person in everyone}) == len(everyone)
     assert max(everyone, key=lambda person: person.weight).external_id == POWER_USER
     assert all(person.external_id.isascii() for person in everyone)
@@ -48,7 +48,7 @@ def test_the_traffic_is_ten_to_twenty_requests_a_second_of_nearly_every_user() -
     calls = list(islice(plan(1), 20_000))
     assert 10 < len(calls) / sum(call.wait for call in calls) < 20
     users = Counter(call.user for call in calls)
-    assert set(users) - {""} == {person.external_id for person in people()}
+    assert set(users) - {""} == {person.external_id for person in callers()}
     assert 0 < users[""] < 400
     assert any(not call.route for call in calls)
 

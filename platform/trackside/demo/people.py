@@ -1,4 +1,4 @@
-"""Who calls the demo API: twelve invented companies, and the people and systems that hold their keys."""
+"""Who calls the demo API, or did: invented companies, and the people and systems that hold their keys."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,6 +43,7 @@ lumen       | Lumen Lighting          | team       |  1.4 | Trade portal        
 elmstreet   | Elm Street Books        | team       |  1.0 | Shop                        | Ruth Abrams, Kofi Boateng
 isla        | Isla Skincare           | free       |  0.6 | Shop                        | Isabel Duarte, Mei Tanaka
 alder       | Alder & Finch           | free       |  0.4 | Prototype                   | Grace Holloway, Viktor Petrov
+northgate   | Northgate Prints        | business   |  4.0 | Webshop, Proofing           | Selma Berg, Owen Clarke
 """
 
 
@@ -60,10 +61,18 @@ COMPANIES = _companies(_TABLE)
 POWER_USER = "kestrel-bulk-importer"
 """Calls more than it may, and meets 429."""
 
+LAPSED = "northgate"
+"""Called less and less, and has left (see `trackside.demo.story`)."""
+
 
 def people() -> tuple[Person, ...]:
     """Return every user, in a fixed order."""
     return tuple(person for company in COMPANIES for person in _of(company))
+
+
+def callers() -> tuple[Person, ...]:
+    """Return the users that still call."""
+    return tuple(person for person in people() if person.account_id != LAPSED)
 
 
 def token(external_id: str) -> str:

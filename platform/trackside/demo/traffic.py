@@ -6,12 +6,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import accumulate
 from random import Random
 from urllib.parse import urlsplit
 
 from trackside.demo.count import Count
-from trackside.demo.people import people, token
+from trackside.demo.people import callers, token
+from trackside.demo.story import busyness
 
 CALLERS = 4
 CALM, SWELL, PERIOD = 12.0, 5.0, 180.0
@@ -49,7 +51,7 @@ _PLACEHOLDERS = ("<code>", "<shipment_id>", "<int:webhook_id>")
 def plan(seed: int) -> Iterator[Call]:
     """Yield the calls to make, for ever; the same ones for the same `seed`."""
     luck = Random(seed)  # noqa: S311 - a demo's luck guards nothing
-    everyone = people()
+    everyone = callers()
     by_person = list(accumulate(person.weight for person in everyone))
     by_endpoint = list(accumulate(weight for *_, weight in _ENDPOINTS))
     at = 0.0
@@ -92,7 +94,7 @@ class Traffic:
         free = threading.Semaphore(CALLERS)
         with ThreadPoolExecutor(CALLERS, thread_name_prefix="demo-caller") as pool:
             for call in plan(self._seed):
-                if self._stopping.wait(call.wait):
+                if self._stopping.wait(call.wait / busyness(datetime.now(UTC))):
                     return
                 free.acquire()
                 pool.submit(self._make, call).add_done_callback(lambda _: free.release())
