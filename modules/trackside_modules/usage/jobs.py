@@ -11,7 +11,7 @@ from psycopg_pool import PoolTimeout
 from trackside.events import AccountErased, UserErased
 from trackside.runtime import Runtime
 from trackside_modules.usage import fold as folding
-from trackside_modules.usage import live, minutes
+from trackside_modules.usage import live, partitions
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +81,7 @@ def tidy(runtime: Runtime) -> None:
     forget(runtime)
     with runtime.database.pool.connection() as connection:
         with connection.transaction():
-            minutes.ensure_days(connection, (now + timedelta(days=ahead) for ahead in range(3)))
+            for unit in partitions.TABLES:
+                partitions.ensure(connection, unit, (now + timedelta(days=ahead) for ahead in range(3)))
         for statement, kept in _PUT_AWAY:
             connection.execute(statement, (now - kept,))

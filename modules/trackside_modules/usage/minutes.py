@@ -1,15 +1,14 @@
-"""`usage_minute`: adding to it, and making its days. Only the fold calls this, holding its environment's lock."""
+"""`usage_minute`: adding to it. Only the fold calls this, holding its environment's lock."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from psycopg import Connection, sql
+from psycopg import Connection
 
+from trackside_modules.usage import partitions
 from trackside_modules.usage.histogram import Histogram, merge, pack, unpack
 
-_DAYS_LOCK = 0x75736765
 _EXISTING = """
 select m.minute, m.endpoint_id, m.user_id, m.status, m.latency from usage_minute m
 join unnest(%s::timestamptz[], %s::bigint[], %s::bigint[], %s::smallint[]) as k (minute, endpoint_id, user_id, status)
@@ -57,7 +56,7 @@ def add(connection: Connection[Any], env_id: int, tallies: dict[Cell, Tally]) ->
     """Add to the rows of `tallies`, making those that are not there yet, and the days they fall on."""
     if not tallies:
         return
-    ensure_days(connection, {when(cell.minute) for cell in tallies})
+    partitions.ensure(connection, "minute", {when(cell.minute) for cell in tallies})
     cells = sorted(tallies)
     keys = [list(column) for column in zip(*cells, strict=True)]
     keys[0] = list(map(when, keys[0]))
@@ -78,27 +77,3 @@ def add(connection: Connection[Any], env_id: int, tallies: dict[Cell, Tally]) ->
             [row.approximate for row in rows],
         ),
     )
-
-
-def ensure_days(connection: Connection[Any], moments: Iterable[datetime]) -> None:
-    """Make the partitions that `moments` fall into, where they are missing.
-
-    A day is made beside the table and then attached, which does not lock out its readers. The lock keeps two
-    environments' folds from making the same one.
-    """
-    days = sorted({moment.astimezone(UTC).date() for moment in moments})
-    names = [f"usage_minute_{day:%Y%m%d}" for day in days]
-    found = connection.execute("select n, to_regclass(n) is null from unnest(%s::text[]) n", (names,)).fetchall()
-    missing = {name for name, absent in found if absent}
-    if not missing:
-        return
-    connection.execute("select pg_advisory_xact_lock(%s)", (_DAYS_LOCK,))
-    for day, name in zip(days, names, strict=True):
-        absent = connection.execute("select to_regclass(%s) is null", (name,)).fetchone()
-        if name in missing and absent and absent[0]:
-            table, start = sql.Identifier(name), datetime(day.year, day.month, day.day, tzinfo=UTC)
-            make = "create table {} (like usage_minute including defaults including constraints)"
-            attach = "alter table usage_minute attach partition {} for values from ({}) to ({})"
-            connection.execute(sql.SQL(make).format(table))
-            ends = sql.Literal(start), sql.Literal(start + timedelta(days=1))
-            connection.execute(sql.SQL(attach).format(table, *ends))

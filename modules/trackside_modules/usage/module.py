@@ -61,5 +61,5 @@ MODULE = Module(
         Tick("usage.tidy", "usage.tidy", timedelta(hours=1)),
     ),
     subscribes={UserErased: f"{_USAGE}.jobs:forget", AccountErased: f"{_USAGE}.jobs:forget"},
-    demo=Demo(clear=f"{_USAGE}.demo:clear"),
+    demo=Demo(clear=f"{_USAGE}.demo.clear:clear"),
 )

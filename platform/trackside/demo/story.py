@@ -53,7 +53,7 @@ def busyness(at: datetime) -> float:
 
 def level(account_id: str, days_ago: float) -> float:
     """Return how much an account calls, in shares of what it calls (or called in its best days) now."""
-    grown = _GROWTH ** (-days_ago / DAYS)
+    grown = math.pow(_GROWTH, -days_ago / DAYS)
     if account_id != LAPSED:
         return grown
     return max(0.0, min(1.0, (days_ago - _LEFT) / (_DECLINES - _LEFT)))
