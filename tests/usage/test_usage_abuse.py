@@ -20,7 +20,7 @@ from trackside.lane import LaneRequest
 from trackside.module import Subject
 from trackside.runtime import Runtime
 from trackside_modules.usage import contrib, fold, jobs, lane
-from trackside_modules.usage.otlp import json_form, normalise, protobuf
+from trackside_modules.usage.otlp import json_values, normalise, wire
 
 EMPTY = b"\x0a\x00"
 """A resource, scope, metric or point with nothing in it, in two bytes."""
@@ -40,8 +40,8 @@ def histogram(points: bytes) -> bytes:
 
 
 def test_a_million_empty_messages_are_refused(post: Callable[..., Any]) -> None:
-    assert post(EMPTY * (protobuf.MOST_MESSAGES + 1)).status.startswith("413")
-    assert post(histogram(EMPTY * (protobuf.MOST_MESSAGES + 1))).status.startswith("413")
+    assert post(EMPTY * (wire.MOST_MESSAGES + 1)).status.startswith("413")
+    assert post(histogram(EMPTY * (wire.MOST_MESSAGES + 1))).status.startswith("413")
 
 
 def test_more_points_than_are_counted_at_once_are_refused_as_too_large(post: Callable[..., Any]) -> None:
@@ -56,7 +56,7 @@ def test_a_point_cannot_be_a_megabyte(post: Callable[..., Any]) -> None:
 
 
 def test_millions_of_empty_objects_are_refused(post: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_form, "MOST_OBJECTS", 100)
+    monkeypatch.setattr(json_values, "MOST_OBJECTS", 100)
     assert post(b'{"resourceMetrics":[' + b"{}," * 100 + b"{}]}", "application/json").status.startswith("413")
 
 

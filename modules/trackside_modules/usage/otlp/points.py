@@ -1,6 +1,7 @@
-"""What a metrics request says, free of its encoding: the protobuf and the JSON reader both yield these."""
+"""What a request says, free of its encoding: the protobuf and the JSON readers both yield these."""
 
 from collections.abc import Iterable
+from typing import Union
 
 import msgspec
 
@@ -8,8 +9,11 @@ from trackside.errors import TooLarge
 
 Scalar = str | int | float | bool
 Attributes = dict[str, Scalar]
+Value = Union[Scalar, None, list["Value"], dict[str, "Value"]]  # noqa: UP007 - a name in quotes needs Union
 
 DELTA, CUMULATIVE = 1, 2
+SERVER = 2
+"""The kind of a span that answers a request."""
 
 
 class Point(msgspec.Struct, gc=False):
@@ -55,6 +59,36 @@ class Metric(msgspec.Struct, gc=False):
     points: Iterable[Point]
 
 
+class Span(msgspec.Struct, gc=False):
+    """A server's span; times in nanoseconds since 1970, the trace id in hex."""
+
+    source: Source
+    attributes: Attributes
+    start: int
+    end: int
+    trace: str = ""
+    nested: bool = False
+    """Whether its parent is a span of the same process: another instrumentation of the same request."""
+    failed: bool = False
+    message: str = ""
+    """What the status says of the failure."""
+    exception: Attributes | None = None
+    """The attributes of its first exception event."""
+
+
+class Log(msgspec.Struct, gc=False):
+    """A log record that is an event or tells of an exception."""
+
+    source: Source
+    event: str
+    time: int
+    attributes: Attributes
+    body: Value
+    trace: str = ""
+
+
 def too_many(most: int) -> TooLarge:
     """Return the error of a request that says more than is taken at once, whatever its size in bytes."""
-    return TooLarge(f"This request holds more than {most:,} metrics or points: send them in several requests.")
+    return TooLarge(
+        f"This request holds more than {most:,} metrics, points, spans or records: send them in several requests."
+    )
