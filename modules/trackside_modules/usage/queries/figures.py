@@ -1,17 +1,16 @@
-"""What the pages ask of the counts; every figure is a sum of `usage_minute` rows that one can look at."""
+"""Figures of what calls came to: of a range, of each of its buckets, by endpoint, of users."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from trackside.customers.models import User
 from trackside_modules.usage.histogram import Histogram, merge, percentiles, unpack
-from trackside_modules.usage.models import UsageEndpoint, UsageInbox, UsageMinute, UsageWarning
+from trackside_modules.usage.models import UsageEndpoint, UsageMinute
 from trackside_modules.usage.window import Window
 
 _CALLS = func.coalesce(func.sum(UsageMinute.calls), 0)
@@ -158,93 +157,6 @@ def unknown_share(session: Session, scope: Scope, window: Window) -> float | Non
     unknown = func.coalesce(func.sum(UsageMinute.calls).filter(UsageMinute.user_id == 0), 0)
     calls, nobody = session.execute(select(_CALLS, unknown).where(where)).one()
     return float(nobody) / float(calls) if calls else None
-
-
-def services(session: Session, env_id: int) -> list[str]:
-    """Return the services that ever reported to an environment."""
-    query = select(UsageEndpoint.service).where(UsageEndpoint.env_id == env_id).distinct()
-    return sorted(session.scalars(query))
-
-
-def warnings(session: Session, env_id: int, since: datetime) -> Sequence[UsageWarning]:
-    """Return what was noticed since a moment, the newest first."""
-    query = select(UsageWarning).where(UsageWarning.env_id == env_id, UsageWarning.last_seen_at >= since)
-    return session.scalars(query.order_by(UsageWarning.last_seen_at.desc()).limit(20)).all()
-
-
-def waiting(session: Session, env_id: int) -> datetime | None:
-    """Return since when the oldest batch waits to be counted, None when all are."""
-    query = select(func.min(UsageInbox.received_at)).where(
-        UsageInbox.env_id == env_id, UsageInbox.applied_at.is_(None), UsageInbox.dead_at.is_(None)
-    )
-    return session.scalar(query)
-
-
-def has_usage(session: Session, env_id: int) -> bool:
-    """Whether an environment ever counted a request."""
-    return session.scalar(select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id).limit(1)) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class MinuteRow:
-    """A row of `usage_minute` with the names behind its numbers."""
-
-    minute: UsageMinute
-    endpoint: UsageEndpoint
-    user: User
-
-    @property
-    def mean_ms(self) -> float:
-        """The mean duration in milliseconds."""
-        return self.minute.micros / self.minute.calls / 1000
-
-
-Place = tuple[datetime, int, int, int, int]
-"""Where a page of rows goes on: minute, endpoint, user, status of the last row shown, and what it is ranked by."""
-
-_RANKS: dict[str, InstrumentedAttribute[int]] = {"requests": UsageMinute.calls, "longest": UsageMinute.longest}
-NEWEST = "-minute"
-SORTS = tuple(sign + name for name in ("minute", *_RANKS) for sign in ("-", ""))
-"""The orders rows can have; with a `-` the most, or newest, first."""
-
-
-def minute_rows(
-    session: Session,
-    scope: Scope,
-    start: datetime,
-    end: datetime,
-    *,
-    after: Place | None,
-    sort: str = NEWEST,
-    limit: int = 50,
-) -> tuple[list[MinuteRow], Place | None]:
-    """Return rows in the order `sort` (one of `SORTS`), and where the next ones begin."""
-    rank = _RANKS.get(sort.removeprefix("-"))
-    own = (UsageMinute.minute, UsageMinute.endpoint_id, UsageMinute.user_id, UsageMinute.status)
-    keys: tuple[InstrumentedAttribute[Any], ...] = own if rank is None else (rank, *own)
-    query: Select[UsageMinute, UsageEndpoint, User] = (
-        select(UsageMinute, UsageEndpoint, User)
-        .join(UsageEndpoint, UsageEndpoint.id == UsageMinute.endpoint_id)
-        .join(User, User.id == UsageMinute.user_id)
-        .where(scope.where(start, end))
-        .order_by(*(key.desc() if sort.startswith("-") else key for key in keys))
-        .limit(limit + 1)
-    )
-    if after is not None:
-        here = tuple_(*keys)
-        last = tuple_(*(literal(part) for part in (after[:4] if rank is None else (after[4], *after[:4]))))
-        query = query.where(here < last if sort.startswith("-") else here > last)
-    found = [MinuteRow(minute, endpoint, user) for minute, endpoint, user in session.execute(query)]
-    if len(found) <= limit:
-        return found, None
-    it = found[limit - 1].minute
-    return found[:limit], (
-        it.minute,
-        it.endpoint_id,
-        it.user_id,
-        it.status,
-        getattr(it, rank.key) if rank is not None else 0,
-    )
 
 
 def by_hour(session: Session, env_id: int, user_ids: Select[int], now: datetime) -> list[int | None]:

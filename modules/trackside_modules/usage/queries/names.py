@@ -1,0 +1,34 @@
+"""What there is: services and endpoints by name, what was noticed, what waits."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from trackside_modules.usage.models import UsageEndpoint, UsageInbox, UsageWarning
+
+
+def services(session: Session, env_id: int) -> list[str]:
+    """Return the services that ever reported to an environment."""
+    query = select(UsageEndpoint.service).where(UsageEndpoint.env_id == env_id).distinct()
+    return sorted(session.scalars(query))
+
+
+def warnings(session: Session, env_id: int, since: datetime) -> Sequence[UsageWarning]:
+    """Return what was noticed since a moment, the newest first."""
+    query = select(UsageWarning).where(UsageWarning.env_id == env_id, UsageWarning.last_seen_at >= since)
+    return session.scalars(query.order_by(UsageWarning.last_seen_at.desc()).limit(20)).all()
+
+
+def waiting(session: Session, env_id: int) -> datetime | None:
+    """Return since when the oldest batch waits to be counted, None when all are."""
+    query = select(func.min(UsageInbox.received_at)).where(
+        UsageInbox.env_id == env_id, UsageInbox.applied_at.is_(None), UsageInbox.dead_at.is_(None)
+    )
+    return session.scalar(query)
+
+
+def has_usage(session: Session, env_id: int) -> bool:
+    """Whether an environment ever counted a request."""
+    return session.scalar(select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id).limit(1)) is not None

@@ -1,0 +1,18 @@
+"""What all pages of usage share: the blueprint, and the tabs that lead from one to the other."""
+
+from typing import Any
+
+from flask import Blueprint, url_for
+
+from trackside_modules.usage.web.asked import Asked
+
+blueprint = Blueprint("usage", __name__, url_prefix="/usage", template_folder="../templates")
+
+TABS: tuple[tuple[str, str], ...] = ()
+"""Label and endpoint of each, in the order shown; a page names its label."""
+
+
+@blueprint.app_template_global()
+def usage_tabs(asked: Asked) -> list[tuple[str, str, Any]]:
+    """Return the tabs as `ui.tabs` takes them; each keeps the filters that are on."""
+    return [(label, url_for(endpoint, **asked.kept), None) for label, endpoint in TABS]
