@@ -22,6 +22,7 @@ from trackside_modules.usage.batch import Batch, Calls, unpack
 from trackside_modules.usage.histogram import merge
 from trackside_modules.usage.histogram import unpack as unpack_latency
 from trackside_modules.usage.minutes import Cell, Tally
+from trackside_modules.usage.takeover import Takeover, due
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +124,7 @@ def _transaction(runtime: Runtime, env_id: int, only: list[int] | None, taken: _
             return None
         values = {"env": env_id, "now": now, "only": only, "batches": _BATCHES, "bytes": _BYTES}
         waiting: list[Waiting] = connection.execute(_WAITING, values).fetchall()
-        if not waiting:
+        if not waiting and (only is not None or env_id not in due(connection, now)):
             return None
         taken.ids = [id_ for id_, _, _ in waiting]
         tallies = apply(connection, env_id, waiting, now)
@@ -164,8 +165,13 @@ def apply(connection: Connection[Any], env_id: int, waiting: list[Waiting], now:
     for _, batch in batches:
         noticed.update({(notice.kind, notice.about): notice.points for notice in batch.notices})
     releases.note(connection, env_id, ((received, it) for received, batch in batches for it in batch.releases))
-    calls = [each for _, batch in batches for each in batch.calls]
-    calls += _settled(connection, env_id, batches, noticed, now)
+    takeover = Takeover(connection, env_id, batches)
+    calls = [each for _, batch in batches for each in batch.calls if takeover.counts(each)]
+    calls += _settled(connection, env_id, batches, noticed, now, takeover=takeover)
+    told, lost = takeover.from_spans(now)
+    calls += told
+    if lost:
+        noticed["spans-lost", ""] += lost
     tallies = _tallies(connection, env_id, calls, noticed, now)
     minutes.add(connection, env_id, tallies)
     identities.touch(connection, tallies, now)
@@ -179,6 +185,8 @@ def _settled(
     batches: list[tuple[datetime, Batch]],
     noticed: Counter[tuple[str, str]],
     now: datetime,
+    *,
+    takeover: Takeover,
 ) -> list[Calls]:
     """Return what cumulative streams add, and move them on."""
     read = [(received, reading) for received, batch in batches for reading in batch.readings]
@@ -187,10 +195,13 @@ def _settled(
     found: list[Calls] = []
     for received, reading in read:
         key = (reading.stream, reading.start)
-        settled = streams.settle(stands.get(key), reading, int(received.timestamp() * 1e9))
-        if settled.moves:
-            stands[key] = moved[key] = reading
-        if settled.calls:
+        last = stands.get(key)
+        settled = streams.settle(last, reading, int(received.timestamp() * 1e9))
+        if not settled.moves:
+            continue
+        stands[key] = moved[key] = reading
+        whole = settled.calls is not None
+        if takeover.counts_reading(last, reading, received, whole=whole) and settled.calls:
             found.append(settled.calls)
         if settled.notice:
             noticed[settled.notice, reading.subject.service] += 1

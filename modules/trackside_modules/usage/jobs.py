@@ -11,7 +11,7 @@ from psycopg_pool import PoolTimeout
 from trackside.events import AccountErased, UserErased
 from trackside.runtime import Runtime
 from trackside_modules.usage import fold as folding
-from trackside_modules.usage import live, partitions
+from trackside_modules.usage import live, partitions, takeover
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,8 @@ _PUT_AWAY: tuple[tuple[LiteralString, timedelta], ...] = (
 def waiting(runtime: Runtime) -> list[int]:
     """Return the environments with something in the inbox."""
     with runtime.database.pool.connection() as connection:
-        return [env_id for (env_id,) in connection.execute(_WAITING, (runtime.clock.now(),))]
+        now = runtime.clock.now()
+        return sorted({env_id for (env_id,) in connection.execute(_WAITING, (now,))} | takeover.due(connection, now))
 
 
 def fold(runtime: Runtime, linger: float = LINGER) -> None:

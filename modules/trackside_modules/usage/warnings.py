@@ -14,6 +14,7 @@ TEXTS = {
     "stream-restart": "{about} counts anew under an old start time: check that no two processes share one",
     "endpoints-over": "Too many distinct routes ({about}): the newest share the endpoint (other)",
     "users-over": "Too many new users at once: those over the limit count as nobody for now",
+    "spans-lost": "Too many spans waited for metrics that did not come: those over the limit are not counted",
     "dead-batch": "A batch could not be counted after 3 tries and was set aside: {about}",
 }
 """A sentence for each kind; `{about}` is what it is about."""

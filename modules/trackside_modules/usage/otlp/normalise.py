@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from trackside_modules.usage.batch import Batch, Calls, Notice, Reading, Release, Shape, Subject
+from trackside_modules.usage.batch import Batch, Calls, Covered, Notice, Reading, Release, Shape, Subject
 from trackside_modules.usage.histogram import SCALE, Histogram, estimate, index_of, merge, pack
 from trackside_modules.usage.otlp.answers import Verdict
 from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, release, seconds_in, subject
@@ -72,7 +72,8 @@ class _Intake:
 
     def __init__(self, naming: Naming, now: int) -> None:
         self._naming, self._now = naming, now
-        self._sums: dict[tuple[Subject, int], _Sum] = {}
+        self._sums: dict[tuple[Subject, int, int], _Sum] = {}
+        self._covered: set[tuple[str, int, int]] = set()
         self._readings: list[Reading] = []
         self._refused: Counter[str] = Counter()
         self._notices: Counter[tuple[str, str]] = Counter()
@@ -140,7 +141,9 @@ class _Intake:
         latency = shape.histogram(buckets, point.zero, longest)
         if not latency:  # counted without buckets: all that is known of the durations is their mean
             latency = {index_of((point.total or 0.0) / point.count * unit): point.count}
-        added = self._sums.setdefault((about, minute), _Sum())
+        start = point.start if 0 < point.start < point.time else 0
+        self._covered.add((about.service, start or point.time, point.time))
+        added = self._sums.setdefault((about, minute, start), _Sum())
         merge(added.latency, latency)
         added.calls += point.count
         added.micros += round(_total(point, latency, unit) * 1e6)
@@ -150,14 +153,20 @@ class _Intake:
     def batch(self) -> Batch:
         """Return what was taken."""
         calls = [
-            Calls(about, minute, it.calls, it.micros, it.longest, pack(it.latency), it.approximate)
-            for (about, minute), it in self._sums.items()
+            Calls(about, minute, it.calls, it.micros, it.longest, pack(it.latency), it.approximate, start)
+            for (about, minute, start), it in self._sums.items()
         ]
         told = itertools.chain(
             self._notices.items(), ((("refused", reason), points) for reason, points in self._refused.items())
         )
         notices = [Notice(kind, about, points) for (kind, about), points in told]
-        return Batch(calls, self._readings, notices, releases=sorted(self._releases, key=_named))
+        return Batch(
+            calls,
+            self._readings,
+            notices,
+            releases=sorted(self._releases, key=_named),
+            covered=[Covered(*each) for each in sorted(self._covered)],
+        )
 
     def verdict(self) -> Verdict:
         """Return how many points were refused and why, or what the sender should know."""
