@@ -2,17 +2,27 @@
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from sqlalchemy import insert as sa_insert
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
 from trackside.auth.principal import KeyPrincipal
+from trackside.customers.models import User
 from trackside.errors import TracksideError
 from trackside.lane import LaneRequest, LaneResponse
 from trackside.runtime import Runtime
-from trackside_modules.usage import lane
+from trackside_modules.usage import lane, reach
+from trackside_modules.usage.batch import UNMATCHED
+from trackside_modules.usage.histogram import pack
+from trackside_modules.usage.models import UsageDirty, UsageEndpoint, UsageMinute
+from trackside_modules.usage.tiers import BY_ENDPOINT, BY_USER, OF_USER
 
 NANO = 1_000_000_000
 
@@ -90,3 +100,71 @@ def until() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+def history(session: Session) -> Callable[..., None]:
+    """Count calls, as (minute, service, user number or 0, status[, route]), into all tables, as fold and roll-up do."""
+
+    def make(calls: Iterable[tuple[Any, ...]], now: datetime) -> None:
+        history_of(session, [(*it, "/orders")[:5] for it in calls], now)
+
+    return make
+
+
+def history_of(session: Session, calls: list[tuple[Any, ...]], now: datetime) -> None:
+    """Write every tier whole, and mark the hour going on as dirty: it counts in minutes alone."""
+    for table in sorted({it.__tablename__ for it in (*BY_USER.values(), *BY_ENDPOINT.values(), *OF_USER.values())}):
+        session.execute(text(f"create table if not exists {table}_rest partition of {table} default"))
+    numbers = {
+        number: session.scalars(
+            insert(User)
+            .values(external_id=f"user{number}", source="usage")
+            .on_conflict_do_update(index_elements=["external_id"], set_={"source": "usage"})
+            .returning(User.id)
+        ).one()
+        for number in {it[2] for it in calls} - {0}
+    }
+    ends: dict[tuple[str, str], int] = {}
+    for service, route in {(it[1], it[4]) for it in calls}:
+        endpoint = UsageEndpoint(env_id=1, service=service, method="GET", route=route, first_seen_at=now)
+        session.add(endpoint)
+        session.flush()
+        ends[service, route] = endpoint.id
+    this = now.replace(minute=0, second=0, microsecond=0)
+    for unit, table in BY_USER.items():
+        _write(
+            session, unit, table, calls, numbers, ends, lambda e, u, s: {"endpoint_id": e, "user_id": u, "status": s}
+        )
+    for unit, table in BY_ENDPOINT.items():
+        _write(session, unit, table, calls, numbers, ends, lambda e, u, s: {"endpoint_id": e, "status": s})
+    for unit, table in OF_USER.items():
+        _write(session, unit, table, calls, numbers, ends, lambda e, u, s: {"user_id": u})
+    for tier, at in (("hour", this), ("day", this.replace(hour=0))):
+        session.merge(UsageDirty(env_id=1, tier=tier, at=at, number=1))
+    session.flush()
+
+
+def _write(session: Session, unit: str, table: Any, calls: Any, numbers: Any, ends: Any, key: Any) -> None:
+    rows: dict[Any, dict[str, Any]] = {}
+    everybody: dict[Any, set[int]] = {}
+    for called, service, number, status, route in calls:
+        at = called.astimezone(UTC).replace(second=0, microsecond=0)
+        start = at if unit == "minute" else at.replace(minute=0) if unit == "hour" else at.replace(minute=0, hour=0)
+        user = numbers.get(number, 0)
+        column = "minute" if table is UsageMinute else "at"
+        keys = {"env_id": 1, column: start, **key(ends[service, route], user, status)}
+        row = rows.setdefault(tuple(keys.values()), keys | {"calls": 0, "micros": 0, "longest": 50_000, "slow": 0})
+        row["calls"] += 1
+        row["micros"] += 50_000
+        row["latency"] = pack({-69: row["calls"]})
+        if "status" not in keys:
+            row["client_errors"] = row.get("client_errors", 0) + (400 <= status < 500)
+            row["server_errors"] = row.get("server_errors", 0) + (status >= 500)
+            wrong = status in (401, 403, 429) or route == UNMATCHED
+            row["wrong_turns"] = row.get("wrong_turns", 0) + wrong
+        if hasattr(table, "users"):
+            everybody.setdefault(tuple(keys.values()), set()).add(user)
+            row["users"] = reach.pack(everybody[tuple(keys.values())])
+    if rows:
+        session.execute(sa_insert(table), list(rows.values()))

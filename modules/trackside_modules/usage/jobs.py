@@ -10,8 +10,9 @@ from psycopg_pool import PoolTimeout
 
 from trackside.events import AccountErased, UserErased
 from trackside.runtime import Runtime
+from trackside.workspace import environments
 from trackside_modules.usage import fold as folding
-from trackside_modules.usage import live, partitions, takeover
+from trackside_modules.usage import live, partitions, pulse, takeover
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,13 @@ def forget(runtime: Runtime, _event: UserErased | AccountErased | None = None) -
     """Drop bodies that came before the last erasure: they may name who was erased. What waits goes at the next tidy."""
     with runtime.database.pool.connection() as connection:
         connection.execute(_FORGET)
+
+
+def remember(runtime: Runtime) -> None:
+    """Keep what each hour and week that is over came to, for the page of patterns (see `pulse`)."""
+    with runtime.database.sessions() as session:
+        for environment in environments(session):
+            pulse.fill(session, environment.id, runtime.clock.now())
 
 
 def tidy(runtime: Runtime) -> None:

@@ -55,10 +55,12 @@ MODULE = Module(
     jobs=(
         Job("usage.fold", f"{_USAGE}.jobs:fold", queue="fold", timeout=timedelta(minutes=2), max_attempts=1),
         Job("usage.tidy", f"{_USAGE}.jobs:tidy"),
+        Job("usage.remember", f"{_USAGE}.jobs:remember"),
     ),
     ticks=(
         Tick("usage.fold", "usage.fold", timedelta(seconds=5), durable=False),
         Tick("usage.tidy", "usage.tidy", timedelta(hours=1)),
+        Tick("usage.remember", "usage.remember", timedelta(minutes=10)),
     ),
     subscribes={UserErased: f"{_USAGE}.jobs:forget", AccountErased: f"{_USAGE}.jobs:forget"},
     demo=Demo(clear=f"{_USAGE}.demo.clear:clear"),

@@ -1,8 +1,12 @@
 """Sets of users as roaring bitmaps: exact, small where few called, and united in C."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pyroaring import BitMap64
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trackside.customers.models import User
 
 EMPTY: bytes = BitMap64().serialize()
 
@@ -22,3 +26,28 @@ def unpack(packed: bytes) -> BitMap64:
 def unite(packed: Iterable[bytes]) -> BitMap64:
     """Return everybody in any of the sets."""
     return BitMap64().union(*map(BitMap64.deserialize, packed))
+
+
+class People:
+    """Who is who: users that were merged count as the one they were merged into, whatever was written before."""
+
+    def __init__(self, heads: Mapping[int, int]) -> None:
+        self._heads = heads
+        self._merged = BitMap64(heads)
+
+    def of(self, users: BitMap64) -> BitMap64:
+        """Return the set with each person once."""
+        merged = users & self._merged
+        if not merged:
+            return users
+        return (users - merged) | BitMap64(self._heads[user] for user in merged)
+
+    def ids(self, users: BitMap64) -> BitMap64:
+        """Return the set with every id that these people were ever counted under."""
+        return users | BitMap64(merged for merged, head in self._heads.items() if head in users)
+
+
+def people(session: Session) -> People:
+    """Return who was merged into whom."""
+    query = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
+    return People({merged: head for merged, head in session.execute(query) if head is not None})

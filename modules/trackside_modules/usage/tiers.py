@@ -92,9 +92,9 @@ def _starts(at: datetime, unit: Unit) -> bool:
     return whole_hour and (unit == "hour" or at.hour == 0)
 
 
-_BY_USER: dict[Unit, Any] = {"minute": UsageMinute, "hour": UsageHour, "day": UsageDay}
-_BY_ENDPOINT: dict[Unit, Any] = {"minute": UsageEndpointMinute, "hour": UsageEndpointHour, "day": UsageEndpointDay}
-_OF_USER: dict[Unit, Any] = {"hour": UsageUserHour, "day": UsageUserDay}
+BY_USER: dict[Unit, Any] = {"minute": UsageMinute, "hour": UsageHour, "day": UsageDay}
+BY_ENDPOINT: dict[Unit, Any] = {"minute": UsageEndpointMinute, "hour": UsageEndpointHour, "day": UsageEndpointDay}
+OF_USER: dict[Unit, Any] = {"hour": UsageUserHour, "day": UsageUserDay}
 
 _COUNTED = ("calls", "micros", "longest", "latency", "slow")
 _SORTS = ("client_errors", "server_errors", "wrong_turns")
@@ -106,13 +106,13 @@ Narrow = Callable[[Any], ColumnElement[bool]]
 def by_user(env_id: int, spans: Sequence[Part], narrow: Narrow | None = None) -> Subquery:
     """Return rows of endpoint, user and status: `at`, those three, what was counted, and whether approximate."""
     columns = ("endpoint_id", "user_id", "status", *_COUNTED, "approximate")
-    return _together([_rows(_BY_USER, env_id, part, narrow, columns) for part in spans])
+    return _together([_rows(BY_USER, env_id, part, narrow, columns) for part in spans])
 
 
 def by_endpoint(env_id: int, spans: Sequence[Part], narrow: Narrow | None = None) -> Subquery:
     """Return rows of endpoint and status, as `by_user`, but with the set of `users` (see `reach`)."""
     columns = ("endpoint_id", "status", *_COUNTED, "approximate", "users")
-    return _together([_rows(_BY_ENDPOINT, env_id, part, narrow, columns) for part in spans])
+    return _together([_rows(BY_ENDPOINT, env_id, part, narrow, columns) for part in spans])
 
 
 def of_user(env_id: int, spans: Sequence[Part], narrow: Narrow | None = None) -> Subquery:
@@ -125,7 +125,7 @@ def of_user(env_id: int, spans: Sequence[Part], narrow: Narrow | None = None) ->
         [
             _of_user_minutes(env_id, part, narrow)
             if part.unit == "minute"
-            else _rows(_OF_USER, env_id, part, narrow, columns)
+            else _rows(OF_USER, env_id, part, narrow, columns)
             for part in spans
         ]
     )

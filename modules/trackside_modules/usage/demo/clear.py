@@ -15,6 +15,7 @@ from trackside_modules.usage.models import (
     UsageFold,
     UsageInbox,
     UsageMinute,
+    UsagePulse,
     UsageStream,
     UsageVersion,
     UsageWarning,
@@ -36,6 +37,7 @@ def clear(runtime: Runtime, session: Session) -> None:
         for statement in (
             delete(UsageMinute).where(*theirs),
             delete(UsageEndpoint).where(UsageEndpoint.id.in_(endpoints)),
+            delete(UsagePulse).where(UsagePulse.env_id == environment.id),  # made again of what is left
             delete(UsageVersion).where(UsageVersion.env_id == environment.id, UsageVersion.service == SERVICE),
             delete(UsageWarning).where(UsageWarning.env_id == environment.id, UsageWarning.about == SERVICE),
             # A number that Redis has not heard of makes it count anew from what is left.

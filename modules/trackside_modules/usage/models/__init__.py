@@ -2,6 +2,7 @@
 
 from trackside_modules.usage.models.inbox import UsageBatch, UsageFold, UsageInbox, UsageStream, UsageWarning
 from trackside_modules.usage.models.names import UsageEndpoint, UsageVersion
+from trackside_modules.usage.models.pulse import UsagePulse
 from trackside_modules.usage.models.seen import UsageError, UsageErrorHour, UsageSample
 from trackside_modules.usage.models.sources import UsageCoverage, UsageHeld, UsageInstance, UsageRoute, UsageSource
 from trackside_modules.usage.models.tiers import (
@@ -35,6 +36,7 @@ __all__ = [
     "UsageInbox",
     "UsageInstance",
     "UsageMinute",
+    "UsagePulse",
     "UsageRoute",
     "UsageSample",
     "UsageSource",
