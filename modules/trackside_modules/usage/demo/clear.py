@@ -38,6 +38,7 @@ def clear(runtime: Runtime, session: Session) -> None:
             delete(UsageMinute).where(*theirs),
             delete(UsageEndpoint).where(UsageEndpoint.id.in_(endpoints)),
             delete(UsagePulse).where(UsagePulse.env_id == environment.id),  # made again of what is left
+            delete(UsagePulse).where(UsagePulse.env_id == environment.id),  # made again of what is left
             delete(UsageVersion).where(UsageVersion.env_id == environment.id, UsageVersion.service == SERVICE),
             delete(UsageWarning).where(UsageWarning.env_id == environment.id, UsageWarning.about == SERVICE),
             # A number that Redis has not heard of makes it count anew from what is left.
