@@ -69,15 +69,12 @@ def test_every_link_to_a_file_leads_somewhere():
 
 def test_the_request_of_the_readme_is_accepted(runtime, api_key):
     command = README.split("<!-- test: curl -->")[1].split("```sh")[1].split("```")[0]
-    body = (
-        command.split("<<JSON\n")[1]
-        .split("\nJSON")[0]
-        .replace("$NOW", f"{int(runtime.clock.now().timestamp())}000000000")
-    )
+    body = command.split("<<JSON\n")[1].split("\nJSON")[0]
+    body = body.replace("$(date +%s)", f"{int(runtime.clock.now().timestamp())}")
     json.loads(body)
     headers = {"Authorization": f"Bearer {api_key('ingest')}", "Content-Type": "application/json"}
-    answer = Client(build(runtime)).post("/v1/metrics", data=body, headers=headers)
-    assert (answer.status_code, answer.json) == (200, {})
+    answer = Client(build(runtime)).post("/v1/events", data=body, headers=headers)
+    assert (answer.status_code, answer.json) == (202, {"accepted": 1, "duplicate": False, "rejected": []})
 
 
 def test_the_readme_names_the_test_command_that_ci_runs():

@@ -168,6 +168,25 @@ class Route(msgspec.Struct, array_like=True, frozen=True, gc=False):
     route: str
 
 
+class Events(msgspec.Struct, array_like=True, gc=False):
+    """Single requests by column: `names` and `people` once each, the rest native arrays with an element a request."""
+
+    names: list[tuple[str, str, str]]
+    """Service, method and route."""
+    people: list[tuple[str, str]]
+    """User and account, empty where unknown."""
+    at: bytes
+    """When, in milliseconds since 1970: int64."""
+    millis: bytes
+    """How long, in milliseconds: float64."""
+    name: bytes
+    """Which of `names`: int32."""
+    person: bytes
+    """Which of `people`: int32."""
+    status: bytes
+    """0 where there was no answer: int16."""
+
+
 class Batch(msgspec.Struct, array_like=True):
     """All that one accepted request says."""
 
@@ -183,6 +202,7 @@ class Batch(msgspec.Struct, array_like=True):
     covered: list[Covered] = msgspec.field(default_factory=list[Covered])
     people: list[Person] = msgspec.field(default_factory=list[Person])
     routes: list[Route] = msgspec.field(default_factory=list[Route])
+    events: list[Events] = msgspec.field(default_factory=list[Events])
 
     def pack(self) -> bytes:
         """Return the batch as bytes."""

@@ -17,8 +17,8 @@ from psycopg import Connection
 from psycopg_pool import PoolTimeout
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import endpoints, identities, live, minutes, releases, streams, warnings
-from trackside_modules.usage.batch import Batch, Calls, unpack
+from trackside_modules.usage import arrivals, endpoints, identities, live, minutes, releases, streams, warnings
+from trackside_modules.usage.batch import Batch, Calls, Subject, unpack
 from trackside_modules.usage.histogram import merge
 from trackside_modules.usage.histogram import unpack as unpack_latency
 from trackside_modules.usage.minutes import Cell, Tally
@@ -172,7 +172,7 @@ def apply(connection: Connection[Any], env_id: int, waiting: list[Waiting], now:
     calls += told
     if lost:
         noticed["spans-lost", ""] += lost
-    tallies = _tallies(connection, env_id, calls, noticed, now)
+    tallies = _tallies(connection, env_id, (calls, [batch for _, batch in batches]), noticed, now)
     minutes.add(connection, env_id, tallies)
     identities.touch(connection, tallies, now)
     warnings.note(connection, env_id, noticed, now)
@@ -210,13 +210,20 @@ def _settled(
 
 
 def _tallies(
-    connection: Connection[Any], env_id: int, calls: list[Calls], noticed: Counter[tuple[str, str]], now: datetime
+    connection: Connection[Any],
+    env_id: int,
+    found: tuple[list[Calls], list[Batch]],
+    noticed: Counter[tuple[str, str]],
+    now: datetime,
 ) -> dict[Cell, Tally]:
-    """Return calls summed by row, endpoints and users by number."""
+    """Return calls, and the events of batches, summed by row, endpoints and users by number."""
+    calls, batches = found
     subjects = {it.subject for it in calls}
-    named, over = endpoints.resolve(connection, env_id, ((s.service, s.method, s.route) for s in subjects), now)
+    names = {(s.service, s.method, s.route) for s in subjects} | arrivals.names(batches)
+    named, over = endpoints.resolve(connection, env_id, names, now)
     for service, _, _ in over:
         noticed["endpoints-over", service] += 1
+    subjects |= {Subject("", "", "", 0, *person) for person in arrivals.people(batches)}
     users, unknown = identities.resolve(connection, subjects)
     if unknown:
         noticed["users-over", ""] += unknown
@@ -230,4 +237,16 @@ def _tallies(
         tally.longest = max(tally.longest, it.longest)
         merge(tally.latency, unpack_latency(it.latency))
         tally.approximate |= it.approximate
+    _tally_events(tallies, arrivals.gather(batches, named, users))
     return tallies
+
+
+def _tally_events(tallies: dict[Cell, Tally], events: arrivals.Arrivals) -> None:
+    minutes_ = (events.at // 60_000).tolist()
+    keys = zip(minutes_, events.endpoint.tolist(), events.user.tolist(), events.status.tolist(), strict=True)
+    for key, micros, index in zip(keys, events.micros.tolist(), events.index.tolist(), strict=True):
+        tally = tallies.setdefault(Cell(*key), Tally())
+        tally.calls += 1
+        tally.micros += micros
+        tally.longest = max(tally.longest, micros)
+        tally.latency[index] = tally.latency.get(index, 0) + 1

@@ -25,6 +25,7 @@ MODULE = Module(
             errors=f"{_USAGE}.lane:failure",
             slow=True,
         ),
+        LaneRoute("POST", "/v1/events", f"{_USAGE}.events.door:events", kinds=_SENDERS, slow=True),
     ),
     blueprints=(f"{_USAGE}.web:blueprint",),
     marks=f"{_USAGE}.contrib:marks",

@@ -18,7 +18,7 @@ from trackside_modules.usage.paths import clean, template
 NEW, OLD = "http.server.request.duration", "http.server.duration"
 _DEFAULT_UNITS = {NEW: "s", OLD: "ms"}
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
 _NAME_LENGTH = 120
 
 USER_ATTRIBUTES = ("trackside.user", "apitally.consumer.identifier", "user.id", "enduser.id", "enduser.pseudo.id")
@@ -92,7 +92,7 @@ def _identity(attributes: Attributes, resource: Attributes, names: tuple[str, ..
 
 def _method(value: Scalar | None) -> str:
     method = _text(value).upper()
-    return method if method in _METHODS else "_OTHER"
+    return method if method in METHODS else "_OTHER"
 
 
 def _route(attributes: Attributes) -> str:

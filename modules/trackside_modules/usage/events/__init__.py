@@ -1,0 +1,1 @@
+"""Plain events over HTTP: the door for everything that can send JSON."""
