@@ -57,6 +57,37 @@ class AccountsMerged(Event):
     merged_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaApproached(Event):
+    """An account or user used 80 or 90 % of what a rate limit allows: told once for each window and level."""
+
+    env_id: int
+    policy: str
+    quota_id: int
+    account_id: int | None
+    """Whose count it is: an account's, a user's, or neither for an id that Trackside does not know."""
+    user_id: int | None
+    level: int
+    """Per cent: 80 or 90."""
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaReached(Event):
+    """An account or user used all that a rate limit allows, or was refused by it: told once for each window."""
+
+    env_id: int
+    policy: str
+    quota_id: int
+    account_id: int | None
+    user_id: int | None
+    level: int
+    """100."""
+    used: int
+    limit: int
+
+
 Handler = Callable[[Any], None]
 
 

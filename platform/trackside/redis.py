@@ -19,7 +19,8 @@ __all__ = ["RedisClients", "connect"]
 
 def connect(url: str, *, timeout: float | None = 2.0) -> "Redis":
     """Return a client of `url` that never repeats a command; `timeout` in seconds, None waits for ever."""
-    return Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0))
+    patience = 2.0 if timeout is None else min(timeout, 2.0)
+    return Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=patience, retry=Retry(NoBackoff(), 0))
 
 
 class RedisClients:

@@ -55,6 +55,8 @@ class Settings:
         "OpenTelemetry attributes that may name the user, the first present wins",
         ("trackside.user", "apitally.consumer.identifier", "user.id", "enduser.id", "enduser.pseudo.id"),
     )
+    quota_fail_open: bool = _setting("Whether rate limit checks are granted while Redis is away", True)
+    quota_timeout_ms: int = _setting("Milliseconds that a rate limit check waits for Redis", 100)
     disabled_modules: frozenset[str] = _setting("Modules to switch off, separated by commas", frozenset())
 
     @property
@@ -203,6 +205,7 @@ def _check(values: Mapping[str, Any]) -> list[str]:
         ("session_idle_hours", _between(1, 24 * 30)),
         ("session_absolute_days", _between(1, 365)),
         ("trusted_proxies", _between(0, 10)),
+        ("quota_timeout_ms", _between(5, 2000)),
     )
     found = ((name, rule(values[name])) for name, rule in rules if values.get(name) not in (None, ""))
     return [f"{PREFIX}{name.upper()} {problem}" for name, problem in found if problem]

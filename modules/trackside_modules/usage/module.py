@@ -26,11 +26,20 @@ MODULE = Module(
             slow=True,
         ),
         LaneRoute("POST", "/v1/events", f"{_USAGE}.events.door:events", kinds=_SENDERS, slow=True),
+        LaneRoute("POST", "/v1/quota/check", f"{_USAGE}.quota.door:check", kinds=frozenset({"server"})),
     ),
+    api=(f"{_USAGE}.quota.api:api",),
+    scopes={
+        "limits:read": "Read rate limits and who is near them",
+        "limits:write": "Create, edit and delete rate limits",
+    },
     blueprints=(f"{_USAGE}.web:blueprint",),
     marks=f"{_USAGE}.contrib:marks",
     streams=(StreamRoute("usage", f"{_USAGE}.live:channel", "usage.view"),),
-    permissions=(Permission("usage.view", "See usage", frozenset({"admin", "developer", "support", "viewer"})),),
+    permissions=(
+        Permission("usage.view", "See usage", frozenset({"admin", "developer", "support", "viewer"})),
+        Permission("usage.limits.edit", "Create, edit and delete rate limits", frozenset({"admin", "developer"})),
+    ),
     nav=(NavItem("Overview", "usage.overview", "overview", "usage.view", order=0),),
     cards=(
         ContextCard(
@@ -57,11 +66,13 @@ MODULE = Module(
         Job("usage.fold", f"{_USAGE}.jobs:fold", queue="fold", timeout=timedelta(minutes=2), max_attempts=1),
         Job("usage.tidy", f"{_USAGE}.jobs:tidy"),
         Job("usage.remember", f"{_USAGE}.jobs:remember"),
+        Job("usage.quota", f"{_USAGE}.quota.jobs:watch", max_attempts=1),
     ),
     ticks=(
         Tick("usage.fold", "usage.fold", timedelta(seconds=5), durable=False),
         Tick("usage.tidy", "usage.tidy", timedelta(hours=1)),
         Tick("usage.remember", "usage.remember", timedelta(minutes=10)),
+        Tick("usage.quota", "usage.quota", timedelta(minutes=1), durable=False),
     ),
     subscribes={UserErased: f"{_USAGE}.jobs:forget", AccountErased: f"{_USAGE}.jobs:forget"},
     demo=Demo(clear=f"{_USAGE}.demo.clear:clear"),

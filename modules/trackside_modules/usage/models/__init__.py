@@ -3,6 +3,7 @@
 from trackside_modules.usage.models.inbox import UsageBatch, UsageFold, UsageInbox, UsageStream, UsageWarning
 from trackside_modules.usage.models.names import UsageEndpoint, UsageVersion
 from trackside_modules.usage.models.pulse import UsagePulse
+from trackside_modules.usage.models.quota import UsageQuota, UsageQuotaCrossing, UsageQuotaVersion
 from trackside_modules.usage.models.seen import UsageError, UsageErrorHour, UsageSample
 from trackside_modules.usage.models.sources import UsageCoverage, UsageHeld, UsageInstance, UsageRoute, UsageSource
 from trackside_modules.usage.models.tiers import (
@@ -37,6 +38,9 @@ __all__ = [
     "UsageInstance",
     "UsageMinute",
     "UsagePulse",
+    "UsageQuota",
+    "UsageQuotaCrossing",
+    "UsageQuotaVersion",
     "UsageRoute",
     "UsageSample",
     "UsageSource",

@@ -1,0 +1,1 @@
+"""Rate limits: how much an account or user may use, asked by gateways and compared with what usage counted."""
