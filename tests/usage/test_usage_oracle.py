@@ -80,7 +80,7 @@ def test_the_counts_are_those_of_the_distinct_batches(
 
 def _empty(runtime: Runtime) -> None:
     with runtime.database.pool.connection() as connection:
-        connection.execute("truncate usage_inbox, usage_batch, usage_stream, usage_minute, usage_warning")
+        connection.execute("truncate usage_inbox, usage_batch, usage_stream, usage_minute, usage_endpoint_minute, usage_dirty, usage_warning")
 
 
 def _counts(runtime: Runtime) -> Counter[tuple[str, str]]:

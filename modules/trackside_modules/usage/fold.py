@@ -17,11 +17,9 @@ from psycopg import Connection
 from psycopg_pool import PoolTimeout
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import arrivals, endpoints, identities, live, minutes, releases, streams, warnings
-from trackside_modules.usage.batch import Batch, Calls, Subject, unpack
-from trackside_modules.usage.histogram import merge
-from trackside_modules.usage.histogram import unpack as unpack_latency
-from trackside_modules.usage.minutes import Cell, Tally
+from trackside_modules.usage import adding, counting, identities, live, releases, streams, warnings
+from trackside_modules.usage.batch import Batch, Calls, unpack
+from trackside_modules.usage.counts import Counts
 from trackside_modules.usage.takeover import Takeover, due
 
 log = structlog.get_logger(__name__)
@@ -35,6 +33,7 @@ _BATCHES, _BYTES = 500, 8 * 2**20
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 """Errors that say nothing about a batch: the database is away, full, restarting, or ended the statement."""
 
+_LOCK = "select pg_try_advisory_xact_lock(%s, %s), pg_advisory_xact_lock_shared(%s)"
 _WAITING = """
 select id, received_at, body from (
     select id, received_at, body,
@@ -119,7 +118,7 @@ def _fold(runtime: Runtime, env_id: int, only: list[int] | None) -> Iterator[Fol
 def _transaction(runtime: Runtime, env_id: int, only: list[int] | None, taken: _Taken) -> Folded | None:
     now = runtime.clock.now()
     with runtime.database.pool.connection() as connection, connection.transaction():
-        row = connection.execute("select pg_try_advisory_xact_lock(%s, %s)", (LOCK, env_id)).fetchone()
+        row = connection.execute(_LOCK, (LOCK, env_id, adding.KEEPING)).fetchone()
         if not row or not row[0]:
             return None
         values = {"env": env_id, "now": now, "only": only, "batches": _BATCHES, "bytes": _BYTES}
@@ -127,14 +126,15 @@ def _transaction(runtime: Runtime, env_id: int, only: list[int] | None, taken: _
         if not waiting and (only is not None or env_id not in due(connection, now)):
             return None
         taken.ids = [id_ for id_, _, _ in waiting]
-        tallies = apply(connection, env_id, waiting, now)
+        previous, number = _count(connection, env_id, now)
+        counts = apply(connection, env_id, waiting, now)
         connection.execute(
             "update usage_inbox set applied_at = %s, retry_at = null where env_id = %s and id = any(%s)",
             (now, env_id, taken.ids),
         )
-        previous, number = _count(connection, env_id, now)
+        adding.add(connection, env_id, counts, number)
     since = int(now.timestamp()) // 60 - live.KEPT_MINUTES
-    return Folded(previous, number, len(waiting), live.change(tallies, since))
+    return Folded(previous, number, len(waiting), live.change(counts, since))
 
 
 def _count(connection: Connection[Any], env_id: int, now: datetime) -> tuple[int, int]:
@@ -158,8 +158,8 @@ def _failed(runtime: Runtime, env_id: int, id_: int, error: Exception) -> None:
             warnings.note(connection, env_id, {("dead-batch", about): 1}, now)
 
 
-def apply(connection: Connection[Any], env_id: int, waiting: list[Waiting], now: datetime) -> dict[Cell, Tally]:
-    """Add batches to the counts within the caller's transaction, and return what was added."""
+def apply(connection: Connection[Any], env_id: int, waiting: list[Waiting], now: datetime) -> Counts:
+    """Note what batches say within the caller's transaction, and return what they add to the counts."""
     batches = [(received, unpack(body)) for _, received, body in waiting]
     noticed: Counter[tuple[str, str]] = Counter()
     for _, batch in batches:
@@ -172,11 +172,10 @@ def apply(connection: Connection[Any], env_id: int, waiting: list[Waiting], now:
     calls += told
     if lost:
         noticed["spans-lost", ""] += lost
-    tallies = _tallies(connection, env_id, (calls, [batch for _, batch in batches]), noticed, now)
-    minutes.add(connection, env_id, tallies)
-    identities.touch(connection, tallies, now)
+    counts = counting.count(connection, env_id, (calls, [batch for _, batch in batches]), noticed, now)
+    identities.touch(connection, counts, now)
     warnings.note(connection, env_id, noticed, now)
-    return tallies
+    return counts
 
 
 def _settled(
@@ -207,46 +206,3 @@ def _settled(
             noticed[settled.notice, reading.subject.service] += 1
     streams.save(connection, env_id, moved, now)
     return found
-
-
-def _tallies(
-    connection: Connection[Any],
-    env_id: int,
-    found: tuple[list[Calls], list[Batch]],
-    noticed: Counter[tuple[str, str]],
-    now: datetime,
-) -> dict[Cell, Tally]:
-    """Return calls, and the events of batches, summed by row, endpoints and users by number."""
-    calls, batches = found
-    subjects = {it.subject for it in calls}
-    names = {(s.service, s.method, s.route) for s in subjects} | arrivals.names(batches)
-    named, over = endpoints.resolve(connection, env_id, names, now)
-    for service, _, _ in over:
-        noticed["endpoints-over", service] += 1
-    subjects |= {Subject("", "", "", 0, *person) for person in arrivals.people(batches)}
-    users, unknown = identities.resolve(connection, subjects)
-    if unknown:
-        noticed["users-over", ""] += unknown
-    tallies: dict[Cell, Tally] = {}
-    for it in calls:
-        s = it.subject
-        cell = Cell(it.minute, named[s.service, s.method, s.route], users.get(s.user, 0), s.status)
-        tally = tallies.setdefault(cell, Tally())
-        tally.calls += it.calls
-        tally.micros += it.micros
-        tally.longest = max(tally.longest, it.longest)
-        merge(tally.latency, unpack_latency(it.latency))
-        tally.approximate |= it.approximate
-    _tally_events(tallies, arrivals.gather(batches, named, users))
-    return tallies
-
-
-def _tally_events(tallies: dict[Cell, Tally], events: arrivals.Arrivals) -> None:
-    minutes_ = (events.at // 60_000).tolist()
-    keys = zip(minutes_, events.endpoint.tolist(), events.user.tolist(), events.status.tolist(), strict=True)
-    for key, micros, index in zip(keys, events.micros.tolist(), events.index.tolist(), strict=True):
-        tally = tallies.setdefault(Cell(*key), Tally())
-        tally.calls += 1
-        tally.micros += micros
-        tally.longest = max(tally.longest, micros)
-        tally.latency[index] = tally.latency.get(index, 0) + 1

@@ -1,14 +1,14 @@
 """Users and accounts of a batch, by number: known by the kernel, made at first sight, and never without bound."""
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import Connection
 
 from trackside.customers.resolve import resolve_users, touch_users
 from trackside_modules.usage.batch import Subject
-from trackside_modules.usage.minutes import Cell, when
+from trackside_modules.usage.counts import Counts, last_by_user
 
 MOST_NEW = 100_000
 """Users made within an hour; what comes after counts as nobody until the hour is over."""
@@ -38,11 +38,7 @@ def resolve(
     return resolve_users(connection, accounts), len(over)
 
 
-def touch(connection: Connection[Any], cells: Iterable[Cell], now: datetime) -> None:
+def touch(connection: Connection[Any], counts: Counts, now: datetime) -> None:
     """Note when users were last seen; a row of the minute that is not over yet was seen now."""
-    last: dict[int, int] = {}
-    for cell in cells:
-        if cell.user_id:
-            last[cell.user_id] = max(cell.minute, last.get(cell.user_id, 0))
-    seen: Mapping[int, datetime] = {user: min(now, when(minute + 1)) for user, minute in last.items()}
-    touch_users(connection, seen)
+    seen = last_by_user(counts).items()
+    touch_users(connection, {user: min(now, datetime.fromtimestamp(at + 60, UTC)) for user, at in seen})

@@ -8,7 +8,7 @@ is rebuilt from `usage_minute`. Losing Redis loses nothing.
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,8 +16,8 @@ import structlog
 from redis import Redis, RedisError
 
 from trackside.runtime import Runtime
-from trackside_modules.usage.histogram import Histogram, merge, unpack
-from trackside_modules.usage.minutes import Cell, Tally, when
+from trackside_modules.usage.counts import Counts, by_endpoint, last_by_user
+from trackside_modules.usage.histogram import ZERO, Histogram, merge, unpack
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,20 @@ return 'done'
 """
 
 
+_CALLS = "select at, endpoint_id, status, calls from usage_endpoint_minute where env_id = %s and at >= %s"
+_LATENCIES = """
+select at, latency, count(*) from usage_endpoint_minute where env_id = %s and at >= %s group by 1, 2
+"""
+_LAST = """
+select user_id, max(minute) from usage_minute where env_id = %s and minute >= %s and user_id <> 0 group by 1
+"""
+
+
+def when(minute: int) -> datetime:
+    """Return the start of a minute counted from 1970."""
+    return datetime.fromtimestamp(minute * 60, UTC)
+
+
 class Minute(msgspec.Struct):
     """One minute of an environment."""
 
@@ -68,24 +82,26 @@ class Change:
     users: dict[int, int] = field(default_factory=dict)
     """The last minute each user called in."""
 
-    def add(self, cell: Cell, calls: int, latency: Histogram) -> None:
-        """Add calls of one row."""
-        minute = self.minutes[cell.minute]
+    def add(self, at: int, endpoint_id: int, status: int, calls: int) -> None:
+        """Add calls of the minute that begins `at` seconds since 1970."""
+        minute = self.minutes[at // 60]
         minute.calls += calls
-        minute.client_errors += calls if 400 <= cell.status < 500 else 0
-        minute.server_errors += calls if cell.status >= 500 else 0
-        merge(minute.latency, latency)
-        minute.endpoints[cell.endpoint_id] = minute.endpoints.get(cell.endpoint_id, 0) + calls
-        if cell.user_id:
-            self.users[cell.user_id] = max(cell.minute, self.users.get(cell.user_id, 0))
+        minute.client_errors += calls if 400 <= status < 500 else 0
+        minute.server_errors += calls if status >= 500 else 0
+        minute.endpoints[endpoint_id] = minute.endpoints.get(endpoint_id, 0) + calls
 
 
-def change(tallies: dict[Cell, Tally], since: int) -> Change:
-    """Return what rows change in the minutes from `since` on."""
-    made = Change()
-    for cell, tally in tallies.items():
-        if cell.minute >= since:
-            made.add(cell, tally.calls, tally.latency)
+def change(counts: Counts, since: int) -> Change:
+    """Return what rows change in the minutes from `since` (counted from 1970) on."""
+    made, recent = Change(), counts.where(counts.at >= since * 60)
+    rows = by_endpoint(recent)
+    for row in zip(*(column.tolist() for column in (*rows.keys, rows.sums[0])), strict=True):
+        made.add(*row)
+    buckets = zip((rows.keys[0][rows.latency.rows] // 60).tolist(), *rows.latency[1:], strict=True)
+    for minute, column, count in buckets:
+        latency = made.minutes[minute].latency
+        latency[int(column) + ZERO] = latency.get(int(column) + ZERO, 0) + int(count)
+    made.users = {user: at // 60 for user, at in last_by_user(recent).items()}
     return made
 
 
@@ -131,24 +147,12 @@ def _from_rows(runtime: Runtime, env_id: int, since: int) -> tuple[Change, int]:
     with runtime.database.pool.connection() as connection, connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         row = connection.execute("select number from usage_fold where env_id = %s", (env_id,)).fetchone()
-        rows = connection.execute(
-            "select minute, endpoint_id, status, sum(calls)::bigint from usage_minute"
-            " where env_id = %s and minute >= %s group by 1, 2, 3",
-            (env_id, when(since)),
-        )
-        for minute, endpoint_id, status, calls in rows:
-            made.add(Cell(int(minute.timestamp()) // 60, endpoint_id, 0, status), calls, {})
-        rows = connection.execute(
-            "select minute, latency, count(*) from usage_minute where env_id = %s and minute >= %s group by 1, 2",
-            (env_id, when(since)),
-        )
-        for minute, packed, times in rows:
-            merge(made.minutes[int(minute.timestamp()) // 60].latency, unpack(packed), times)
-        rows = connection.execute(
-            "select user_id, max(minute) from usage_minute"
-            " where env_id = %s and minute >= %s and user_id <> 0 group by 1",
-            (env_id, when(since)),
-        )
+        values = (env_id, when(since))
+        for at, endpoint_id, status, calls in connection.execute(_CALLS, values):
+            made.add(int(at.timestamp()), endpoint_id, status, calls)
+        for at, packed, times in connection.execute(_LATENCIES, values):
+            merge(made.minutes[int(at.timestamp()) // 60].latency, unpack(packed), times)
+        rows = connection.execute(_LAST, values)
         made.users = {user: int(minute.timestamp()) // 60 for user, minute in rows}
     return made, row[0] if row else 0
 

@@ -33,7 +33,7 @@ def matrix(packs: Sequence[bytes], groups: Sequence[int] | Ints, size: int, time
         ValueError: Something is no packed histogram.
 
     """
-    owners, columns, counts = _pairs(packs)
+    owners, columns, counts = pairs(packs)
     rows = np.asarray(groups, dtype=np.int64)[owners]
     if times is not None:
         counts = counts * np.asarray(times, dtype=np.int64)[owners]
@@ -42,8 +42,11 @@ def matrix(packs: Sequence[bytes], groups: Sequence[int] | Ints, size: int, time
     return summed.reshape(size, WIDTH)
 
 
-def _pairs(packs: Sequence[bytes]) -> tuple[Ints, Ints, Ints]:
-    """Return, for each bucket of each histogram: which histogram it is of, its column, its count."""
+def pairs(packs: Sequence[bytes]) -> tuple[Ints, Ints, Ints]:
+    """Return, for each bucket of each histogram in order: which histogram it is of, its column, its count.
+
+    Raises ValueError where something is no packed histogram.
+    """
     joined = np.frombuffer(b"".join(packs), dtype=np.uint8)
     if not len(joined):
         empty = np.zeros(0, dtype=np.int64)
@@ -71,12 +74,17 @@ def _pairs(packs: Sequence[bytes]) -> tuple[Ints, Ints, Ints]:
 def pack_rows(counts: Ints) -> list[bytes]:
     """Return each row of a matrix as `histogram.pack` would write it."""
     rows, columns = np.nonzero(counts)
+    return encode(rows, columns, counts[rows, columns], len(counts))
+
+
+def encode(rows: Ints, columns: Ints, counts: Ints, size: int) -> list[bytes]:
+    """Return `size` histograms as `histogram.pack` would write them, from buckets in order of row and column."""
     indexes = columns + ZERO
     steps = np.diff(indexes, prepend=0)
     firsts = np.diff(rows, prepend=-1) != 0
     steps[firsts] = indexes[firsts]
     numbers = np.empty(2 * len(rows), dtype=np.int64)
-    numbers[::2], numbers[1::2] = (steps << 1) ^ (steps >> 63), counts[rows, columns]
+    numbers[::2], numbers[1::2] = (steps << 1) ^ (steps >> 63), counts
     lengths = np.ones(len(numbers), dtype=np.int64)
     for shift in range(7, 63, 7):
         lengths += numbers >= 1 << shift
@@ -87,9 +95,9 @@ def pack_rows(counts: Ints) -> list[bytes]:
         more = np.where(lengths[has] > place + 1, 0x80, 0)
         out[ends[has] - lengths[has] + place] = (numbers[has] >> (7 * place)) & 0x7F | more
     data = out.tobytes()
-    per_row = np.bincount(np.repeat(rows, 2), weights=lengths, minlength=len(counts)).astype(np.int64)
+    per_row = np.bincount(np.repeat(rows, 2), weights=lengths, minlength=size).astype(np.int64)
     stops = np.cumsum(per_row).tolist()
-    return [data[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
+    return [data[start:stop] for start, stop in zip([0, *stops][:-1], stops, strict=True)]
 
 
 def quantiles(counts: Ints, *shares: float) -> list[list[float | None]]:

@@ -12,6 +12,7 @@ from trackside_modules.usage.fold import LOCK
 from trackside_modules.usage.models import (
     UsageBatch,
     UsageEndpoint,
+    UsageEndpointMinute,
     UsageFold,
     UsageInbox,
     UsageMinute,
@@ -36,6 +37,7 @@ def clear(runtime: Runtime, session: Session) -> None:
         theirs = (UsageMinute.env_id == environment.id, UsageMinute.endpoint_id.in_(endpoints))
         for statement in (
             delete(UsageMinute).where(*theirs),
+            delete(UsageEndpointMinute).where(UsageEndpointMinute.endpoint_id.in_(endpoints)),
             delete(UsageEndpoint).where(UsageEndpoint.id.in_(endpoints)),
             delete(UsagePulse).where(UsagePulse.env_id == environment.id),  # made again of what is left
             delete(UsagePulse).where(UsagePulse.env_id == environment.id),  # made again of what is left
