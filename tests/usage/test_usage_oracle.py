@@ -80,7 +80,8 @@ def test_the_counts_are_those_of_the_distinct_batches(
 
 def _empty(runtime: Runtime) -> None:
     with runtime.database.pool.connection() as connection:
-        connection.execute("truncate usage_inbox, usage_batch, usage_stream, usage_minute, usage_endpoint_minute, usage_dirty, usage_warning")
+        names = "inbox, usage_batch, usage_stream, usage_minute, usage_endpoint_minute, usage_dirty, usage_warning"
+        connection.execute(f"truncate usage_{names}")
 
 
 def _counts(runtime: Runtime) -> Counter[tuple[str, str]]:
