@@ -116,9 +116,7 @@ def summed(counts: Counts) -> Counts:
 
 def joined(first: Counts, second: Counts) -> Counts:
     """Return the rows of both."""
-    columns: dict[str, Any] = {
-        name: np.concatenate((getattr(first, name), getattr(second, name))) for name in _COLUMNS
-    }
+    columns: dict[str, Any] = {name: np.concatenate((getattr(first, name), getattr(second, name))) for name in _COLUMNS}
     moved = Buckets(second.latency.rows + len(first), *second.latency[1:])
     return Counts(**columns, latency=first.latency + moved)
 
