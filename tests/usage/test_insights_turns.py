@@ -72,9 +72,7 @@ def test_turns_by_user_are_what_a_plain_list_says(
     assert found.users == len(expected)
     for row in found.rows:
         assert row.who
-        assert row.calls == sum(
-            at >= start and f"user{user}" == row.who.external_id for at, _, user, *_ in calls
-        )
+        assert row.calls == sum(at >= start and f"user{user}" == row.who.external_id for at, _, user, *_ in calls)
 
 
 @pytest.mark.parametrize("order", wrong_turns.ORDERS)
