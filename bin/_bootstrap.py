@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
+CLIENT = ROOT / "clients/python"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / ".stamps"
@@ -56,10 +57,10 @@ def prepare(lock: str) -> None:
             # Compiled once here: else every process of the first start would do it, all at the same time.
             _install("--compile-bytecode", "--require-hashes", "-r", str(requirements))
             _stamp(lock, requirements)
-        sources = (ROOT / "pyproject.toml", ROOT / "hatch_build.py")
+        sources = (ROOT / "pyproject.toml", ROOT / "hatch_build.py", CLIENT / "pyproject.toml")
         if _is_stale("project", *sources) or not (ROOT / "platform/trackside/static/vendor/.stamp").exists():
             say("building Trackside and its front-end files")
-            _install("--no-build-isolation", "--no-deps", "-e", str(ROOT))
+            _install("--no-build-isolation", "--no-deps", "-e", str(ROOT), "-e", str(CLIENT))
             _stamp("project", *sources)
     finally:
         os.close(guard)

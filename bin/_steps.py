@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from _bootstrap import PYTHON, ROOT, VENV, say
+from _bootstrap import CLIENT, PYTHON, ROOT, VENV, say
 
 READY = re.compile(r"^READY (http://\S+)$", re.MULTILINE)
 
@@ -78,17 +78,31 @@ def tests() -> None:
 
 
 def wheel() -> None:
-    """Build the wheel, install it into an environment of its own, and start it from another folder."""
+    """Build both wheels, install each into an environment of its own, and start the server from another folder."""
     with tempfile.TemporaryDirectory(prefix="trackside-wheel-") as folder:
         _tool("python", "-m", "build", "--wheel", "--no-isolation", "-o", folder)
         built = next(Path(folder).glob("*.whl"))
         clean = Path(folder) / "venv"
-        uv = str(VENV / "bin/uv") if (VENV / "bin/uv").exists() else shutil.which("uv") or "uv"
-        _call(uv, "venv", "-q", str(clean), "--python", str(PYTHON))
-        install = [uv, "pip", "install", "-q", "--python", str(clean / "bin/python")]
+        _client_wheel(Path(folder) / "client")
+        install = _fresh(clean)
         _call(*install, "--require-hashes", "-r", str(ROOT / "requirements/up.lock"))
         _call(*install, "--no-deps", str(built))
         _start(clean / "bin/trackside", Path(folder) / "elsewhere")
+
+
+def _client_wheel(folder: Path) -> None:
+    """Build the client's wheel and import it where nothing else is installed."""
+    _tool("python", "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(CLIENT))
+    _call(*_fresh(folder / "venv"), "--no-deps", str(next(folder.glob("*.whl"))))
+    code = "from trackside_client.usage import UsageASGI, UsageWSGI; print('the client imports by itself')"
+    _call(str(folder / "venv/bin/python"), "-I", "-c", code)
+
+
+def _fresh(clean: Path) -> list[str]:
+    """Make an environment with nothing in it; return the command that installs into it."""
+    uv = str(VENV / "bin/uv") if (VENV / "bin/uv").exists() else shutil.which("uv") or "uv"
+    _call(uv, "venv", "-q", str(clean), "--python", str(PYTHON))
+    return [uv, "pip", "install", "-q", "--python", str(clean / "bin/python")]
 
 
 def _start(program: Path, folder: Path) -> None:

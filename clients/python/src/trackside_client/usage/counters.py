@@ -1,0 +1,148 @@
+"""Requests summed by (method, route, status, user, account): what each request pays for, so kept short.
+
+The latency is an exponential histogram of scale 4 (base `2^(1/16)`, in seconds), the very buckets the server keeps, so
+nothing is lost on the way. Memory is bounded: over `MOST_SERIES` users are left out, over twice that also routes, and
+how many requests that touched is told to the server.
+"""
+
+import time
+from collections import deque
+from math import ceil, log2
+from threading import Lock
+from typing import NamedTuple
+
+from trackside_client.usage import notes
+
+SCALE = 4
+_PER_DOUBLING = 1 << SCALE
+_LOWEST = ceil(log2(10e-6) * _PER_DOUBLING) - 1
+LONGEST = 3600.0
+HIGHEST = ceil(log2(LONGEST) * _PER_DOUBLING) - 1
+ZERO = _LOWEST - 1
+SHORTEST = 2.0 ** ((ZERO + 1) / _PER_DOUBLING)
+"""Seconds: what is not longer counts in `ZERO`, the bucket sent as OTLP's zero count."""
+
+MOST_SERIES = 5000
+"""Different series in a window; each may cost a kilobyte."""
+_MOST_WINDOWS = 16
+OTHER = "(other)"
+_MINUTE = 60_000_000_000
+
+Key = tuple[str, "str | None", int, str, str]
+"""Method, route (None where none matched), status, user, account (empty where unknown)."""
+
+
+class Series:
+    """What the requests of one key add up to; times in seconds."""
+
+    __slots__ = ("buckets", "longest", "total")
+
+    def __init__(self) -> None:
+        self.buckets: dict[int, int] = {}
+        self.total = 0.0
+        self.longest = 0.0
+
+
+class Window(NamedTuple):
+    """The requests that ended after `start` and up to `end` (nanoseconds since 1970), never across a minute."""
+
+    start: int
+    end: int
+    series: dict[Key, Series]
+    folded: int
+    """Requests whose user or route was left out because there were too many."""
+
+    @property
+    def calls(self) -> int:
+        """How many requests it holds."""
+        return sum(sum(each.buckets.values()) for each in self.series.values())
+
+
+def index_of(seconds: float) -> int:
+    """Return the bucket of a duration: the server's own rule."""
+    if seconds <= SHORTEST:
+        return ZERO
+    if seconds >= LONGEST:
+        return HIGHEST
+    return ceil(log2(seconds) * _PER_DOUBLING) - 1
+
+
+class Counters:
+    """Adds up requests of all threads; a window ends with each minute, or when it is taken."""
+
+    def __init__(self, most: int = MOST_SERIES) -> None:
+        self._most = most
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, also who holds the lock: what a forked child does first."""
+        self._lock = Lock()
+        self._late: deque[tuple[Key, float, float]] = deque(maxlen=100_000)
+        self._windows: list[Window] = []
+        self.lost = 0
+        self._open(time.time_ns())
+
+    def add(self, key: Key, began: float, ended: float) -> None:
+        """Count a request; its times are `time.perf_counter`'s."""
+        seconds = ended - began
+        if seconds <= SHORTEST:
+            index = ZERO
+        elif seconds < LONGEST:
+            index = ceil(log2(seconds) * 16) - 1
+        else:
+            index = HIGHEST
+        with self._lock:
+            if ended >= self._turns:
+                self._turn(self._boundary)
+            series = self._series.get(key)
+            if series is None:
+                series = self._make(key)
+            series.total += seconds
+            if seconds > series.longest:  # noqa: PLR1730 - `max` would cost more than all the rest of it
+                series.longest = seconds
+            buckets = series.buckets
+            buckets[index] = buckets.get(index, 0) + 1
+
+    def add_later(self, key: Key, began: float, ended: float) -> None:
+        """Count a request from inside a destructor, which may run while this thread holds the lock."""
+        self._late.append((key, began, ended))
+
+    def take(self) -> list[Window]:
+        """Return all windows that hold requests, and begin anew."""
+        while self._late:
+            self.add(*self._late.popleft())
+        now = time.time_ns()
+        with self._lock:
+            # a window that the clock says is over, but no request has closed yet, ended with its minute
+            late = self._boundary if time.perf_counter() >= self._turns else now
+            self._turn(late)
+            taken, self._windows = self._windows, []
+        return taken
+
+    def _turn(self, end: int) -> None:
+        """Close the window at `end`; the caller holds the lock."""
+        now = time.time_ns()
+        if self._series:
+            self._windows.append(Window(min(self._start, end - 1), end, self._series, self._folded))
+            if len(self._windows) > _MOST_WINDOWS:
+                self.lost += self._windows.pop(0).calls
+                notes.once("threads", "nothing is reported: the server runs this process without threads")
+        self._open(max(now, end) if now - end < _MINUTE else now)
+
+    def _open(self, start: int) -> None:
+        self._series: dict[Key, Series] = {}
+        self._folded = 0
+        self._start = start
+        self._boundary = (start // _MINUTE + 1) * _MINUTE
+        self._turns = time.perf_counter() + (self._boundary - time.time_ns()) / 1e9
+
+    def _make(self, key: Key) -> Series:
+        """Return a new series for `key`, or the one it has to share; the caller holds the lock."""
+        room = self._most - len(self._series)
+        if room <= 0:
+            self._folded += 1
+            key = (key[0], key[1], key[2], "", "") if room > -self._most else ("_OTHER", OTHER, key[2], "", "")
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = Series()
+        return series

@@ -1,0 +1,266 @@
+"""The thread that sends what was counted: each few seconds, at the end of the process, and never twice.
+
+A reporter begins anew in every forked child, which therefore never sends its parent's counts, and its thread starts
+with the first request, so that the workers of a server which loads the application before it forks report apart.
+"""
+
+import atexit
+import gzip
+import json
+import math
+import os
+import random
+import sys
+import threading
+import time
+from uuid import uuid4
+from weakref import WeakSet
+
+from trackside_client.usage import notes, otlp
+from trackside_client.usage.config import Config
+from trackside_client.usage.counters import Counters
+from trackside_client.usage.samples import Samples
+from trackside_client.usage.sender import Answer, Backoff, Sender
+from trackside_client.usage.spool import Batch, Folder, Memory, Spool
+
+_TIMEOUT, _LAST_TIMEOUT = 10.0, 3.0
+_LOOK_EVERY = 30.0
+"""Seconds between two looks for what a process that is gone has left in the spool."""
+FOLDED, LOST = "trackside.client.folded", "trackside.client.lost"
+"""Counts of requests told to the server: those whose user or route was left out, and those given up."""
+
+_reporters: dict[Config, "Reporter"] = {}
+_living: "WeakSet[Reporter]" = WeakSet()
+
+
+class Reporter:
+    """Counts, keeps and sends the requests of one process for one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.counters = Counters()
+        self.samples = Samples(config.stack_traces)
+        self._sender = Sender(config.url, config.api_key)
+        self._spool: Spool | None = None
+        self.is_running = False
+        self._begin()
+        _living.add(self)
+
+    def _begin(self) -> None:
+        """Set what belongs to this process alone."""
+        self._pid = os.getpid()
+        self._about = otlp.resource(self._config.service, self._config.version, uuid4().hex)
+        self._starting, self._sending = threading.Lock(), threading.Lock()
+        self._stopping = threading.Event()
+        self._backoff = Backoff()
+        self._is_away = self._no_traces = False
+        self._looked = 0.0
+        self._lost = 0
+        self._in_flight: list[Batch] = []
+
+    def forked(self) -> None:
+        """Begin anew in a child: what the parent has counted is the parent's to send."""
+        self.counters.reset()
+        self.samples.reset()
+        if isinstance(self._spool, Memory):
+            self._spool = None
+        self.is_running = False
+        self._begin()
+
+    def start(self) -> None:
+        """Start the thread of this process, at its first request."""
+        with self._starting:
+            if self.is_running or self._stopping.is_set():
+                return
+            self.is_running = True
+            _flush_with_multiprocessing(self)
+            threading.Thread(target=self._run, name="trackside-usage", daemon=True).start()
+
+    def flush(self, timeout: float = _TIMEOUT) -> None:
+        """Send what was counted so far, at once; what cannot be sent goes to the spool."""
+        with self._sending:
+            self._send(timeout)
+
+    def close(self) -> None:
+        """Send or spool all there is, within some seconds: the process ends."""
+        if self._pid != os.getpid():
+            return
+        self._stopping.set()
+        if self._sending.acquire(timeout=_LAST_TIMEOUT):
+            try:
+                self._send(_LAST_TIMEOUT, last=True)
+            finally:
+                self._sending.release()
+        else:  # the thread is waiting for an answer that it will not live to see: the same bytes may be sent again
+            for batch in [*self._in_flight, *self._encoded()]:
+                self._keep(batch)
+
+    def _run(self) -> None:
+        pid, wait = self._pid, self._config.flush_seconds * random.random()  # noqa: S311 - no secret
+        while not self._stopping.wait(wait) and os.getpid() == pid:
+            began = time.monotonic()
+            try:
+                self.flush()
+            except Exception:
+                notes.once("flush", "usage could not be reported", error=True)
+            wait = max(0.05, self._config.flush_seconds - (time.monotonic() - began))
+
+    def _send(self, timeout: float, last: bool = False) -> None:
+        """Send what waits and what is new; the caller holds `_sending`."""
+        self._in_flight = self._encoded()
+        if not self._is_away:
+            while self._in_flight and self._take(self._in_flight[0], timeout):
+                del self._in_flight[0]
+        while self._in_flight:
+            self._keep(self._in_flight[0])
+            del self._in_flight[0]
+        if last:
+            if isinstance(self._spool, Memory):  # it ends with the process: this is its last chance
+                self._drain(timeout, until=time.monotonic() + timeout)
+        elif (self._is_away or time.monotonic() - self._looked >= _LOOK_EVERY) and self._backoff.is_over:
+            self._drain(timeout)
+
+    def _encoded(self) -> list[Batch]:
+        """Return what was counted since the last time as batches."""
+        made = []
+        if windows := self.counters.take():
+            folded, (lost, self._lost) = sum(each.folded for each in windows), (self._lost, 0)
+            lost, self.counters.lost = lost + self.counters.lost, 0
+            if folded:
+                notes.once("folded", "too many different users or routes at once: some count without their name")
+            calls = sum(window.calls for window in windows)
+            made.append(_batch("metrics", calls, otlp.metrics(self._about, windows, {FOLDED: folded, LOST: lost})))
+        if samples := self.samples.take():
+            made.append(_batch("traces", 0, otlp.traces(self._about, samples)))
+        return made
+
+    def _take(self, batch: Batch, timeout: float) -> bool:
+        """Send a batch; return whether it is done with, delivered or refused for good."""
+        if batch.kind == "traces" and self._no_traces:
+            return True
+        answer = self._sender.post(batch.kind, batch.body, timeout)
+        if answer.later:
+            self._backoff.put_off(answer.wait)
+            self._is_away = True
+            notes.once("away", "the server does not take reports now, they wait: %s", answer.words or answer.status)
+        elif answer.delivered:
+            if self._is_away:
+                notes.again("away")
+            self._backoff.clear()
+            _say_partial(answer)
+        elif batch.kind == "traces" and answer.status in {400, 404, 405, 415}:
+            self._no_traces = True
+        else:
+            self._lost += batch.calls
+            notes.once(
+                f"refused {answer.status}", "a report was refused with %s: %s", answer.status, answer.words[:500]
+            )
+        return not answer.later
+
+    def _keep(self, batch: Batch) -> None:
+        """Put a batch into the spool; in memory where that does not work."""
+        try:
+            lost = self._waiting.put(batch)
+        except OSError as error:
+            notes.once("spool", "the spool cannot be written, reports wait in memory: %s", error)
+            self._spool = Memory()
+            lost = self._spool.put(batch)
+        self._give_up(lost)
+
+    def _drain(self, timeout: float, until: float = math.inf) -> None:
+        """Send what waits, the oldest first, unless another process is about it."""
+        spool = self._waiting
+        self._looked = time.monotonic()
+        try:
+            self._give_up(spool.expire())
+            with spool.turn() as is_ours:
+                while is_ours and (batch := spool.oldest()):
+                    if not self._take(batch, timeout):
+                        return
+                    spool.remove(batch)
+                    if time.monotonic() >= until or (self._stopping.is_set() and until == math.inf):
+                        return
+            if is_ours:
+                self._is_away = False
+        except OSError as error:
+            notes.once("spool", "the spool cannot be read, what is in it waits: %s", error)
+            self._spool, self._is_away = Memory(), False
+
+    @property
+    def _waiting(self) -> Spool:
+        if self._spool is None:
+            self._spool = _open_spool(self._config)
+        return self._spool
+
+    def _give_up(self, calls: int) -> None:
+        if calls:
+            self._lost += calls
+            notes.once("lost", "the server was away for too long: the oldest reports, of %d calls, are lost", calls)
+
+
+def of(config: Config) -> Reporter:
+    """Return this process's reporter for a configuration; one for all applications that share it."""
+    found = _reporters.get(config)
+    if found is None:
+        found = _reporters[config] = Reporter(config)
+    return found
+
+
+def flush() -> None:
+    """Send what was counted so far, at once: for scripts, tests and functions that are frozen between calls."""
+    for each in list(_living):
+        each.flush()
+
+
+def _batch(kind: str, calls: int, text: bytes) -> Batch:
+    return Batch(kind, calls, gzip.compress(text, compresslevel=1, mtime=0))
+
+
+def _open_spool(config: Config) -> Spool:
+    folder = config.folder()
+    if folder is None:
+        return Memory()
+    try:
+        return Folder(folder, f"{config.url} {config.api_key}")
+    except OSError as error:
+        notes.once("spool", "there is no spool, reports wait in memory while the server is away: %s", error)
+        return Memory()
+
+
+def _say_partial(answer: Answer) -> None:
+    """Log what the server has to say about a report it took."""
+    if len(answer.words) <= 2:
+        return
+    try:
+        said = json.loads(answer.words)["partialSuccess"]["errorMessage"]
+    except (ValueError, KeyError, TypeError):
+        return
+    if said:
+        notes.once(f"said {str(said)[:80]}", "the server says: %s", str(said)[:500])
+
+
+def _flush_with_multiprocessing(reporter: Reporter) -> None:
+    """Let a child of `multiprocessing`, which runs no exit handlers, report its last requests too."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(reporter, Reporter.close, args=(reporter,), exitpriority=10)
+
+
+def _forked() -> None:
+    for each in list(_living):
+        each.forked()
+
+
+def _close() -> None:
+    for each in list(_living):
+        try:
+            each.close()
+        except Exception:  # noqa: PERF203 - the next one is to be closed all the same
+            notes.once("close", "the last requests could not be reported", error=True)
+
+
+atexit.register(_close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
