@@ -204,6 +204,12 @@ class Batch(msgspec.Struct, array_like=True):
     routes: list[Route] = msgspec.field(default_factory=list[Route])
     events: list[Events] = msgspec.field(default_factory=list[Events])
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing in it is of any use: a request that need not be kept."""
+        said = (self.calls, self.readings, self.notices, self.releases, self.samples, self.failures, self.origins)
+        return not any(said) and not any((self.requests, self.covered, self.people, self.routes))
+
     def pack(self) -> bytes:
         """Return the batch as bytes."""
         return msgspec.msgpack.encode(self)

@@ -1,19 +1,22 @@
-"""`POST /v1/metrics`: read, normalise, commit, answer; in the lane, without Flask."""
+"""`POST /v1/metrics`, `/v1/traces`, `/v1/logs`: read, normalise, commit, answer; in the lane, without Flask."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from threading import BoundedSemaphore
 
 from trackside.auth.principal import KeyPrincipal
-from trackside.db import psycopg_url
-from trackside.errors import BadRequest, NotFound, TracksideError, Unavailable
+from trackside.errors import BadRequest, TracksideError, Unavailable
 from trackside.lane import LaneRequest, LaneResponse, read_body, status_line
 from trackside.runtime import Runtime
-from trackside_modules.usage.otlp import answers, json_form, protobuf
+from trackside_modules.usage.batch import Batch
+from trackside_modules.usage.otlp import answers, json_form, protobuf, signals_json, signals_protobuf
+from trackside_modules.usage.otlp.answers import Verdict
 from trackside_modules.usage.otlp.conventions import Naming
+from trackside_modules.usage.otlp.logs import take_logs
 from trackside_modules.usage.otlp.normalise import normalise
-from trackside_modules.usage.store import Parcel, Store
+from trackside_modules.usage.otlp.spans import take_spans
+from trackside_modules.usage.store import Parcel, shared
 
 LIMIT = 64 * 2**20
 """Bytes of a body, before and after decompression."""
@@ -31,11 +34,49 @@ class UnsupportedType(TracksideError):
     title = "This content type is not taken here"
 
 
+_Take = Callable[[bytes, Naming, int], tuple[Batch, Verdict]]
+_TURNS = BoundedSemaphore(LARGE_AT_ONCE)
+
+
 def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
     """Return the handler of OTLP metrics of this process."""
-    store = Store(psycopg_url(runtime.settings.database_url))
+    return _door(
+        runtime,
+        "metrics",
+        {
+            answers.PROTOBUF: lambda body, naming, now: normalise(protobuf.read(body), naming, now),
+            answers.JSON: lambda body, naming, now: normalise(json_form.read(body), naming, now),
+        },
+    )
+
+
+def traces(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+    """Return the handler of OTLP traces of this process."""
+    return _door(
+        runtime,
+        "traces",
+        {
+            answers.PROTOBUF: lambda body, naming, now: take_spans(signals_protobuf.spans(body), naming, now),
+            answers.JSON: lambda body, naming, now: take_spans(signals_json.spans(body), naming, now),
+        },
+    )
+
+
+def logs(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+    """Return the handler of OTLP logs of this process."""
+    return _door(
+        runtime,
+        "logs",
+        {
+            answers.PROTOBUF: lambda body, naming, now: take_logs(signals_protobuf.logs(body), naming, now),
+            answers.JSON: lambda body, naming, now: take_logs(signals_json.logs(body), naming, now),
+        },
+    )
+
+
+def _door(runtime: Runtime, signal: str, takes: Mapping[str, _Take]) -> Callable[[LaneRequest], LaneResponse]:
+    store = shared(runtime)
     naming = Naming(runtime.settings.user_attributes)
-    turns = BoundedSemaphore(LARGE_AT_ONCE)
 
     def handle(request: LaneRequest) -> LaneResponse:
         key = request.key
@@ -44,35 +85,27 @@ def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
         if media is None:
             raise UnsupportedType("Send application/x-protobuf or application/json.")
         with ExitStack() as held:
-            content = read_body(request.environ, LIMIT, on_large=lambda: held.enter_context(_turn(turns)))
+            content = read_body(request.environ, LIMIT, on_large=lambda: held.enter_context(_turn(_TURNS)))
             return take(content, key, media)
 
     def take(content: bytes, key: KeyPrincipal, media: str) -> LaneResponse:
         now = runtime.clock.now()
         try:
-            read = json_form.read if media == answers.JSON else protobuf.read
-            batch, verdict = normalise(read(content), naming, int(now.timestamp() * 1e9))
+            batch, verdict = takes[media](content, naming, int(now.timestamp() * 1e9))
         except ValueError as error:
             raise BadRequest(f"This request could not be read: {error}.") from error
-        name = hashlib.sha256(b"%d:" % key.key_id)
-        name.update(content)
-        verdict, _ = store.put(Parcel(key.env_id, name.digest(), now, batch.pack(), verdict))
-        return LaneResponse("200 OK", answers.accepted(verdict, media), [("Content-Type", media)])
+        if not batch.is_empty:
+            verdict, _ = store.put(Parcel(key.env_id, _name(signal, key, content), now, batch.pack(), verdict))
+        return LaneResponse("200 OK", answers.accepted(verdict, media, signal), [("Content-Type", media)])
 
     return handle
 
 
-def unheard(_runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
-    """Return the handler of the signals that are not taken: it says so, and SDKs print what it says."""
-
-    def handle(request: LaneRequest) -> LaneResponse:
-        signal = request.path.rpartition("/")[2]
-        raise NotFound(
-            f"Trackside takes metrics alone in this version, no {signal}: send metrics to /v1/metrics and set "
-            f"OTEL_{signal.upper()}_EXPORTER=none."
-        )
-
-    return handle
+def _name(signal: str, key: KeyPrincipal, content: bytes) -> bytes:
+    """Return what identifies a batch: signal, key and body."""
+    name = hashlib.sha256(b"%d:" % key.key_id if signal == "metrics" else b"%s:%d:" % (signal.encode(), key.key_id))
+    name.update(content)
+    return name.digest()
 
 
 @contextmanager

@@ -14,16 +14,15 @@ MODULE = Module(
     models=f"{_USAGE}.models",
     lane=(
         *(
-            LaneRoute("POST", path, f"{_USAGE}.lane:unheard", kinds=_SENDERS, errors=f"{_USAGE}.lane:failure")
-            for path in ("/v1/traces", "/v1/logs")
-        ),
-        LaneRoute(
-            "POST",
-            "/v1/metrics",
-            f"{_USAGE}.lane:metrics",
-            kinds=_SENDERS,
-            errors=f"{_USAGE}.lane:failure",
-            slow=True,
+            LaneRoute(
+                "POST",
+                f"/v1/{signal}",
+                f"{_USAGE}.lane:{signal}",
+                kinds=_SENDERS,
+                errors=f"{_USAGE}.lane:failure",
+                slow=True,
+            )
+            for signal in ("metrics", "traces", "logs")
         ),
         LaneRoute("POST", "/v1/events", f"{_USAGE}.events.door:events", kinds=_SENDERS, slow=True),
         LaneRoute("POST", "/v1/quota/check", f"{_USAGE}.quota.door:check", kinds=frozenset({"server"})),

@@ -12,7 +12,9 @@ import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
+from trackside.db import psycopg_url
 from trackside.errors import Unavailable
+from trackside.runtime import Runtime
 from trackside_modules.usage.otlp.answers import Verdict
 
 CONNECTIONS = 5
@@ -55,6 +57,16 @@ class Parcel:
     at: datetime
     body: bytes
     verdict: Verdict
+
+
+def shared(runtime: Runtime) -> "Store":
+    """Return the store of this process, made when first asked for: all doors share its few connections."""
+    store = runtime.ports.get(Store)
+    if store is None:
+        made = store = Store(psycopg_url(runtime.settings.database_url))
+        runtime.ports.provide(Store, lambda: made)
+        runtime.closers.append(made.close)
+    return store
 
 
 class Store:

@@ -1,10 +1,13 @@
 """Answers in the words of OTLP: an export response, or a `google.rpc.Status`, in the type the request came in."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
@@ -14,7 +17,7 @@ _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 8, 415: 3, 429: 8, 503:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How an accepted batch was taken: how many points were refused, and why, or a warning alone."""
+    """How an accepted batch was taken: how many points, spans or records were refused, and why, or a warning alone."""
 
     rejected: int = 0
     message: str = ""
@@ -26,17 +29,26 @@ def media_type(content_type: str) -> str | None:
     return found if found in (PROTOBUF, JSON) else None
 
 
-def accepted(verdict: Verdict, media: str) -> bytes:
+_REJECTED = {
+    "metrics": (ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints"),
+    "traces": (ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
+    "logs": (ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords"),
+}
+
+
+def accepted(verdict: Verdict, media: str, signal: str = "metrics") -> bytes:
     """Return the body of a 200: empty when everything was taken and nothing is to be said."""
+    kind, field, name = _REJECTED[signal]
     silent = not verdict.rejected and not verdict.message
     if media == JSON:
-        partial = {"rejectedDataPoints": str(verdict.rejected), "errorMessage": verdict.message}
+        partial = {name: str(verdict.rejected), "errorMessage": verdict.message}
         return msgspec.json.encode({} if silent else {"partialSuccess": partial})
-    answer = ExportMetricsServiceResponse()
+    answer: Any = kind()
     if not silent:
-        answer.partial_success.rejected_data_points = verdict.rejected
+        setattr(answer.partial_success, field, verdict.rejected)
         answer.partial_success.error_message = verdict.message
-    return answer.SerializeToString()
+    body: bytes = answer.SerializeToString()
+    return body
 
 
 def status(http: int, message: str, media: str) -> bytes:

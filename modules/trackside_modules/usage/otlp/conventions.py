@@ -40,25 +40,28 @@ def seconds_in(metric: str, unit: str) -> float | None:
 
 def release(resource: Attributes) -> Release | None:
     """Return which version of which service a resource is; None where it does not tell its version."""
-    version = clean(_text(resource.get("service.version")), _NAME_LENGTH)
-    return Release(_service(resource), version) if version else None
+    version = clean(text_of(resource.get("service.version")), _NAME_LENGTH)
+    return Release(service_of(resource), version) if version else None
 
 
-def _service(resource: Attributes) -> str:
-    return clean(_text(resource.get("service.name")), _NAME_LENGTH) or "unknown_service"
+def service_of(resource: Attributes) -> str:
+    """Return the name of the service."""
+    return clean(text_of(resource.get("service.name")), _NAME_LENGTH) or "unknown_service"
 
 
-def subject(attributes: Attributes, resource: Attributes, naming: Naming) -> tuple[Subject, bool]:
-    """Return what a point is about, and whether its user id had to be left out as unusable.
+def subject(
+    attributes: Attributes, resource: Attributes, naming: Naming, *, of_span: bool = False
+) -> tuple[Subject, bool]:
+    """Return what a point or a span is about, and whether its user id had to be left out as unusable.
 
     A point with an account and no user is taken as the account's own: its user has the account's id.
     """
     account, bad_account = _identity(attributes, resource, (naming.account,))
     user, bad_user = _identity(attributes, resource, naming.user)
     made = Subject(
-        _service(resource),
-        _method(_first(attributes, "http.request.method", "http.method")),
-        _route(attributes),
+        service_of(resource),
+        method_of(text_of(_first(attributes, "http.request.method", "http.method"))),
+        _route(attributes, target=not of_span),
         _status(_first(attributes, "http.response.status_code", "http.status_code")),
         user or account,
         account,
@@ -73,7 +76,7 @@ def _first(attributes: Attributes, *names: str) -> Scalar | None:
     return None
 
 
-def _text(value: Scalar | None) -> str:
+def text_of(value: Scalar | None) -> str:
     """Return text or a whole number as text, nothing for any other value."""
     if isinstance(value, str):
         return value
@@ -84,26 +87,30 @@ def _identity(attributes: Attributes, resource: Attributes, names: tuple[str, ..
     """Return the first id named, and whether it was there but unusable: too long, or with characters no id has."""
     for name in names:
         for place in (attributes, resource):
-            if found := _text(place.get(name)).strip():
+            if found := text_of(place.get(name)).strip():
                 usable = identity.clean(found)
                 return usable or "", usable is None
     return "", False
 
 
-def _method(value: Scalar | None) -> str:
-    method = _text(value).upper()
+def method_of(method: str) -> str:
+    """Return an HTTP method in capitals, `_OTHER` for what is none."""
+    method = method.upper()
     return method if method in METHODS else "_OTHER"
 
 
-def _route(attributes: Attributes) -> str:
-    """Return the route's template, never with a query string or ids; requests that matched none share one name."""
-    if named := _text(attributes.get("http.route")):
+def _route(attributes: Attributes, *, target: bool) -> str:
+    """Return the route's template, never with a query string or ids; requests that matched none share one name.
+
+    On metrics OTel's Flask puts the rule into `http.target`; on spans that is the path that was asked for.
+    """
+    if named := text_of(attributes.get("http.route")):
         return template(named, trusted=True) or UNMATCHED
-    return template(_text(attributes.get("http.target"))) or UNMATCHED
+    return (template(text_of(attributes.get("http.target"))) if target else "") or UNMATCHED
 
 
 def _status(value: Scalar | None) -> int:
     """Return the response's status, 0 where it is unknown or impossible."""
-    text = _text(value)
+    text = text_of(value)
     status = int(text) if text.isdecimal() and len(text) == 3 else 0
     return status if 100 <= status <= 599 else 0

@@ -12,19 +12,16 @@ from trackside_modules.usage.batch import Batch, Calls, Covered, Notice, Reading
 from trackside_modules.usage.histogram import SCALE, Histogram, estimate, index_of, merge, pack
 from trackside_modules.usage.otlp.answers import Verdict
 from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, release, seconds_in, subject
+from trackside_modules.usage.otlp.origins import Origins
 from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Metric, Point, too_many
+from trackside_modules.usage.otlp.times import Refused, check_time, is_ahead
 
 _NANO = 1_000_000_000
 _NO_VALUE = 1
-_AHEAD, _FAR_AHEAD, _ANCIENT = 60 * _NANO, 24 * 3600 * _NANO, 400 * 24 * 3600 * _NANO
 _MOST_CALLS, _LONGEST, _MOST_BUCKETS = 10**12, 7 * 24 * 3600.0, 4096
 _TELL_MISSING_USERS = 0.25
 MOST_POINTS = 100_000
 """Points counted in one request: each may become a row of its own, in memory here and again in the fold."""
-
-
-class _Refused(Exception):
-    """A point that cannot be counted; its text is the reason."""
 
 
 class _Sum:
@@ -75,6 +72,7 @@ class _Intake:
         self._sums: dict[tuple[Subject, int, int], _Sum] = {}
         self._covered: set[tuple[str, int, int]] = set()
         self._readings: list[Reading] = []
+        self._origins = Origins("metrics")
         self._refused: Counter[str] = Counter()
         self._notices: Counter[tuple[str, str]] = Counter()
         self._releases: set[Release] = set()
@@ -107,12 +105,14 @@ class _Intake:
                 continue
             try:
                 time = self._checked(point, unit, str(source.resource.get("service.name", "")))
-            except _Refused as refusal:
+            except Refused as refusal:
                 self._refused[str(refusal)] += 1
                 continue
             about, unusable = subject(point.attributes, source.resource, self._naming)
             self._taken += 1
             self._without_user += not about.user
+            rough = point.bounds is not None or point.scale < SCALE or unit != 1.0
+            self._origins.add(source, about, point.time, approximate=rough)
             if unusable:
                 self._notices["user-unusable", about.service] += 1
             if metric.temporality == DELTA:
@@ -125,13 +125,8 @@ class _Intake:
     def _checked(self, point: Point, unit: float, service: str) -> int:
         """Return the minute a point counts in; raise when the point cannot be true."""
         _check_numbers(point, unit)
-        if point.time <= 0:
-            raise _Refused("the point has no time")
-        if point.time > self._now + _FAR_AHEAD:
-            raise _Refused("the time is more than 24 hours ahead of this server's")
-        if point.time < self._now - _ANCIENT:
-            raise _Refused("the time is more than 400 days ago")
-        if point.time > self._now + _AHEAD:
+        check_time(point.time, self._now)
+        if is_ahead(point.time, self._now):
             self._notices["clock-ahead", service[:120]] += 1
         return (min(point.time, self._now) - 1) // (60 * _NANO)
 
@@ -165,6 +160,7 @@ class _Intake:
             self._readings,
             notices,
             releases=sorted(self._releases, key=_named),
+            origins=self._origins.all(),
             covered=[Covered(*each) for each in sorted(self._covered)],
         )
 
@@ -187,28 +183,28 @@ def _named(each: Release) -> tuple[str, str]:
 def _check_numbers(point: Point, unit: float) -> None:
     durations = [value for value in (point.total, point.low, point.high) if value is not None]
     if not all(map(math.isfinite, durations)) or any(value < 0 for value in durations) or point.negative:
-        raise _Refused("durations are negative or not numbers")
+        raise Refused("durations are negative or not numbers")
     if not 0 < point.count <= _MOST_CALLS or any(count < 0 for count in point.counts) or point.zero < 0:
-        raise _Refused("the count is negative or impossibly large")
+        raise Refused("the count is negative or impossibly large")
     if len(point.counts) > _MOST_BUCKETS:
-        raise _Refused(f"there are more than {_MOST_BUCKETS} buckets")
+        raise Refused(f"there are more than {_MOST_BUCKETS} buckets")
     if (point.counts or point.bounds is None) and sum(point.counts) + point.zero != point.count:
-        raise _Refused("the buckets do not add up to the count")
+        raise Refused("the buckets do not add up to the count")
     longest = max(point.high or 0.0, (point.total or 0.0) / point.count) * unit
     if longest > _LONGEST:
-        raise _Refused("a duration is longer than 7 days")
+        raise Refused("a duration is longer than 7 days")
     _check_cut(point)
 
 
 def _check_cut(point: Point) -> None:
     if point.bounds is None:
         if not -10 <= point.scale <= 20 or not -(2**31) <= point.offset < 2**31:
-            raise _Refused("the scale or offset is out of range")
+            raise Refused("the scale or offset is out of range")
         return
     if point.counts and len(point.counts) != len(point.bounds) + 1:
-        raise _Refused("there must be one bucket more than bounds")
+        raise Refused("there must be one bucket more than bounds")
     if not all(map(math.isfinite, point.bounds)) or any(a >= b for a, b in itertools.pairwise(point.bounds)):
-        raise _Refused("the bounds are not rising numbers")
+        raise Refused("the bounds are not rising numbers")
 
 
 def _buckets(point: Point, unit: float) -> tuple[Shape, dict[int, int]]:
