@@ -69,14 +69,20 @@ def _point(metric: Any, given: dict[str, Any]) -> None:
 @pytest.fixture
 def post(runtime: Runtime) -> Callable[..., LaneResponse]:
     """Put a body through the door, as the lane does."""
-    handle = lane.metrics(runtime)
+    doors = {f"/v1/{door.__name__}": door(runtime) for door in (lane.metrics, lane.traces, lane.logs)}
 
-    def send(body: bytes, media: str = "application/x-protobuf", key_id: int = 7, **environ: Any) -> LaneResponse:
+    def send(
+        body: bytes,
+        media: str = "application/x-protobuf",
+        key_id: int = 7,
+        path: str = "/v1/metrics",
+        **environ: Any,
+    ) -> LaneResponse:
         key = KeyPrincipal(key_id, 1, "ingest")
         found = {"CONTENT_TYPE": media, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))} | environ
-        request = LaneRequest(found, "/v1/metrics", key)
+        request = LaneRequest(found, path, key)
         try:
-            return handle(request)
+            return doors[path](request)
         except TracksideError as error:
             return lane.failure(request, error)
 

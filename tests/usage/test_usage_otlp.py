@@ -18,11 +18,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from sqlalchemy import make_url
 
-from trackside.auth.principal import KeyPrincipal
-from trackside.errors import NotFound
-from trackside.lane import LaneRequest, LaneResponse
+from trackside.lane import LaneResponse
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold, lane
+from trackside_modules.usage import fold
 from trackside_modules.usage.otlp import json_form, protobuf
 from trackside_modules.usage.otlp.conventions import Naming
 from trackside_modules.usage.otlp.normalise import normalise
@@ -295,15 +293,3 @@ def _sample() -> bytes:
 
 
 _SAMPLE = _sample()
-
-
-@pytest.mark.parametrize("signal", ["traces", "logs"])
-@pytest.mark.parametrize("media", ["application/json", "application/x-protobuf"])
-def test_other_signals_are_refused_in_words_that_sdks_print(runtime: Runtime, signal: str, media: str) -> None:
-    request = LaneRequest({"CONTENT_TYPE": media}, f"/v1/{signal}", KeyPrincipal(7, 1, "ingest"))
-    with pytest.raises(NotFound) as refused:
-        lane.unheard(runtime)(request)
-    answer = lane.failure(request, refused.value)
-    assert answer.status.startswith("404")
-    assert dict(answer.headers)["Content-Type"] == media
-    assert b"Trackside takes metrics alone" in answer.body

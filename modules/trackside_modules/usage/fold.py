@@ -17,7 +17,18 @@ from psycopg import Connection
 from psycopg_pool import PoolTimeout
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import adding, counting, identities, live, releases, streams, warnings
+from trackside_modules.usage import (
+    adding,
+    counting,
+    identities,
+    live,
+    people,
+    releases,
+    seen,
+    sources,
+    streams,
+    warnings,
+)
 from trackside_modules.usage.batch import Batch, Calls, unpack
 from trackside_modules.usage.counts import Counts
 from trackside_modules.usage.takeover import Takeover, due
@@ -174,6 +185,9 @@ def apply(connection: Connection[Any], env_id: int, waiting: list[Waiting], now:
         noticed["spans-lost", ""] += lost
     counts = counting.count(connection, env_id, (calls, [batch for _, batch in batches]), noticed, now)
     identities.touch(connection, counts, now)
+    sources.note(connection, env_id, batches)
+    people.note(connection, [it for _, batch in batches for it in batch.people])
+    seen.note(connection, env_id, [batch for _, batch in batches], now)
     warnings.note(connection, env_id, noticed, now)
     return counts
 

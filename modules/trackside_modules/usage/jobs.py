@@ -12,7 +12,7 @@ from trackside.events import AccountErased, UserErased
 from trackside.runtime import Runtime
 from trackside.workspace import environments
 from trackside_modules.usage import fold as folding
-from trackside_modules.usage import live, partitions, pulse, takeover
+from trackside_modules.usage import live, partitions, pulse, seen, sources, takeover
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +30,17 @@ _FORGET = """
 delete from usage_inbox where (applied_at is not null or dead_at is not null)
     and received_at <= (select max(erased_at) from customer_tombstone)
 """
+_FORGET_SAMPLES = """
+delete from usage_sample s using customer_user u where u.id = s.user_id and u.erased_at is not null
+"""
 _PUT_AWAY: tuple[tuple[LiteralString, timedelta], ...] = (
     ("delete from usage_inbox where applied_at < %s", KEEP_BODIES),
     ("delete from usage_batch where received_at < %s", KEEP_BATCHES),
     ("delete from usage_stream where seen_at < %s", KEEP_STREAMS),
+    ("delete from usage_sample where at < %s", seen.KEEP),
+    ("delete from usage_error_hour where at < %s", seen.KEEP_GROUPS),
+    ("delete from usage_error where last_seen_at < %s", seen.KEEP_GROUPS),
+    ("delete from usage_instance where last_seen_at < %s", sources.KEEP_INSTANCES),
 )
 
 
@@ -69,9 +76,10 @@ def _environments(runtime: Runtime) -> list[int]:
 
 
 def forget(runtime: Runtime, _event: UserErased | AccountErased | None = None) -> None:
-    """Drop bodies that came before the last erasure: they may name who was erased. What waits goes at the next tidy."""
+    """Drop bodies that came before the last erasure, and samples of the erased. What waits goes at the next tidy."""
     with runtime.database.pool.connection() as connection:
         connection.execute(_FORGET)
+        connection.execute(_FORGET_SAMPLES)
 
 
 def remember(runtime: Runtime) -> None:

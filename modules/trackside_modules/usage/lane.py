@@ -35,7 +35,6 @@ class UnsupportedType(TracksideError):
 
 
 _Take = Callable[[bytes, Naming, int], tuple[Batch, Verdict]]
-_TURNS = BoundedSemaphore(LARGE_AT_ONCE)
 
 
 def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
@@ -77,6 +76,7 @@ def logs(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
 def _door(runtime: Runtime, signal: str, takes: Mapping[str, _Take]) -> Callable[[LaneRequest], LaneResponse]:
     store = shared(runtime)
     naming = Naming(runtime.settings.user_attributes)
+    turns = _turns(runtime)
 
     def handle(request: LaneRequest) -> LaneResponse:
         key = request.key
@@ -85,7 +85,7 @@ def _door(runtime: Runtime, signal: str, takes: Mapping[str, _Take]) -> Callable
         if media is None:
             raise UnsupportedType("Send application/x-protobuf or application/json.")
         with ExitStack() as held:
-            content = read_body(request.environ, LIMIT, on_large=lambda: held.enter_context(_turn(_TURNS)))
+            content = read_body(request.environ, LIMIT, on_large=lambda: held.enter_context(_turn(turns)))
             return take(content, key, media)
 
     def take(content: bytes, key: KeyPrincipal, media: str) -> LaneResponse:
@@ -106,6 +106,18 @@ def _name(signal: str, key: KeyPrincipal, content: bytes) -> bytes:
     name = hashlib.sha256(b"%d:" % key.key_id if signal == "metrics" else b"%s:%d:" % (signal.encode(), key.key_id))
     name.update(content)
     return name.digest()
+
+
+class _Turns(BoundedSemaphore):
+    """The large bodies in work in this process, whatever their signal."""
+
+
+def _turns(runtime: Runtime) -> _Turns:
+    turns = runtime.ports.get(_Turns)
+    if turns is None:
+        made = turns = _Turns(LARGE_AT_ONCE)
+        runtime.ports.provide(_Turns, lambda: made)
+    return turns
 
 
 @contextmanager

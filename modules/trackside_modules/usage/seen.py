@@ -7,7 +7,7 @@ and quoted values alone. Every failure counts; samples are kept a few of a kind.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,13 +15,13 @@ from typing import Any
 from psycopg import Connection
 
 from trackside_modules.usage import endpoints, identities, reach
-from trackside_modules.usage.batch import Failure, Sample, Subject
+from trackside_modules.usage.batch import Batch, Failure, Sample, Subject
 
 MOST_ERRORS = 5000
 """Groups of an environment; what comes after shares one group by service, endpoint and status."""
 PER_MINUTE, PER_USER = 20, 5
 """Samples kept of one endpoint and status in a minute, and of one user among them."""
-KEEP = timedelta(days=30)
+KEEP, KEEP_GROUPS = timedelta(days=30), timedelta(days=395)
 
 _TEMPLATES = (
     (re.compile(r"\"[^\"]{0,200}\"|'[^']{0,200}'|`[^`]{0,200}`"), "<value>"),
@@ -123,15 +123,16 @@ class Names:
 def note(
     connection: Connection[Any],
     env_id: int,
-    failures: Iterable[Failure],
-    samples: Iterable[Sample],
+    batches: Sequence[Batch],
     now: datetime,
 ) -> None:
     """Add failures to their groups, and keep samples while there is room in their minute."""
-    failures, samples = list(failures), list(samples)
+    failures = [it for batch in batches for it in batch.failures]
+    samples = [it for batch in batches for it in batch.samples]
     if not failures and not samples:
         return
-    names = Names(connection, env_id, {it.subject for it in (*failures, *samples)}, now)
+    subjects = {it.subject for it in failures} | {it.subject for it in samples}
+    names = Names(connection, env_id, subjects, now)
     known = _failed(connection, env_id, failures, names, now)
     _keep(connection, env_id, samples, names, known)
 

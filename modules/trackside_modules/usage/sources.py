@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from trackside_modules.usage.batch import Batch, Origin, Person, Route
+from trackside_modules.usage.batch import Batch, Origin, Route
 
 MOST_SOURCES, MOST_INSTANCES, MOST_ROUTES = 4000, 5000, 5000
 KEEP_INSTANCES = timedelta(days=8)
@@ -107,12 +107,3 @@ def _routes(connection: Connection[Any], env_id: int, at: datetime, routes: list
     services, methods, paths = map(list, zip(*named, strict=True))
     values = {"env": env_id, "at": at, "services": services, "methods": methods, "routes": paths}
     connection.execute(_ROUTE, values | {"most": MOST_ROUTES})
-
-
-def people(batches: Iterable[tuple[datetime, Batch]]) -> list[Person]:
-    """Return what batches say of users, the newest of each."""
-    found: dict[str, Person] = {}
-    for _, batch in batches:
-        for it in batch.people:
-            found[it.user] = it
-    return list(found.values())

@@ -13,7 +13,8 @@ from typing import Any
 from psycopg import Connection
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from trackside.customers.identity import SALT_KEY, clean
+from trackside.customers.fields import LENGTHS
+from trackside.customers.identity import SALT_KEY, clean, forbidden
 from trackside.customers.models import UNKNOWN_USER
 
 TOUCH_EVERY = timedelta(minutes=1)
@@ -103,6 +104,24 @@ def touch_users(connection: _Connection, seen: Mapping[int, datetime]) -> None:
             from stale where a.id = stale.id
             """,
             tuple(map(list, zip(*accounts, strict=True))),
+        )
+
+
+def name_users(connection: _Connection, names: Mapping[int, str]) -> None:
+    """Give users without a name the one that telemetry tells; a name that is there stays, whoever wrote it."""
+    told = {each: name.strip()[: LENGTHS["name"]] for each, name in names.items() if each != UNKNOWN_USER}
+    ids = sorted(each for each, name in told.items() if name and not forbidden(name))
+    if ids:
+        connection.execute(
+            """
+            with bare as (
+                select u.id, w.name from unnest(%s::bigint[], %s::text[]) as w (id, name)
+                join customer_user u on u.id = w.id where u.name = '' and u.erased_at is null
+                order by u.id for no key update of u
+            )
+            update customer_user u set name = bare.name, version = u.version + 1 from bare where u.id = bare.id
+            """,
+            (ids, [told[each] for each in ids]),
         )
 
 

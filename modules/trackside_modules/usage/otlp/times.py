@@ -11,7 +11,7 @@ class Refused(Exception):
 def check_time(time: int, now: int) -> None:
     """Raise Refused where a time is missing, more than 24 hours ahead, or more than 400 days ago."""
     if time <= 0:
-        raise Refused("there is no time")
+        raise Refused("it has no time")
     if time > now + FAR_AHEAD:
         raise Refused("the time is more than 24 hours ahead of this server's")
     if time < now - ANCIENT:
