@@ -208,7 +208,7 @@ class Batch(msgspec.Struct, array_like=True):
     def is_empty(self) -> bool:
         """Whether nothing in it is of any use: a request that need not be kept."""
         said = (self.calls, self.readings, self.notices, self.releases, self.samples, self.failures, self.origins)
-        return not any(said) and not any((self.requests, self.covered, self.people, self.routes))
+        return not any(said) and not any((self.requests, self.covered, self.people, self.routes, self.events))
 
     def pack(self) -> bytes:
         """Return the batch as bytes."""
