@@ -4,7 +4,7 @@ Each batch numbers its endpoints and users for itself; here they get the numbers
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,3 +72,44 @@ def _numbered(parts: Iterable[tuple[list[int], bytes]]) -> Ints:
     """Return the numbers that places in each part's own list stand for, of all parts in a row."""
     found = [np.array(numbers, np.int64)[np.frombuffer(places, np.int32)] for numbers, places in parts]
     return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def _none() -> Ints:
+    return np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """That users were seen at endpoints: who (0: nobody known), when (milliseconds since 1970), where."""
+
+    user: Ints = field(default_factory=_none)
+    at: Ints = field(default_factory=_none)
+    endpoint: Ints = field(default_factory=_none)
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+        return len(self.user)
+
+    def columns(self) -> tuple[Ints, Ints, Ints]:
+        """Return users, times and endpoints."""
+        return self.user, self.at, self.endpoint
+
+    def known(self) -> "Sightings":
+        """Return those of known users."""
+        kept = self.user != 0
+        return self if kept.all() else Sightings(*(column[kept] for column in self.columns()))
+
+
+def sightings(
+    events: Arrivals, batches: Iterable[Batch], endpoints: Mapping[Name, int], users: Mapping[str, int]
+) -> Sightings:
+    """Return who was seen where: by plain events, and by the server spans of these batches, counted or not."""
+    found = []
+    for request in (each for batch in batches for each in batch.requests):
+        about = request.subject
+        endpoint = endpoints.get((about.service, about.method, about.route))
+        if endpoint and about.user in users:
+            found.append((users[about.user], request.end // 1_000_000, endpoint))
+    spans = np.array(found, np.int64).reshape(-1, 3)
+    own = (events.user, events.at, events.endpoint)
+    return Sightings(*(np.concatenate(both) for both in zip(own, spans.T, strict=True)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from psycopg import Connection
 
-from trackside_modules.usage import arrivals, endpoints, identities
+from trackside_modules.usage import arrivals, endpoints, follow, identities
 from trackside_modules.usage.arrivals import Arrivals
 from trackside_modules.usage.batch import Batch, Calls, Subject
 from trackside_modules.usage.counts import Buckets, Counts, joined, summed, unpacked
@@ -37,7 +37,9 @@ def count(
     places = {it: place for place, it in enumerate(subjects)}
     numbers = np.array([(named[s.service, s.method, s.route], users.get(s.user, 0), s.status) for s in places])
     summed_up = _of_calls(calls, numbers.reshape(-1, 3)[_column(places[it.subject] for it in calls)])
-    return summed(joined(summed_up, _of_events(arrivals.gather(batches, named, users))))
+    events = arrivals.gather(batches, named, users)
+    follow.note(connection, env_id, arrivals.sightings(events, batches, named, users), noticed)
+    return summed(joined(summed_up, _of_events(events)))
 
 
 def _of_calls(calls: list[Calls], numbers: Ints) -> Counts:

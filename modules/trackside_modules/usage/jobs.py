@@ -20,6 +20,7 @@ LINGER = 4.6
 """Seconds a fold stays and looks for more: just short of the next tick, so that workers rarely fork."""
 POLL = 0.25
 KEEP_BODIES, KEEP_BATCHES, KEEP_STREAMS = timedelta(hours=24), timedelta(days=30), timedelta(days=8)
+KEEP_FOLLOWS = timedelta(days=400)
 
 _WAITING = """
 select id from environment e where exists (
@@ -41,6 +42,8 @@ _PUT_AWAY: tuple[tuple[LiteralString, timedelta], ...] = (
     ("delete from usage_error_hour where at < %s", seen.KEEP_GROUPS),
     ("delete from usage_error where last_seen_at < %s", seen.KEEP_GROUPS),
     ("delete from usage_instance where last_seen_at < %s", sources.KEEP_INSTANCES),
+    ("delete from usage_trail_last where at < 1000 * extract(epoch from %s::timestamptz)", KEEP_BODIES),
+    ("delete from usage_follow where day < %s::date", KEEP_FOLLOWS),
 )
 
 

@@ -13,6 +13,7 @@ TEXTS = {
     "stream-baseline": "{about} had counted for more than a day when first seen: what it counted before is left out",
     "stream-restart": "{about} counts anew under an old start time: check that no two processes share one",
     "endpoints-over": "Too many distinct routes ({about}): the newest share the endpoint (other)",
+    "follow-over": "Too many pairs of endpoints in a day: of the rest only what they followed is told",
     "users-over": "Too many new users at once: those over the limit count as nobody for now",
     "spans-lost": "Too many spans waited for metrics that did not come: those over the limit are not counted",
     "dead-batch": "A batch could not be counted after 3 tries and was set aside: {about}",

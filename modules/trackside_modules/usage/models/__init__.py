@@ -18,6 +18,7 @@ from trackside_modules.usage.models.tiers import (
     UsageUserDay,
     UsageUserHour,
 )
+from trackside_modules.usage.models.trails import UsageFollow, UsageTrailLast
 
 __all__ = [
     "UsageBatch",
@@ -31,6 +32,7 @@ __all__ = [
     "UsageError",
     "UsageErrorHour",
     "UsageFold",
+    "UsageFollow",
     "UsageHeld",
     "UsageHorizon",
     "UsageHour",
@@ -45,6 +47,7 @@ __all__ = [
     "UsageSample",
     "UsageSource",
     "UsageStream",
+    "UsageTrailLast",
     "UsageUserDay",
     "UsageUserHour",
     "UsageVersion",
