@@ -5,8 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0130"
-down_revision = "0120"
+revision = "0132"
+down_revision = "0131"
 branch_labels = None
 depends_on = None
 
