@@ -57,6 +57,9 @@ class Settings:
     )
     quota_fail_open: bool = _setting("Whether rate limit checks are granted while Redis is away", True)
     quota_timeout_ms: int = _setting("Milliseconds that a rate limit check waits for Redis", 100)
+    usage_keep_minutes: int = _setting("Days the counts by minute are kept, 2 to 90", 7)
+    usage_keep_hours: int = _setting("Days the counts by hour are kept, 100 to 36500", 400)
+    usage_keep_days: int = _setting("Days the counts by day are kept, 800 to 36500; 0: for ever", 0)
     disabled_modules: frozenset[str] = _setting("Modules to switch off, separated by commas", frozenset())
 
     @property
@@ -205,6 +208,9 @@ def _check(values: Mapping[str, Any]) -> list[str]:
         ("session_idle_hours", _between(1, 24 * 30)),
         ("session_absolute_days", _between(1, 365)),
         ("trusted_proxies", _between(0, 10)),
+        ("usage_keep_minutes", _between(2, 90)),
+        ("usage_keep_hours", _between(100, 36_500)),
+        ("usage_keep_days", _between(800, 36_500, unless=0)),
         ("quota_timeout_ms", _between(5, 2000)),
     )
     found = ((name, rule(values[name])) for name, rule in rules if values.get(name) not in (None, ""))
@@ -234,9 +240,12 @@ def _one_of(*choices: str) -> Any:
     return rule
 
 
-def _between(low: int, high: int) -> Any:
+def _between(low: int, high: int, unless: int | None = None) -> Any:
     def rule(value: int) -> str | None:
-        return None if low <= value <= high else f"is {value}: it must be from {low} to {high}"
+        besides = "" if unless is None else f", or {unless}"
+        return (
+            None if low <= value <= high or value == unless else f"is {value}: it must be from {low} to {high}{besides}"
+        )
 
     return rule
 

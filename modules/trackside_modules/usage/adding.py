@@ -19,6 +19,8 @@ from trackside_modules.usage.counts import Counts, by_endpoint, by_user, of_user
 from trackside_modules.usage.packs import Ints
 from trackside_modules.usage.tables import Table
 
+LOCK = 0x666F6C64
+"""Advisory lock of the fold; the second key is the environment."""
 KEEPING = 0x6B656570
 """Advisory lock: shared by whoever writes counts, taken alone by the retention to move the borders."""
 HOUR, DAY = 3600, 86_400

@@ -86,6 +86,10 @@ class Counts:
         """Return the same by the hour (3600) or by the day (86400) instead."""
         return replace(self, at=self.at - self.at % seconds)
 
+    def at_one(self, at: int) -> "Counts":
+        """Return the same as of one time."""
+        return replace(self, at=np.full(len(self), at, dtype=np.int64))
+
 
 _COLUMNS = ("at", "endpoint", "user", "status", "calls", "micros", "longest", "approximate")
 

@@ -29,6 +29,7 @@ from trackside_modules.usage import (
     streams,
     warnings,
 )
+from trackside_modules.usage.adding import LOCK
 from trackside_modules.usage.batch import Batch, Calls, unpack
 from trackside_modules.usage.counts import Counts
 from trackside_modules.usage.takeover import Takeover, due
@@ -37,8 +38,6 @@ log = structlog.get_logger(__name__)
 
 TRIES = 3
 _RETRY_AFTER = timedelta(seconds=2)
-LOCK = 0x666F6C64
-"""Advisory lock of the fold; the second key is the environment."""
 _BATCHES, _BYTES = 500, 8 * 2**20
 
 TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)

@@ -12,13 +12,15 @@ from trackside.events import AccountErased, UserErased
 from trackside.runtime import Runtime
 from trackside.workspace import environments
 from trackside_modules.usage import fold as folding
-from trackside_modules.usage import live, partitions, pulse, seen, sources, takeover
+from trackside_modules.usage import live, partitions, pulse, retention, rollup, seen, sources, takeover
 
 log = structlog.get_logger(__name__)
 
 LINGER = 4.6
 """Seconds a fold stays and looks for more: just short of the next tick, so that workers rarely fork."""
 POLL = 0.25
+ROLLS = 100.0
+"""Seconds the roll-up goes on where there is much to do."""
 KEEP_BODIES, KEEP_BATCHES, KEEP_STREAMS = timedelta(hours=24), timedelta(days=30), timedelta(days=8)
 KEEP_FOLLOWS = timedelta(days=400)
 
@@ -92,10 +94,19 @@ def remember(runtime: Runtime) -> None:
             pulse.fill(session, environment.id, runtime.clock.now())
 
 
+def roll_up(runtime: Runtime, seconds: float = ROLLS) -> None:
+    """Make the hours and days that changed, and stop after `seconds`: the next tick goes on."""
+    try:
+        for dirty in rollup.run(runtime, seconds):
+            log.debug("usage.rolled", tier=dirty.tier, env_id=dirty.env_id, at=dirty.at.isoformat())
+    except (OperationalError, PoolTimeout) as error:
+        log.warning("usage.rollup_paused", error=type(error).__name__)
+
+
 def tidy(runtime: Runtime) -> None:
     """Drop bodies a day after they were applied and batch names after 30 days; make the next days' partitions.
 
-    Counts are kept: nothing of `usage_minute` is dropped before hours and days hold the same.
+    What of the counts is older than the settings say goes, once the tier above holds the same (see `retention`).
     """
     now = runtime.clock.now()
     forget(runtime)
@@ -105,3 +116,4 @@ def tidy(runtime: Runtime) -> None:
                 partitions.ensure(connection, unit, (now + timedelta(days=ahead) for ahead in range(3)))
         for statement, kept in _PUT_AWAY:
             connection.execute(statement, (now - kept,))
+    retention.run(runtime)

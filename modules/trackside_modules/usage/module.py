@@ -63,12 +63,14 @@ MODULE = Module(
     ),
     jobs=(
         Job("usage.fold", f"{_USAGE}.jobs:fold", queue="fold", timeout=timedelta(minutes=2), max_attempts=1),
+        Job("usage.rollup", f"{_USAGE}.jobs:roll_up", queue="rollups", timeout=timedelta(minutes=5), max_attempts=1),
         Job("usage.tidy", f"{_USAGE}.jobs:tidy"),
         Job("usage.remember", f"{_USAGE}.jobs:remember"),
         Job("usage.quota", f"{_USAGE}.quota.jobs:watch", max_attempts=1),
     ),
     ticks=(
         Tick("usage.fold", "usage.fold", timedelta(seconds=5), durable=False),
+        Tick("usage.rollup", "usage.rollup", timedelta(seconds=30), durable=False),
         Tick("usage.tidy", "usage.tidy", timedelta(hours=1)),
         Tick("usage.remember", "usage.remember", timedelta(minutes=10)),
         Tick("usage.quota", "usage.quota", timedelta(minutes=1), durable=False),

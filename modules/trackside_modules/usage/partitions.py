@@ -18,7 +18,8 @@ TABLES: dict[Unit, tuple[str, ...]] = {
     "day": ("usage_day", "usage_endpoint_day", "usage_user_day"),
 }
 """The tables of each tier."""
-_FORMATS: dict[Period, str] = {"day": "%Y%m%d", "month": "%Y%m", "year": "%Y"}
+FORMATS: dict[Period, str] = {"day": "%Y%m%d", "month": "%Y%m", "year": "%Y"}
+"""What the name of a partition ends in."""
 _LOCK = 0x75736765
 
 
@@ -36,7 +37,7 @@ def bounds(period: Period, moment: datetime) -> tuple[datetime, datetime]:
 
 def name(table: str, period: Period, start: datetime) -> str:
     """Return what the partition that starts at `start` is called, e.g. `usage_hour_202611`."""
-    return f"{table}_{start:{_FORMATS[period]}}"
+    return f"{table}_{start:{FORMATS[period]}}"
 
 
 def ensure(connection: Connection[Any], unit: Unit, moments: Iterable[datetime]) -> None:

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 from trackside.demo import SERVICE
 from trackside.runtime import Runtime
 from trackside.workspace import environments
+from trackside_modules.usage.adding import LOCK
 from trackside_modules.usage.batch import unpack
-from trackside_modules.usage.fold import LOCK
 from trackside_modules.usage.models import (
     UsageBatch,
     UsageEndpoint,
