@@ -196,6 +196,11 @@ def failing(session: Session, wanted: Wanted, limit: int = 8) -> list[Failing]:
     ]
 
 
+def any_known(session: Session, env_id: int) -> bool:
+    """Whether a service of the environment ever told of an error."""
+    return session.scalar(select(UsageError.id).where(UsageError.env_id == env_id).limit(1)) is not None
+
+
 def _share(statuses: dict[int, int], digit: int) -> int:
     return sum(calls for status, calls in statuses.items() if status // 100 == digit)
 

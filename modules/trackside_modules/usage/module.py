@@ -39,7 +39,10 @@ MODULE = Module(
         Permission("usage.view", "See usage", frozenset({"admin", "developer", "support", "viewer"})),
         Permission("usage.limits.edit", "Create, edit and delete rate limits", frozenset({"admin", "developer"})),
     ),
-    nav=(NavItem("Overview", "usage.overview", "overview", "usage.view", order=0),),
+    nav=(
+        NavItem("Overview", "usage.overview", "overview", "usage.view", order=0),
+        NavItem("Usage", "usage.patterns_page", "usage", "usage.view", order=5),
+    ),
     cards=(
         ContextCard(
             "usage",

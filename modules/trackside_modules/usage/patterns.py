@@ -6,11 +6,12 @@ from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
 from pyroaring import BitMap64
-from sqlalchemy import ARRAY, BigInteger, any_, func, literal, select
+from sqlalchemy import ARRAY, BigInteger, and_, any_, func, literal, select
 from sqlalchemy.orm import Session, joinedload
 
 from trackside.customers.models import User
 from trackside_modules.usage import pulse, reach, tiers
+from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.pulse import Pulse
 
 WEEK = pulse.STEPS["week"]
@@ -185,6 +186,7 @@ def persons(
     week: Week,
     kind: Kind,
     *,
+    service: str = "",
     after: tuple[int, int] | None = None,
     limit: int | None = 50,
 ) -> tuple[list[Person], tuple[int, int] | None]:
@@ -192,7 +194,11 @@ def persons(
     ids = literal(list(reach.people(session).ids(week.of(kind))), ARRAY(BigInteger))
     start = week.at - WEEK if kind == "lost" else week.at
     spans = tiers.parts(session, env_id, start, start + WEEK)
-    rows = tiers.of_user(env_id, spans, lambda table: table.user_id == any_(ids))
+    if service:
+        its = select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.service == service)
+        rows = tiers.by_user(env_id, spans, lambda table: and_(table.user_id == any_(ids), table.endpoint_id.in_(its)))
+    else:
+        rows = tiers.of_user(env_id, spans, lambda table: table.user_id == any_(ids))
     head = func.coalesce(User.merged_into, User.id)
     calls = func.sum(rows.c.calls)
     query = select(head, calls).join(User, User.id == rows.c.user_id).group_by(head)

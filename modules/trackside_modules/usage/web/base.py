@@ -8,7 +8,11 @@ from trackside_modules.usage.web.asked import Asked
 
 blueprint = Blueprint("usage", __name__, url_prefix="/usage", template_folder="../templates")
 
-TABS: tuple[tuple[str, str], ...] = ()
+TABS: tuple[tuple[str, str], ...] = (
+    ("Patterns", "usage.patterns_page"),
+    ("Errors", "usage.errors"),
+    ("Wrong turns", "usage.wrong_turns_page"),
+)
 """Label and endpoint of each, in the order shown; a page names its label."""
 
 

@@ -1,0 +1,23 @@
+"""Cursors made of whole numbers: where in its order a list goes on."""
+
+from flask import request
+
+from trackside.errors import InputError
+
+_MOST = 2**63
+
+
+def asked_place(length: int) -> tuple[int, ...] | None:
+    """Return the place in the URL, None where it names none; raise InputError for one that is not of this list."""
+    cursor = request.args.get("cursor", "")
+    if not cursor:
+        return None
+    parts = cursor.split(".")
+    if len(parts) != length or not all(part.isascii() and part.isdigit() and int(part[:20]) < _MOST for part in parts):
+        raise InputError("This page's cursor is not valid: start from the first page.", {"cursor": "is not valid"})
+    return tuple(map(int, parts))
+
+
+def cursor(place: tuple[int, ...] | None) -> str | None:
+    """Return a place as it stands in the URL."""
+    return ".".join(map(str, place)) if place else None
