@@ -1,5 +1,6 @@
 """API keys: what lets a program in, and everything that does not."""
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -71,6 +72,25 @@ def test_a_key_says_who_is_asking(ring: KeyRing, api_key: ApiKeys) -> None:
     for given_as in (environ(key), {"HTTP_X_API_KEY": key}, {"HTTP_AUTHORIZATION": f"bearer {key}"}):
         found = ring.authenticate(given_as)
         assert (found.kind, found.environment) == ("server", "staging")
+
+
+def test_an_ingest_key_may_have_the_form_that_apitallys_sdks_take(
+    ring: KeyRing, api_key: ApiKeys, runtime: Runtime
+) -> None:
+    key = api_key(kind="ingest", apitally=True)
+    assert re.fullmatch(r"apt_[a-zA-Z0-9]{24}", key)
+    assert ring.authenticate(environ(key)).kind == "ingest"
+    with pytest.raises(NotAuthenticated, match="not valid"):
+        ring.authenticate(environ(key[:-1] + ("a" if key[-1] != "a" else "b")))
+    with pytest.raises(NotAuthenticated, match="not an API key"):
+        ring.authenticate(environ(key[:-1]))
+    assert keyform.holds_key(f"?token={key}")
+    assert key[8:] not in keyform.without_keys(f"sent by {key}.")
+    with pytest.raises(InputError):
+        api_key(kind="server", apitally=True)
+    revoke(runtime, key)
+    with pytest.raises(NotAuthenticated):
+        ring.authenticate(environ(key))
 
 
 def test_one_ring_serves_a_process(runtime: Runtime, ring: KeyRing) -> None:

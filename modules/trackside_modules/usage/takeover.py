@@ -68,11 +68,17 @@ class Stand(msgspec.Struct):
     covered_to: int | None = None
     metrics_at: datetime | None = None
 
-    def cover(self, start: int, end: int, received: datetime, *, left: bool) -> None:
-        """Take note that metrics tell of `(start, end]`; `left` where that is left to the spans."""
+    def cover(self, end: int, received: datetime, *, left: bool) -> None:
+        """Take note that metrics tell of what was up to `end`; `left` where that is left to the spans.
+
+        All that was not counted before is theirs: SDKs tell as a stream's start when its first request had ended.
+        """
         self.metrics_at = max(received, self.metrics_at or received)
-        start = max(start, self.covered_from or 0, end) if left else min(start, self.covered_from or start)
-        self.covered_from, self.covered_to = start, max(end, self.covered_to or end)
+        self.covered_to = max(end, self.covered_to or end)
+        if left:
+            self.covered_from = max(end, self.covered_from or 0)
+        elif self.covered_from is None:
+            self.covered_from = self.counted_to
 
     def clear(self, received: datetime, now: datetime) -> bool:
         """Whether spans that came then need not wait for metrics any more."""
@@ -104,7 +110,7 @@ class Takeover:
         for received, batch in batches:
             for it in batch.covered:
                 left = it.start < self._until[it.service]
-                self._stands[it.service].cover(it.start, it.time, received, left=left)
+                self._stands[it.service].cover(it.time, received, left=left)
 
     def counts(self, calls: Calls) -> bool:
         """Whether a delta point counts: it does not reach back into what spans have counted."""
@@ -113,12 +119,11 @@ class Takeover:
     def counts_reading(self, last: Reading | None, new: Reading, received: datetime, *, whole: bool) -> bool:
         """Whether what a cumulative stream grew by counts; `whole` for a first reading that counts in full."""
         service = new.subject.service
-        until, stand = self._until[service], self._stands[service]
+        until = self._until[service]
         start = last.time if last else (new.start if whole else new.time)
+        # a stream that begins later counts in full: it may tell the start of its process
         left = start < until and (last is not None or new.time <= until + _OTHERS)
-        if start < until and not left:  # a stream that began later, under the start of its process
-            start = max(start, stand.covered_from or until)
-        stand.cover(start, new.time, received, left=left)
+        self._stands[service].cover(new.time, received, left=left)
         return not left
 
     def from_spans(self, now: datetime) -> tuple[list[Calls], int]:

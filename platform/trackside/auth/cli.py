@@ -104,9 +104,16 @@ def key() -> None:
 @click.option("--name", required=True, help="What will use it.")
 @click.option("--scope", "scopes", multiple=True, help="What an admin key may do; may be repeated.")
 @click.option("--expires-days", type=click.IntRange(1, 3650), help="Days until it ends; never, unless given.")
+@click.option("--apitally", is_flag=True, help="In the form that Apitally's SDKs take as their write token.")
 @as_json
 def create_key(  # noqa: PLR0917 - one argument an option
-    slug: str, kind: str, name: str, scopes: tuple[str, ...], expires_days: int | None, as_json: bool
+    slug: str,
+    kind: str,
+    name: str,
+    scopes: tuple[str, ...],
+    expires_days: int | None,
+    apitally: bool,
+    as_json: bool,
 ) -> None:
     """Make a key and print it: this once."""
     now = runtime().clock.now()
@@ -124,6 +131,7 @@ def create_key(  # noqa: PLR0917 - one argument an option
             scopes=scopes,
             known_scopes=known,
             expires_at=ends,
+            apitally=apitally,
         )
     say(as_json, {"key": text, "id": made.public_id, "env": slug, "kind": kind, "name": made.name}, text)
 

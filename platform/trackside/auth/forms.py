@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import Field, PasswordField, SelectField, SelectMultipleField, StringField
+from wtforms import BooleanField, Field, PasswordField, SelectField, SelectMultipleField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import InputRequired, Length, Optional
 
@@ -85,6 +85,9 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
     env = SelectField("Environment")
     kind = SelectField("Kind")
     expires = SelectField("Expires", choices=choices(EXPIRIES.items()))
+    apitally = BooleanField(
+        "For an Apitally SDK", description="An ingest key in the form that Apitally's SDKs take as their write token."
+    )
     scopes = SelectMultipleField("Scopes", description="What an admin key may do. Other kinds have none.")
 
 

@@ -84,6 +84,7 @@ def create() -> ResponseReturnValue:
             scopes=form.scopes.data or (),
             known_scopes=_scopes(),
             expires_at=now + timedelta(days=int(form.expires.data)) if form.expires.data else None,
+            apitally=form.apitally.data,
         )
     except InputError as error:
         show_error(form, error)

@@ -153,7 +153,7 @@ class KeyRing:
             self._used |= used
 
     def _find(self, key: str) -> KeyPrincipal | None:
-        live = self._live.get(key.rsplit("_", 2)[0])
+        live = self._live.get(keyform.head_of(key))
         given = hashlib.sha256(key.encode("utf-8", "replace")).digest()
         # compared also where there is nothing to compare with: the time tells nothing
         if not hmac.compare_digest(given, live.hash if live else _NOBODY) or live is None:

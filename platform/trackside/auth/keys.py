@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor, audit
-from trackside.auth.keyform import head, new_key
+from trackside.auth.keyform import APITALLY, head, head_of, new_apitally_key, new_key
 from trackside.auth.models import ApiKey
 from trackside.auth.principal import KINDS
 from trackside.auth.tokens import digest
@@ -42,12 +42,20 @@ def create_key(
     scopes: Collection[str] = (),
     known_scopes: Collection[str] = (),
     expires_at: datetime | None = None,
+    apitally: bool = False,
 ) -> tuple[ApiKey, str]:
-    """Return a new key and its text; raises InputError for a wrong kind, name, scope or time."""
+    """Return a new key and its text; raises InputError for a wrong kind, name, scope or time.
+
+    With `apitally` it has the form that Apitally's SDKs take as their write token; only ingest keys may.
+    """
     _check(kind, scopes, known_scopes)
+    if apitally and kind != "ingest":
+        raise InputError("kind: a key for Apitally's SDKs is an ingest key.", {"kind": "Choose ingest for Apitally."})
     if expires_at is not None and expires_at <= now:
         raise InputError("expires: choose a time in the future.", {"expires": "Choose a time in the future."})
-    key, text = _make(session, actor, now, env, kind=kind, name=clean_line(name, "name", longest=100))
+    key, text = _make(
+        session, actor, now, env, kind=kind, name=clean_line(name, "name", longest=100), apitally=apitally
+    )
     key.scopes = sorted(set(scopes))
     key.expires_at = expires_at
     _changed(session, actor, now, key, "created", kind=kind, scopes=key.scopes)
@@ -70,7 +78,8 @@ def rotate(
     successor = select(ApiKey.id).where(ApiKey.env_id == key.env_id, ApiKey.replaces_id == key.id)
     if session.scalar(successor.where(ApiKey.revoked_at.is_(None)).limit(1)):
         raise Conflict("This key is being replaced already: revoke it, then rotate the newer one.")
-    fresh, text = _make(session, actor, now, env, kind=key.kind, name=key.name)
+    apitally = key.public_id.startswith(APITALLY)
+    fresh, text = _make(session, actor, now, env, kind=key.kind, name=key.name, apitally=apitally)
     fresh.scopes, fresh.replaces_id = list(key.scopes), key.id
     if key.expires_at is not None:
         fresh.expires_at = now + (key.expires_at - key.created_at)
@@ -107,6 +116,8 @@ def key_by_id(session: Session, env_id: int, key_id: int) -> ApiKey:
 
 def key_by_public_id(session: Session, public_id: str) -> ApiKey:
     """Return the key whose text has `public_id` in it, or which begins like `public_id`; raises NotFound."""
+    if public_id.startswith(APITALLY):
+        public_id = head_of(public_id)
     wanted = public_id.split("_")[3] if public_id.startswith("ts_") and public_id.count("_") >= 3 else public_id
     found = session.scalar(select(ApiKey).where(ApiKey.public_id == wanted))
     if found is None:
@@ -138,9 +149,9 @@ def publish_change(runtime: Runtime, _event: KeysChanged) -> None:
 
 
 def _make(
-    session: Session, actor: Actor, now: datetime, env: Environment, *, kind: str, name: str
+    session: Session, actor: Actor, now: datetime, env: Environment, *, kind: str, name: str, apitally: bool
 ) -> tuple[ApiKey, str]:
-    made = new_key(env.slug, kind)
+    made = new_apitally_key() if apitally else new_key(env.slug, kind)
     key = ApiKey(
         env_id=env.id,
         public_id=made.public_id,
@@ -181,5 +192,5 @@ def _iso(at: datetime | None) -> str | None:
 
 
 def shown(env: Environment, key: ApiKey) -> str:
-    """Return how a key is written where its secret is not: `ts_production_server_4kQ8sJ2mW9`."""
+    """Return how a key is written where its secret is not: `ts_production_server_4kQ8sJ2mW9`, `apt_4kQ8sJ2m`."""
     return head(env.slug, key.kind, key.public_id)
