@@ -64,10 +64,10 @@ def signed_in_client(app: Flask, runtime: Runtime, member: Callable[..., Member]
 def api_key(runtime: Runtime) -> Callable[..., str]:
     """Make keys: `api_key("admin", env="production", scopes=["customers:read"])` returns the text of one."""
 
-    def make(kind: str = "server", env: str = "production", scopes: Collection[str] = ()) -> str:
+    def make(kind: str = "server", env: str = "production", scopes: Collection[str] = (), **more: object) -> str:
         with runtime.database.session() as session:
             where = environment_by_slug(session, env)
-            given = {"kind": kind, "name": f"a {kind} key", "scopes": scopes, "known_scopes": scopes}
+            given = {"kind": kind, "name": f"a {kind} key", "scopes": scopes, "known_scopes": scopes, **more}
             return keys.create_key(session, SYSTEM, runtime.clock.now(), where, **given)[1]  # type: ignore[arg-type]
 
     return make
