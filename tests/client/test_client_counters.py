@@ -1,0 +1,114 @@
+"""What the client adds up is what the server would have: the same buckets, nothing lost, memory bounded."""
+
+import json
+import math
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from trackside_client.usage import counters, otlp
+from trackside_client.usage.counters import Counters
+from trackside_client.usage.samples import MOST, Samples
+from trackside_modules.usage import histogram
+from trackside_modules.usage.otlp import json_form
+from trackside_modules.usage.otlp.conventions import Naming
+from trackside_modules.usage.otlp.normalise import normalise
+
+KEY = ("GET", "/orders", 200, "u1", "a1")
+durations = st.floats(0, 1e6) | st.integers(-20, 13).map(lambda power: 2.0**power)
+words = st.text(max_size=40)
+ABOUT = otlp.resource("shop", "2.0", "i1")
+
+
+def told(made: Counters) -> bytes:
+    return otlp.metrics(ABOUT, made.take(), {})
+
+
+@given(durations)
+@example(counters.SHORTEST)
+@example(math.nextafter(counters.SHORTEST, 1))
+@example(3600.0)
+def test_a_duration_has_the_servers_bucket(seconds: float) -> None:
+    assert counters.index_of(seconds) == histogram.index_of(seconds)
+
+
+@given(st.lists(durations, min_size=1, max_size=30))
+def test_the_server_counts_what_was_added(seconds: list[float]) -> None:
+    made = Counters()
+    for each in seconds:
+        made.add(KEY, 0.0, each)
+    windows = made.take()
+    expected: dict[int, int] = {}
+    for each in seconds:
+        histogram.merge(expected, {histogram.index_of(each): 1})
+    points = [point for metric in json_form.read(otlp.metrics(ABOUT, windows, {})) for point in metric.points]
+    found: dict[int, int] = {}
+    for point in points:
+        buckets = {point.offset + number: count for number, count in enumerate(point.counts) if count}
+        histogram.merge(found, histogram.from_exponential(point.scale, buckets, point.zero))
+    assert found == expected
+    assert sum(point.count for point in points) == len(seconds)
+    assert sum(point.total or 0 for point in points) == pytest.approx(sum(seconds))
+    assert max(point.high or 0 for point in points) == max(seconds)
+
+
+@given(words, words, words, words, st.integers(100, 599))
+@example("/\ud800", "\udfff", '"', "\\", 500)
+@example("/a", "\x00", "\u2028", "", 200)
+def test_whatever_the_names_are_the_server_can_read_them(
+    route: str, user: str, account: str, path: str, status: int
+) -> None:
+    made = Counters()
+    made.add(("GET", route, status, user, account), 0.0, 0.1)
+    batch, verdict = normalise(json_form.read(told(made)), Naming(), time.time_ns())
+    assert (sum(each.calls for each in batch.calls), verdict.rejected) == (1, 0)
+    samples = Samples()
+    samples.note(("GET", route, status, user, account), lambda: path, 0.1, ValueError(path))
+    json.loads(otlp.traces(ABOUT, samples.take()))
+
+
+def test_over_the_cap_users_are_left_out_then_routes_and_every_request_counts() -> None:
+    made = Counters(most=10)
+    for number in range(50):
+        made.add(("GET", f"/{number % 25}", 200, f"u{number}", ""), 0.0, 0.1)
+    (window,) = made.take()
+    assert window.calls == 50
+    assert window.folded == 40
+    assert len(window.series) <= 21
+    assert ("GET", "/12", 200, "", "") in window.series
+    assert ("_OTHER", "(other)", 200, "", "") in window.series
+
+
+def test_a_window_never_crosses_a_minute() -> None:
+    made = Counters()
+    made.add(KEY, 0.0, 0.1)
+    made._turns = 5.0  # the minute ends: requests that end from here on are of the next
+    boundary = made._boundary
+    made.add(KEY, 4.0, 4.9)
+    made.add(KEY, 4.0, 5.1)
+    made._turns = time.perf_counter() + 60
+    first, second = made.take()
+    assert (first.calls, first.end) == (2, boundary)
+    assert second.calls == 1
+    assert all(one.end <= two.start or two.start >= one.start for one, two in pairwise((first, second)))
+
+
+def test_a_request_that_a_destructor_ends_counts_with_the_next_window() -> None:
+    made = Counters()
+    with made._lock:
+        made.add_later(KEY, 0.0, 0.1)
+    assert [window.calls for window in made.take()] == [1]
+    assert made.take() == []
+
+
+def test_only_a_few_samples_of_a_kind_are_kept() -> None:
+    samples = Samples()
+    for number in range(1000):
+        samples.note(("GET", f"/{number % 20}", 500, "", ""), lambda: "/x?token=secret", 0.1, None)
+    kept = samples.take()
+    assert len(kept) == MOST
+    assert {sample.path for sample in kept} == {"/x"}
+    assert samples.take() == []
