@@ -6,6 +6,7 @@ often an endpoint was called.
 """
 
 import re
+from functools import lru_cache
 
 from trackside_modules.usage.batch import UNMATCHED, Failure, Sample, Subject
 
@@ -39,6 +40,11 @@ _UNWANTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u
 
 def mask(text: str, limit: int = _MESSAGE_LENGTH) -> str:
     """Return at most `limit` characters of a text, without e-mail addresses, secrets, card numbers and controls."""
+    return _mask(text[: 4 * limit], limit) if text else ""
+
+
+@lru_cache(maxsize=1024)
+def _mask(text: str, limit: int) -> str:
     text = _UNWANTED.sub("", text[: 4 * limit]).strip()
     for pattern, instead in _MASKS:
         text = pattern.sub(instead, text)

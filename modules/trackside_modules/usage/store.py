@@ -4,6 +4,7 @@ No request waits for a commit for longer than `DEADLINE`: a frozen server ignore
 client watches the clock itself and gives the connection up.
 """
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,8 @@ CONNECTIONS = 5
 """As many as the threads that ingest may take of eight."""
 DEADLINE = 3.0
 """Seconds from the first byte sent to the database to its answer."""
+_FRESH = 1.0
+"""Seconds after its last answer that a connection is taken to be alive: asking costs as much as storing a batch."""
 
 _STORE = """
 with known as (
@@ -38,6 +41,9 @@ class Overdue(psycopg.OperationalError):
 
 class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that gives up by itself when the server is silent for `DEADLINE` seconds."""
+
+    heard = 0.0
+    """When it last answered, by the monotonic clock."""
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Run a conversation with the database; close the connection and raise Overdue when it takes too long."""
@@ -69,6 +75,11 @@ def shared(runtime: Runtime) -> "Store":
     return store
 
 
+def _check(connection: WatchedConnection) -> None:
+    if time.monotonic() - connection.heard > _FRESH:
+        ConnectionPool.check_connection(connection)
+
+
 class Store:
     """Where the door puts batches; one for each process, connecting when first used."""
 
@@ -81,7 +92,7 @@ class Store:
                 "connect_timeout": int(DEADLINE),
                 "options": f"-c statement_timeout={int(DEADLINE * 1000)} -c timezone=UTC",
             },
-            check=ConnectionPool.check_connection,
+            check=_check,
             min_size=1,
             max_size=CONNECTIONS,
             timeout=1.0,
@@ -117,6 +128,7 @@ class Store:
         }
         with self._pool.connection() as connection:
             stored = connection.execute(_STORE, values).rowcount
+            connection.heard = time.monotonic()
             if stored:
                 return parcel.verdict, False
             row = connection.execute(_ANSWERED, (parcel.env_id, parcel.batch)).fetchone()

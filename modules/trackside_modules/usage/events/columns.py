@@ -36,9 +36,7 @@ class _Names(dict[tuple[object, str, str], int]):
         self.made: dict[tuple[str, str, str], int] = {}
 
     def __missing__(self, sent: tuple[object, str, str]) -> int:
-        service, method, route = sent
-        name = (_service(service), method if method in METHODS else _method(method), _route(route))
-        number = self[sent] = self.made.setdefault(name, len(self.made))
+        number = self[sent] = self.made.setdefault(_name(*sent), len(self.made))
         return number
 
 
@@ -49,8 +47,7 @@ class _People(dict[tuple[object, object], int]):
         self.made: dict[tuple[str, str], int] = {}
 
     def __missing__(self, sent: tuple[object, object]) -> int:
-        user, account = _id("user", sent[0]), _id("account", sent[1])
-        number = self[sent] = self.made.setdefault((user or account, account), len(self.made))
+        number = self[sent] = self.made.setdefault(_person(*sent), len(self.made))
         return number
 
 
@@ -89,7 +86,7 @@ def reduce(events: list[Event], now: int) -> Columns:
         now: The time of arrival in milliseconds since 1970.
 
     """
-    times = [ts if isinstance(ts := event.ts, int) else _millis(ts) for event in events]
+    times = _times([event.ts for event in events])
     ahead: list[int] = []
     _check_times(min(times), last := max(times), now)
     if last > now:
@@ -105,8 +102,9 @@ def reduce(events: list[Event], now: int) -> Columns:
     return Columns(list(names.made), list(people.made), times, millis, name, person, statuses, ahead)
 
 
-def _millis(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _times(told: list[datetime | int]) -> list[int]:
+    """Return times in milliseconds since 1970."""
+    return [int(ts.timestamp() * 1000) if isinstance(ts, datetime) else ts for ts in told]
 
 
 def _check_times(first: int, last: int, now: int) -> None:
@@ -130,6 +128,16 @@ def _method(sent: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+def _name(service: object, method: str, route: str) -> tuple[str, str, str]:
+    return _service(service), _method(method), _route(route)
+
+
+@lru_cache(maxsize=16_384)
+def _person(user: object, account: object) -> tuple[str, str]:
+    user, account = _id("user", user), _id("account", account)
+    return user or account, account
+
+
 def _route(sent: str) -> str:
     if UNWANTED.search(sent):
         raise Unfit("route: it holds characters that cannot be seen")
