@@ -30,6 +30,13 @@ Ask = Callable[..., TestResponse]
 HOUR = {"policy": "api", "amount": 100, "seconds": 3600}
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, an id is looked up before its first check."""
+    monkeypatch.setattr(book, "PATIENCE", 5.0)
+    monkeypatch.setattr(book, "FIRST", 5.0)
+
+
 @pytest.fixture
 def limit(runtime: Runtime) -> Callable[..., int]:
     """Make a limit: 100 per hour unless told otherwise."""

@@ -54,7 +54,7 @@ class Row:
             return self.account.label
         if self.user is not None:
             return self.user.label
-        return f"plan {self.quota.plan}" if self.quota.scope == "plan" else "everyone else"
+        return f"plan {self.quota.plan}" if self.quota.scope == "plan" else "everyone"
 
 
 def listed(

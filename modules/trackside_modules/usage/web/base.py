@@ -12,6 +12,7 @@ TABS: tuple[tuple[str, str], ...] = (
     ("Patterns", "usage.patterns_page"),
     ("Errors", "usage.errors"),
     ("Wrong turns", "usage.wrong_turns_page"),
+    ("Rate limits", "usage.limits"),
 )
 """Label and endpoint of each, in the order shown; a page names its label."""
 
