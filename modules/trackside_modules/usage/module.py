@@ -79,5 +79,5 @@ MODULE = Module(
         Tick("usage.quota", "usage.quota", timedelta(minutes=1), durable=False),
     ),
     subscribes={UserErased: f"{_USAGE}.jobs:forget", AccountErased: f"{_USAGE}.jobs:forget"},
-    demo=Demo(clear=f"{_USAGE}.demo.clear:clear"),
+    demo=Demo(clear=f"{_USAGE}.demo.clear:clear", seed=f"{_USAGE}.demo.limits:seed"),
 )

@@ -9,6 +9,7 @@ from trackside.runtime import Runtime
 from trackside.workspace import environments
 from trackside_modules.usage.adding import LOCK
 from trackside_modules.usage.batch import unpack
+from trackside_modules.usage.demo import limits
 from trackside_modules.usage.models import (
     UsageBatch,
     UsageEndpoint,
@@ -27,6 +28,7 @@ _AT_ONCE = 500
 
 def clear(runtime: Runtime, session: Session) -> None:
     """Remove the demo's batches, counts and endpoints in every environment; the live counters follow within seconds."""
+    limits.clear(session)
     for environment in environments(session):
         # The fold's own lock: otherwise it may be adding what we are about to remove.
         session.execute(select(func.pg_advisory_xact_lock(LOCK, environment.id)))

@@ -97,6 +97,11 @@ def delete(session: Session, row: UsageQuota, actor: Actor, *, now: datetime, ve
     session.flush()
 
 
+def tell_changed(session: Session) -> None:
+    """Let every process load the limits anew once this is committed."""
+    session.execute(update(UsageQuotaVersion).values(version=UsageQuotaVersion.version + 1))
+
+
 def _whom(session: Session, scope: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return whom the limit is for, as it is stored; raises InputError for an id that nobody has."""
     given = {name: str(values.get(name) or "").strip() for name in ("plan", "account", "user")}
@@ -125,7 +130,7 @@ def _user(session: Session, external_id: str) -> int:
 def _changed(
     session: Session, actor: Actor, row: UsageQuota, what: str, *, now: datetime, changes: Mapping[str, Any]
 ) -> None:
-    session.execute(update(UsageQuotaVersion).values(version=UsageQuotaVersion.version + 1))
+    tell_changed(session)
     name = f"{row.policy} ({row.scope})"
     audit(session, actor, f"limit.{what}", "limit", row.id, name, at=now, env_id=row.env_id, changes=changes)
     announce(session, QuotasChanged(now, env_id=row.env_id))
