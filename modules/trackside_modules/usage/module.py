@@ -3,7 +3,19 @@
 from datetime import timedelta
 
 from trackside.events import AccountErased, UserErased
-from trackside.module import ContextCard, Demo, Job, LaneRoute, Module, NavItem, Permission, Step, StreamRoute, Tick
+from trackside.module import (
+    Check,
+    ContextCard,
+    Demo,
+    Job,
+    LaneRoute,
+    Module,
+    NavItem,
+    Permission,
+    Step,
+    StreamRoute,
+    Tick,
+)
 
 _USAGE = "trackside_modules.usage"
 _SENDERS = frozenset({"server", "ingest"})
@@ -64,6 +76,9 @@ MODULE = Module(
             order=10,
         ),
     ),
+    commands={"usage": f"{_USAGE}.cli:usage"},
+    gauges=f"{_USAGE}.standing:gauges",
+    checks=(Check("usage tiers", f"{_USAGE}.standing:check"),),
     jobs=(
         Job("usage.fold", f"{_USAGE}.jobs:fold", queue="fold", timeout=timedelta(minutes=2), max_attempts=1),
         Job("usage.rollup", f"{_USAGE}.jobs:roll_up", queue="rollups", timeout=timedelta(minutes=5), max_attempts=1),

@@ -35,6 +35,11 @@ PATIENCE = timedelta(minutes=10)
 _AT_ONCE = 100
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
+_OVER: LiteralString = """
+select count(*) from usage_dirty d
+where (%(env)s::bigint is null or d.env_id = %(env)s) and d.at >= %(start)s and d.at < %(end)s and d.at <= %(now)s
+    - %(settled)s - case d.tier when 'minute' then '0' when 'hour' then '1 hour' else '1 day' end::interval
+"""
 _DUE: LiteralString = """
 select d.env_id, d.tier, d.at, d.number from usage_dirty d
 where (%(env)s::bigint is null or d.env_id = %(env)s) and d.at >= %(start)s and d.at < %(end)s and (
@@ -45,7 +50,6 @@ where (%(env)s::bigint is null or d.env_id = %(env)s) and d.at >= %(start)s and 
 order by array_position(array['minute', 'hour', 'day'], d.tier), d.at, d.env_id limit %(limit)s
 """
 _NUMBER = "select number from usage_dirty where env_id = %s and tier = %s and at = %s"
-_UNROLLED = "select from usage_dirty where env_id = %s and tier = 'hour' and at >= %s and at < %s limit 1"
 _CLEAN = "delete from usage_dirty where env_id = %s and tier = %s and at = %s"
 _READ = """
 select {numbers}, string_agg(int8send(octet_length(latency)), ''::bytea), string_agg(latency, ''::bytea)
@@ -83,10 +87,21 @@ EVERYTHING = Scope()
 
 def due(runtime: Runtime, scope: Scope = EVERYTHING, limit: int = _AT_ONCE) -> list[Dirty]:
     """Return marks of buckets that are over and whose own tier below is made, the oldest first."""
-    values: dict[str, Any] = {"env": scope.env_id, "start": scope.start, "end": scope.end, "limit": limit}
-    values |= {"now": runtime.clock.now(), "settled": SETTLED}
     with runtime.database.pool.connection() as connection:
-        return [Dirty(*row) for row in connection.execute(_DUE, values)]
+        rows = connection.execute(_DUE, _values(runtime, scope) | {"limit": limit})
+        return [Dirty(*row) for row in rows]
+
+
+def _values(runtime: Runtime, scope: Scope) -> dict[str, Any]:
+    now = runtime.clock.now()
+    return {"env": scope.env_id, "start": scope.start, "end": scope.end, "now": now, "settled": SETTLED}
+
+
+def count(runtime: Runtime, scope: Scope) -> int:
+    """Return how many buckets of a scope are over and still dirty."""
+    with runtime.database.pool.connection() as connection:
+        row = connection.execute(_OVER, _values(runtime, scope)).fetchone()
+    return row[0] if row else 0
 
 
 def run(runtime: Runtime, seconds: float, scope: Scope = EVERYTHING) -> Iterator[Dirty]:
