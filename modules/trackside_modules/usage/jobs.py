@@ -1,7 +1,7 @@
 """Work done by the workers: fold what was accepted, and put away what is no longer needed."""
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import LiteralString
 
 import structlog
@@ -117,3 +117,10 @@ def tidy(runtime: Runtime) -> None:
         for statement, kept in _PUT_AWAY:
             connection.execute(statement, (now - kept,))
     retention.run(runtime)
+
+
+def demo_history(runtime: Runtime, until: str) -> None:
+    """Write the demo's past up to a moment, once."""
+    from trackside_modules.usage.demo import history
+
+    history.write(runtime, datetime.fromisoformat(until))

@@ -82,6 +82,7 @@ MODULE = Module(
     jobs=(
         Job("usage.fold", f"{_USAGE}.jobs:fold", queue="fold", timeout=timedelta(minutes=2), max_attempts=1),
         Job("usage.rollup", f"{_USAGE}.jobs:roll_up", queue="rollups", timeout=timedelta(minutes=5), max_attempts=1),
+        Job("usage.demo_history", f"{_USAGE}.jobs:demo_history"),
         Job("usage.tidy", f"{_USAGE}.jobs:tidy"),
         Job("usage.remember", f"{_USAGE}.jobs:remember"),
         Job("usage.quota", f"{_USAGE}.quota.jobs:watch", max_attempts=1),
@@ -94,5 +95,5 @@ MODULE = Module(
         Tick("usage.quota", "usage.quota", timedelta(minutes=1), durable=False),
     ),
     subscribes={UserErased: f"{_USAGE}.jobs:forget", AccountErased: f"{_USAGE}.jobs:forget"},
-    demo=Demo(clear=f"{_USAGE}.demo.clear:clear", seed=f"{_USAGE}.demo.limits:seed"),
+    demo=Demo(clear=f"{_USAGE}.demo.clear:clear", seed=f"{_USAGE}.demo.seed:seed"),
 )

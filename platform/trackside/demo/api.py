@@ -21,6 +21,9 @@ OUTAGE_LASTS = 40.0
 CALLS_PER_SECOND = 3.0
 """What one key may do; above it, 429."""
 
+FAILURES = {500: ("KeyError", "'events'"), 503: ("CarrierUnavailable", "carrier 7 did not answer within 30 s")}
+"""Type and message of what fails, by status."""
+
 MEDIAN_MS = {
     "rates": 34,
     "create_shipment": 58,
@@ -75,6 +78,7 @@ def create_api(
     def carrier_answers() -> None:
         away = (clock() - started) % OUTAGE_EVERY >= OUTAGE_EVERY - OUTAGE_LASTS
         if luck.random() < (0.45 if away else 0.002):
+            g.failure = FAILURES[503 if away else 500]
             abort(503 if away else 500)
 
     _shipping(app, luck)

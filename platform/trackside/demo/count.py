@@ -7,6 +7,7 @@ sees half of it, and the next start goes on from there: its total is that of eve
 import os
 import threading
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,8 @@ class Counted(msgspec.Struct, frozen=True):
     routes: dict[str, int]
     statuses: dict[str, int]
     users: dict[str, int]
+    since: str = ""
+    """The minute (ISO 8601) since which it counts: what lies before it on a page is the demo's invented past."""
     url: str = ""
     """Where the demo API answers, and `/count` with it."""
     running: bool = False
@@ -46,6 +49,7 @@ class Count:
         kept = read_count(path)
         self._routes, self._statuses, self._users = Counter(kept.routes), Counter(kept.statuses), Counter(kept.users)
         self._total = kept.total
+        self._since = kept.since or datetime.now(UTC).replace(second=0, microsecond=0).isoformat()
 
     def add(self, route: str, status: int, user: str) -> None:
         """Count one answered request."""
@@ -58,7 +62,8 @@ class Count:
     def now(self, *, running: bool = True) -> Counted:
         """Return the count at this moment."""
         with self._lock:
-            return Counted(self._total, dict(self._routes), dict(self._statuses), dict(self._users), self._url, running)
+            routes, statuses, users = dict(self._routes), dict(self._statuses), dict(self._users)
+            return Counted(self._total, routes, statuses, users, self._since, self._url, running)
 
     def keep(self, *, running: bool = True) -> None:
         """Write the count to its file, whole or not at all."""

@@ -51,6 +51,11 @@ def busyness(at: datetime) -> float:
     return day * (0.58 if at.weekday() >= 5 else 1.1) / _MEAN
 
 
+def at_work(at: datetime) -> float:
+    """Return how much people do by hand at an hour: nothing outside of working hours (UTC)."""
+    return 2.4 if at.weekday() < 5 and 7 <= at.hour < 18 else 0.0
+
+
 def level(account_id: str, days_ago: float) -> float:
     """Return how much an account calls, in shares of what it calls (or called in its best days) now."""
     grown = math.pow(_GROWTH, -days_ago / DAYS)

@@ -26,8 +26,9 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 
 from trackside.demo import ENVIRONMENT, SERVICE
+from trackside.demo.story import RELEASES
 
-VERSION = "2.4.1"
+VERSION = RELEASES[-1][1]
 METRIC = "http.server.request.duration"
 EXPORT_SECONDS = 1.0
 KEPT_EXPORTS = 900
@@ -95,7 +96,19 @@ class PatientExporter(MetricExporter):
         self._inner.shutdown(timeout_millis)
 
 
-def meter_provider(base_url: str, key: str, *, every: float = EXPORT_SECONDS) -> MeterProvider:
+def resource() -> Resource:
+    """Return who reports: the service, its version, and this process of it."""
+    return Resource.create(
+        {
+            "service.name": SERVICE,
+            "service.version": VERSION,
+            "service.instance.id": uuid4().hex,
+            "deployment.environment.name": ENVIRONMENT,
+        }
+    )
+
+
+def meter_provider(base_url: str, key: str, reporter: Resource, *, every: float = EXPORT_SECONDS) -> MeterProvider:
     """Return a provider that posts to Trackside at `base_url` with `key`, each `every` seconds."""
     exporter = OTLPMetricExporter(
         endpoint=f"{base_url.rstrip('/')}/v1/metrics",
@@ -106,13 +119,5 @@ def meter_provider(base_url: str, key: str, *, every: float = EXPORT_SECONDS) ->
     )
     # The same buckets as Trackside keeps, so that percentiles are as exact here as there.
     buckets = ExponentialBucketHistogramAggregation(max_size=160, max_scale=4)
-    resource = Resource.create(
-        {
-            "service.name": SERVICE,
-            "service.version": VERSION,
-            "service.instance.id": uuid4().hex,
-            "deployment.environment.name": ENVIRONMENT,
-        }
-    )
     reader = PeriodicExportingMetricReader(PatientExporter(exporter), export_interval_millis=every * 1000)
-    return MeterProvider([reader], resource, views=[View(instrument_name=METRIC, aggregation=buckets)])
+    return MeterProvider([reader], reporter, views=[View(instrument_name=METRIC, aggregation=buckets)])

@@ -1,29 +1,39 @@
 """What the demo leaves in usage, taken away again: everything its service ever sent, waiting or counted."""
 
+from datetime import timedelta
+from typing import Any
+
 import msgspec
-from sqlalchemy import delete, func, select, update
+from psycopg import Connection, sql
+from sqlalchemy import ColumnElement, Select, Table, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
+from trackside.db import Base
 from trackside.demo import SERVICE
 from trackside.runtime import Runtime
-from trackside.workspace import environments
+from trackside.workspace import WorkspaceFact, environments
+from trackside_modules.usage import adding, rollup, tables
 from trackside_modules.usage.adding import LOCK
 from trackside_modules.usage.batch import unpack
+from trackside_modules.usage.counts import of_user
 from trackside_modules.usage.demo import limits
+from trackside_modules.usage.demo.history import FACT
 from trackside_modules.usage.models import (
     UsageBatch,
     UsageEndpoint,
-    UsageEndpointMinute,
+    UsageError,
+    UsageErrorHour,
     UsageFold,
     UsageInbox,
-    UsageMinute,
     UsagePulse,
     UsageStream,
-    UsageVersion,
     UsageWarning,
 )
 
 _AT_ONCE = 500
+_ENDPOINT_COLUMNS = ("endpoint_id", "from_endpoint", "to_endpoint")
+_BULK = {"synchronize_session": False}
+_DAYS = "select distinct date_trunc('day', at) from {} where env_id = %s"
 
 
 def clear(runtime: Runtime, session: Session) -> None:
@@ -33,22 +43,51 @@ def clear(runtime: Runtime, session: Session) -> None:
         # The fold's own lock: otherwise it may be adding what we are about to remove.
         session.execute(select(func.pg_advisory_xact_lock(LOCK, environment.id)))
         _clear_inbox(session, environment.id)
-        endpoints = select(UsageEndpoint.id).where(
-            UsageEndpoint.env_id == environment.id, UsageEndpoint.service == SERVICE
-        )
-        theirs = (UsageMinute.env_id == environment.id, UsageMinute.endpoint_id.in_(endpoints))
-        for statement in (
-            delete(UsageMinute).where(*theirs),
-            delete(UsageEndpointMinute).where(UsageEndpointMinute.endpoint_id.in_(endpoints)),
-            delete(UsageEndpoint).where(UsageEndpoint.id.in_(endpoints)),
-            delete(UsagePulse).where(UsagePulse.env_id == environment.id),  # made again of what is left
-            delete(UsagePulse).where(UsagePulse.env_id == environment.id),  # made again of what is left
-            delete(UsageVersion).where(UsageVersion.env_id == environment.id, UsageVersion.service == SERVICE),
-            delete(UsageWarning).where(UsageWarning.env_id == environment.id, UsageWarning.about == SERVICE),
-            # A number that Redis has not heard of makes it count anew from what is left.
-            update(UsageFold).where(UsageFold.env_id == environment.id).values(number=UsageFold.number + 1),
-        ):
-            session.execute(statement, execution_options={"synchronize_session": False})
+        _clear_counts(session, environment.id)
+    session.execute(delete(WorkspaceFact).where(WorkspaceFact.key == FACT), execution_options=_BULK)
+
+
+def _clear_counts(session: Session, env_id: int) -> None:
+    ours = select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.service == SERVICE)
+    if session.scalar(ours.limit(1)) is None:
+        return
+    groups = select(UsageError.id).where(UsageError.env_id == env_id)
+    for statement in (
+        *(delete(table).where(table.c.env_id == env_id, told) for table, told in _told_by(ours)),
+        delete(UsageErrorHour).where(UsageErrorHour.env_id == env_id, not_(UsageErrorHour.error_id.in_(groups))),
+        delete(UsageEndpoint).where(UsageEndpoint.id.in_(ours)),
+        delete(UsagePulse).where(UsagePulse.env_id == env_id),  # made again of what is left
+        delete(UsageWarning).where(UsageWarning.env_id == env_id, UsageWarning.about == SERVICE),
+        # A number that Redis has not heard of makes it count anew from what is left.
+        update(UsageFold).where(UsageFold.env_id == env_id).values(number=UsageFold.number + 1),
+    ):
+        session.execute(statement, execution_options=_BULK)
+    driver: Any = session.connection().connection.driver_connection
+    _count_users_anew(driver, env_id)
+
+
+def _told_by(ours: Select[int]) -> list[tuple[Table, ColumnElement[bool]]]:
+    """Return the tables whose rows name an endpoint or a service, and which of their rows are the demo's."""
+    found: list[tuple[Table, ColumnElement[bool]]] = []
+    for table in Base.metadata.tables.values():
+        if not table.name.startswith("usage_") or table.name == UsageEndpoint.__tablename__:
+            continue
+        told: list[ColumnElement[bool]] = [table.c[name].in_(ours) for name in _ENDPOINT_COLUMNS if name in table.c]
+        if "service" in table.c:
+            told.append(table.c.service == SERVICE)
+        if told:
+            found.append((table, or_(*told)))
+    return found
+
+
+def _count_users_anew(connection: Connection[Any], env_id: int) -> None:
+    """Make the rows by user anew from what is left by endpoint and user: they do not tell whose service was called."""
+    nowhere = adding.nowhere(connection, env_id)
+    for detail, users in ((tables.HOUR, tables.USER_HOUR), (tables.DAY, tables.USER_DAY)):
+        days = sql.SQL(_DAYS).format(sql.Identifier(users.name))
+        for (day,) in connection.execute(days, (env_id,)).fetchall():
+            bucket = tables.Bucket(env_id, day, day + timedelta(days=1))
+            tables.put(connection, bucket, users, of_user(rollup.read(connection, detail, bucket, None), nowhere))
 
 
 def _clear_inbox(session: Session, env_id: int) -> None:

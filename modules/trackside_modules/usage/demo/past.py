@@ -19,6 +19,7 @@ from trackside.demo.api import MEDIAN_MS
 from trackside.demo.people import COMPANIES, POWER_USER, Person, people
 from trackside.demo.traffic import CALM
 from trackside_modules.usage.batch import UNMATCHED
+from trackside_modules.usage.counts import Buckets
 from trackside_modules.usage.histogram import ZERO, index_of
 from trackside_modules.usage.packs import WIDTH, Ints
 
@@ -57,12 +58,20 @@ ENDPOINTS = (
     Endpoint("DELETE", "/v1/webhooks/<int:webhook_id>", 1, MEDIAN_MS["delete_webhook"], ((204, 1.0),)),
     Endpoint("GET", UNMATCHED, 1.5, _REFUSED_MS, ((404, 1.0),)),
 )
+FOLLOWS = (
+    (1, 2, 0.31), (1, 1, 0.36), (1, 4, 0.14), (4, 1, 0.55), (4, 2, 0.28), (2, 6, 0.2), (2, 0, 0.52), (6, 0, 0.66),
+    (0, 0, 0.71), (0, 3, 0.12), (3, 0, 0.5), (5, 3, 0.62), (0, 1, 0.1), (8, 1, 0.7),
+)  # fmt: skip
+"""Which endpoint is called after which, by their places, and in which share of the calls of the first."""
+_STORE, _DESK, _SMALL, _STAFF = (0, 1, 2, 4, 6, 8), (0, 3, 5, 7), (0, 1, 2), (0,)
+"""What a customer's busiest system calls, what its others call, what small customers' systems call, and people."""
 _SMALL_PLANS = frozenset({"team", "free"})
+_PLANS = frozenset({"team", "free"})
 _SMALL_CALLS = (0, 1, 2, 3)
 """What the systems of small customers call."""
 _STAFF_CALLS = (0, 1)
 """What people call by hand: tracking and rates."""
-_PLANS = {company.external_id: company.plan for company in COMPANIES}
+_COMPANIES = {company.external_id: company for company in COMPANIES}
 _INCIDENT_SHARE = 0.68
 _LIMITED_SHARE = 0.05
 _STRANGER_SHARE = 0.008
@@ -79,6 +88,7 @@ class Cell:
     per_minute: float
     """Calls on an average minute of today."""
     median_ms: float
+    by_hand: bool = False
 
 
 def cells() -> tuple[Cell, ...]:
@@ -91,42 +101,55 @@ def cells() -> tuple[Cell, ...]:
 
 def _of(person: Person) -> Iterator[Cell]:
     everyone = sum(each.weight for each in people())
-    small = _PLANS[person.account_id] in _SMALL_PLANS
-    places = _STAFF_CALLS if person.email else _SMALL_CALLS if small else range(len(ENDPOINTS))
+    places = _places(person)
     shares = sum(ENDPOINTS[place].share for place in places)
     for place in places:
         it = ENDPOINTS[place]
         rate = 60 * CALM * person.weight / everyone * it.share / shares
         limited = _LIMITED_SHARE if person.external_id == POWER_USER and place < 2 else 0.0
         for status, share in it.outcomes:
-            yield Cell(place, person.external_id, person.account_id, status, rate * share * (1 - limited), it.median_ms)
+            usual = rate * share * (1 - limited)
+            by_hand = person.email is not None
+            yield Cell(place, person.external_id, person.account_id, status, usual, it.median_ms, by_hand)
         if limited:
             status = HTTPStatus.TOO_MANY_REQUESTS
             yield Cell(place, person.external_id, person.account_id, status, rate * limited, _REFUSED_MS)
 
 
+def _places(person: Person) -> tuple[int, ...]:
+    """Return which endpoints someone calls."""
+    company = _COMPANIES[person.account_id]
+    if person.email:
+        return _STAFF
+    if company.plan in _SMALL_PLANS:
+        return _SMALL
+    return _STORE if person.name == company.keys[0] else _DESK
+
+
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What happened in one hour or minute: `cells[i]` had `counts[i]` calls by latency bucket (see `packs`)."""
+class Calls:
+    """What was called in a row of steps: in the step `steps[i]` the cell `cells[i]` had `calls[i]` calls."""
 
-    at: datetime
+    steps: Ints
     cells: Ints
-    counts: Ints
+    calls: Ints
+    latency: Buckets
 
 
-def steps(now: datetime, start: datetime, end: datetime, length: timedelta) -> Iterator[Step]:
-    """Yield the steps of `[start, end)` seen from `now`, those without a call left out."""
+def calls(now: datetime, start: datetime, steps: int, length: timedelta) -> Calls:
+    """Return the calls of `steps` steps from `start` on, seen from `now`."""
     everything = cells()
-    shapes = _Shapes(everything)
-    at = start
-    while at < end:
+    times = [start + length * step for step in range(steps)]
+    drawn = np.zeros((steps, len(everything)), dtype=np.int64)
+    for step, at in enumerate(times):
         luck = np.random.default_rng([_SEED, int(at.timestamp()), int(length.total_seconds())])
-        calls = luck.poisson(_expected(everything, at, length, now, luck))
-        found = np.flatnonzero(calls)
-        if len(found):
-            slower = at < now - timedelta(days=story.RELEASE_DAYS_AGO)
-            yield Step(at, found, shapes.spread(found, calls[found], luck, before_release=slower))
-        at += length
+        drawn[step] = luck.poisson(_expected(everything, at, length, now, luck))
+    at_step, of_cell = np.nonzero(drawn)
+    number = drawn[at_step, of_cell]
+    released = now - timedelta(days=story.RELEASE_DAYS_AGO)
+    before = np.array([at < released for at in times])[at_step]
+    luck = np.random.default_rng([_SEED, int(start.timestamp())])
+    return Calls(at_step, of_cell, number, _Shapes(everything).spread(of_cell, number, before, luck))
 
 
 def _expected(
@@ -173,14 +196,15 @@ class _Shapes:
         self._labels = np.array([ENDPOINTS[cell.endpoint].route == _LABELS for cell in everything])
         self._quicker = round(16 * math.log2(story.SLOWER_LABELS))
 
-    def spread(self, found: Ints, calls: Ints, luck: np.random.Generator, *, before_release: bool) -> Ints:
-        """Return the calls of the cells `found` by latency bucket, a row for each."""
-        upto = np.floor(calls[:, None] * self._cumulative[None, :] + luck.random(len(calls))[:, None])
-        upto = np.minimum(upto, calls[:, None]).astype(np.int64)
-        upto[:, -1] = calls
-        middles = self._middles[found] - (self._labels[found] * self._quicker if before_release else 0)
-        columns = np.clip(middles[:, None] + np.arange(-_REACH, _REACH + 1)[None, :], 0, WIDTH - 1)
-        counts = np.zeros((len(found), WIDTH), dtype=np.int64)
-        rows = np.broadcast_to(np.arange(len(found))[:, None], columns.shape)
-        np.add.at(counts, (rows, columns), np.diff(upto, axis=1, prepend=0))
-        return counts
+    def spread(
+        self, of_cell: Ints, number: Ints, before_release: NDArray[np.bool_], luck: np.random.Generator
+    ) -> Buckets:
+        """Return numbers of calls by latency bucket."""
+        upto = np.floor(number[:, None] * self._cumulative[None, :] + luck.random(len(number))[:, None])
+        upto = np.minimum(upto, number[:, None]).astype(np.int64)
+        upto[:, -1] = number
+        counts = np.diff(upto, axis=1, prepend=0)
+        owners, places = np.nonzero(counts)
+        middles = self._middles[of_cell] - np.where(before_release & self._labels[of_cell], self._quicker, 0)
+        columns = np.clip(middles[owners] + places - _REACH, 0, WIDTH - 1)
+        return Buckets(owners, columns, counts[owners, places])

@@ -1,0 +1,195 @@
+"""Writes the demo's past into the counts: minutes of the last half day, hours and days of three months.
+
+All in one transaction under the fold's lock, up to the minute in which the demo was seeded; what the live demo sends
+comes after it. The hour and the day going on are marked dirty, so pages read them from the tier below until the roll-up
+has made them.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from psycopg import Connection
+from sqlalchemy.orm import Session
+
+from trackside.customers.resolve import resolve_users, touch_users
+from trackside.demo import ENVIRONMENT, SERVICE, story
+from trackside.demo.api import FAILURES
+from trackside.demo.people import people
+from trackside.jobs.tasks import enqueue
+from trackside.runtime import Runtime
+from trackside.workspace import fact
+from trackside_modules.usage import adding, endpoints, pulse, seen, tables
+from trackside_modules.usage.adding import LOCK
+from trackside_modules.usage.batch import Batch, Failure, Subject
+from trackside_modules.usage.counts import Counts, by_endpoint, by_user, joined, last_by_user, of_user, summed
+from trackside_modules.usage.demo import past
+from trackside_modules.usage.packs import ESTIMATES, Ints
+from trackside_modules.usage.tables import Bucket
+
+MINUTES_FOR = timedelta(hours=14)
+"""How far back minutes go: the longest range that pages draw from minutes (6 h), the same span before it, and some."""
+FACT = "usage.demo_history"
+"""The workspace fact that says until when the past was written."""
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+_CLAIM = "insert into workspace_fact (key, value) values (%s, %s) on conflict do nothing"
+_RELEASE = """
+insert into usage_version (env_id, service, version, first_seen_at) values (%s, %s, %s, %s)
+on conflict (env_id, service, version) do update
+set first_seen_at = least(usage_version.first_seen_at, excluded.first_seen_at)
+"""
+_NO_OLDER_MINUTES = """
+insert into usage_horizon (tier, kept_from) select 'minute', %(at)s
+where not exists (select from usage_minute where minute < %(at)s) on conflict do nothing
+"""
+"""Hours before that must not be made anew of minutes that never were."""
+_FOLLOWS = """
+insert into usage_follow (env_id, day, from_endpoint, to_endpoint, calls) values (%s, %s, %s, %s, %s)
+on conflict (env_id, day, from_endpoint, to_endpoint) do update set calls = usage_follow.calls + excluded.calls
+"""
+_ANEW = """
+insert into usage_fold (env_id, number, folded_at) values (%s, 1, %s)
+on conflict (env_id) do update set number = usage_fold.number + 1
+"""
+"""A number that Redis has not heard of makes it count the last two hours anew."""
+
+
+def seed(runtime: Runtime, session: Session) -> None:
+    """Have the past written by a worker, up to this minute: what the live demo sends comes after it."""
+    if fact(session, FACT) is None:
+        until = runtime.clock.now().isoformat()
+        enqueue(session, "usage.demo_history", {"until": until}, dedupe_key="usage.demo_history")
+
+
+def write(runtime: Runtime, until: datetime) -> int:
+    """Write the 90 days before the minute of `until`, and return how many calls that was; 0 where it is done already.
+
+    Deterministic: the same moment gives the same calls, and the tiers add up to each other.
+    """
+    until = until.replace(second=0, microsecond=0)
+    with runtime.database.pool.connection() as connection, connection.transaction():
+        if not connection.execute(_CLAIM, (FACT, until.isoformat())).rowcount:
+            return 0
+        row = connection.execute("select id from environment where slug = %s", (ENVIRONMENT,)).fetchone()
+        assert row is not None
+        connection.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK, row[0]))
+        connection.execute("select pg_advisory_xact_lock_shared(%s)", (adding.KEEPING,))
+        return _Writer(connection, row[0], until).write()
+
+
+class _Writer:
+    """Writes one environment's past."""
+
+    def __init__(self, connection: Connection[Any], env_id: int, until: datetime) -> None:
+        self._connection, self._env_id, self._until = connection, env_id, until
+        self._midnight = until.replace(hour=0, minute=0)
+        self._minutes_from = until.replace(minute=0) - MINUTES_FOR
+        self._start = self._midnight - timedelta(days=story.DAYS)
+        self._last: dict[int, int] = {}
+        self._numbers()
+
+    def _numbers(self) -> None:
+        """Find or make the users and endpoints, and note which cell means which."""
+        everyone: Mapping[str, str | None] = {person.external_id: person.account_id for person in people()}
+        users = resolve_users(self._connection, everyone, source="demo") | {past.STRANGER: 0}
+        names = [(SERVICE, it.method, it.route) for it in past.ENDPOINTS]
+        found, _ = endpoints.resolve(self._connection, self._env_id, names, self._start)
+        cells = past.cells()
+        self._by_place = [found[name] for name in names]
+        self._endpoints = np.array([self._by_place[cell.endpoint] for cell in cells])
+        self._subjects = {
+            (self._by_place[cell.endpoint], users[cell.user]): (*names[cell.endpoint], cell.user, cell.account)
+            for cell in cells
+        }
+        self._users = np.array([users[cell.user] for cell in cells])
+        self._statuses = np.array([cell.status for cell in cells])
+        self._nowhere = adding.nowhere(self._connection, self._env_id)
+
+    def write(self) -> int:
+        """Write everything and return the number of calls."""
+        calls, day = 0, self._start
+        while day < self._until:
+            counts = self._day(day)
+            hours = counts.per(adding.HOUR)
+            over = hours.where(hours.at < self._until.replace(minute=0).timestamp())
+            pulse.forget(self._connection, self._env_id, "hour", [day + hour * _HOUR for hour in range(24)])
+            pulse.forget(self._connection, self._env_id, "day", [day])
+            self._put(over, day, (tables.HOUR, tables.ENDPOINT_HOUR, tables.USER_HOUR))
+            if day < self._midnight:
+                self._put(counts.per(adding.DAY), day, (tables.DAY, tables.ENDPOINT_DAY, tables.USER_DAY))
+            self._last |= last_by_user(counts)
+            self._told(day, counts)
+            calls += int(counts.calls.sum())
+            day += _DAY
+        self._finish()
+        return calls
+
+    def _day(self, day: datetime) -> Counts:
+        """Return a day's counts, and write its minutes where those go back so far."""
+        if day + _DAY <= self._minutes_from:
+            return self._counts(day, 24, _HOUR)
+        hours = max(0, (self._minutes_from - day) // _HOUR)
+        first = day + hours * _HOUR
+        minutes = self._counts(first, (min(day + _DAY, self._until) - first) // _MINUTE, _MINUTE)
+        self._put(minutes, day, (tables.MINUTE, tables.ENDPOINT_MINUTE, None))
+        return joined(self._counts(day, hours, _HOUR), minutes) if hours else minutes
+
+    def _counts(self, start: datetime, steps: int, length: timedelta) -> Counts:
+        drawn = past.calls(self._until, start, steps, length)
+        durations: Ints = np.rint(ESTIMATES[drawn.latency.columns] * 1e6).astype(np.int64)
+        firsts = np.searchsorted(drawn.latency.rows, np.arange(len(drawn.cells)))
+        return Counts(
+            at=int(start.timestamp()) + drawn.steps * int(length.total_seconds()),
+            endpoint=self._endpoints[drawn.cells],
+            user=self._users[drawn.cells],
+            status=self._statuses[drawn.cells],
+            calls=drawn.calls,
+            micros=np.add.reduceat(durations * drawn.latency.counts, firsts),
+            longest=np.maximum.reduceat(durations, firsts),
+            approximate=np.zeros(len(drawn.cells), dtype=np.int64),
+            latency=drawn.latency,
+        )
+
+    def _put(
+        self, counts: Counts, day: datetime, families: tuple[tables.Table, tables.Table, tables.Table | None]
+    ) -> None:
+        """Write a day's counts into the families of a tier."""
+        if not len(counts):
+            return
+        detail, by_endpoints, users = families
+        bucket = Bucket(self._env_id, day, day + _DAY)
+        tables.put(self._connection, bucket, detail, by_user(counts))
+        tables.put(self._connection, bucket, by_endpoints, by_endpoint(counts))
+        if users:
+            tables.put(self._connection, bucket, users, of_user(counts, self._nowhere))
+
+    def _told(self, day: datetime, counts: Counts) -> None:
+        """Note a day's failures in their groups, and which call followed which."""
+        hours = summed(counts.per(adding.HOUR).where(np.isin(counts.status, list(FAILURES))))
+        subjects = [self._subjects[key] for key in zip(hours.endpoint.tolist(), hours.user.tolist(), strict=True)]
+        failures = [
+            Failure(Subject(*about[:3], status, *about[3:]), at // 60, *FAILURES[status], calls)
+            for about, at, status, calls in zip(
+                subjects, hours.at.tolist(), hours.status.tolist(), hours.calls.tolist(), strict=True
+            )
+        ]
+        seen.note(self._connection, self._env_id, [Batch([], [], [], failures=failures)], self._until)
+        for before, after, share in past.FOLLOWS:
+            calls = round(share * int(counts.calls[counts.endpoint == self._by_place[before]].sum()))
+            values = (self._env_id, day.date(), self._by_place[before], self._by_place[after], calls)
+            if calls:
+                self._connection.execute(_FOLLOWS, values)
+
+    def _finish(self) -> None:
+        """Note versions, who was seen when, and what the roll-up has to make once it is over."""
+        for days_ago, version in story.RELEASES:
+            at = self._until - timedelta(days=days_ago)
+            self._connection.execute(_RELEASE, (self._env_id, SERVICE, version, at))
+        self._connection.execute(_ANEW, (self._env_id, self._until))
+        touch_users(self._connection, {user: adding.moment(at) for user, at in self._last.items()})
+        self._connection.execute(_NO_OLDER_MINUTES, {"at": self._minutes_from})
+        hour, day = self._until.replace(minute=0), self._midnight
+        adding.mark(self._connection, self._env_id, "hour", np.array([int(hour.timestamp())]), 0)
+        adding.mark(self._connection, self._env_id, "day", np.array([int(day.timestamp())]), 0)
