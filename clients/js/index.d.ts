@@ -8,11 +8,11 @@ export type Reader = string | ((req: any, res: any) => Id);
 export interface Options {
   /** Trackside's address; else `TRACKSIDE_URL`. */
   url?: string;
-  /** A key of kind `ingest` or `server`; else `TRACKSIDE_KEY`. */
-  key?: string;
-  /** Else `OTEL_SERVICE_NAME`, else the name in package.json when started by npm. */
+  /** A key of kind `ingest` or `server`; else `TRACKSIDE_API_KEY`. */
+  apiKey?: string;
+  /** Else `TRACKSIDE_SERVICE`, else `OTEL_SERVICE_NAME`, else the name in package.json when started by npm. */
   service?: string;
-  /** Else the version in package.json when started by npm. */
+  /** Else `TRACKSIDE_SERVICE_VERSION`, else the version in package.json when started by npm. */
   version?: string;
   user?: Reader;
   account?: Reader;
@@ -24,16 +24,19 @@ export interface Options {
   series?: number;
   /** Failed and unmatched requests shown by themselves per flush, at most 1000; 20 if not told, 0 for none. */
   spans?: number;
+  /** Send the stack of an error with it; false if not told. */
+  stackTraces?: boolean;
   /** Seconds that one delivery may take, 0.1 to 60; 10 if not told. */
   timeout?: number;
-  /** Where the folder of what waits is made (the system's temporary folder if not told); false: memory alone. */
+  /** Where the folder of what waits is made (the system's temporary folder if not told); false: memory alone.
+   * Else `TRACKSIDE_SPOOL`, where `off` is false. */
   spool?: string | false;
 }
 
 /** The counts of this process. */
 export class Client {
   constructor(options?: Options);
-  /** False where `url` or `key` is missing: nothing is counted. */
+  /** False where `url` or `apiKey` is missing: nothing is counted. */
   readonly enabled: boolean;
   /** Count one request, for servers that no middleware fits. */
   record(method: string, route: string, status: number, user: string, account: string, seconds: number): void;

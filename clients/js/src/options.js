@@ -16,14 +16,14 @@ const ID_LENGTH = 200;
 export function completed(given) {
   const env = process.env;
   const url = address(given.url ?? env.TRACKSIDE_URL);
-  const key = header(given.key ?? env.TRACKSIDE_KEY);
-  if (!url || !key) tell("options", "nothing is reported: give `url` and `key` (or TRACKSIDE_URL and TRACKSIDE_KEY)");
+  const key = header(given.apiKey ?? env.TRACKSIDE_API_KEY);
+  if (!url || !key) tell("options", "nothing is reported: give `url` and `apiKey` (or TRACKSIDE_URL and TRACKSIDE_API_KEY)");
   return {
     url,
     key,
     enabled: Boolean(url && key),
-    service: String(given.service ?? env.OTEL_SERVICE_NAME ?? env.npm_package_name ?? "unknown_service"),
-    version: String(given.version ?? env.npm_package_version ?? ""),
+    service: String(given.service ?? env.TRACKSIDE_SERVICE ?? env.OTEL_SERVICE_NAME ?? env.npm_package_name ?? "unknown_service"),
+    version: String(given.version ?? env.TRACKSIDE_SERVICE_VERSION ?? env.npm_package_version ?? ""),
     user: reader("user", given.user),
     account: reader("account", given.account),
     route: typeof given.route === "function" ? given.route : undefined,
@@ -31,7 +31,8 @@ export function completed(given) {
     series: number(given.series, 1000, 10, 20_000),
     spans: number(given.spans, 20, 0, 1000),
     timeout: number(given.timeout, 10, 0.1, 60) * 1000,
-    spool: given.spool === false ? "" : typeof given.spool === "string" ? given.spool : undefined,
+    stackTraces: given.stackTraces === true,
+    spool: folder(given.spool ?? env.TRACKSIDE_SPOOL),
   };
 }
 
@@ -49,6 +50,12 @@ function address(url) {
 function header(key) {
   const text = String(key ?? "").trim();
   return /^[\x21-\x7e]*$/.test(text) ? text : "";
+}
+
+/** @returns {string | undefined} Where to spool: "" for nowhere, undefined for the usual place. */
+function folder(given) {
+  if (given === false || given === "off") return "";
+  return typeof given === "string" && given ? given : undefined;
 }
 
 function number(value, usual, least, most) {

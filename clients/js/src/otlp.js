@@ -98,8 +98,8 @@ function exception({ error, ended }) {
   const attributes = [
     text("exception.type", error.type),
     text("exception.message", error.message),
-    text("exception.stacktrace", error.stack),
   ];
+  if (error.stack) attributes.push(text("exception.stacktrace", error.stack));
   return { name: "exception", timeUnixNano: nano(ended), attributes };
 }
 

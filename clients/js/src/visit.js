@@ -69,7 +69,7 @@ class Visit {
   }
 
   #sample(route, status, user, account, seconds) {
-    const { req } = this;
+    const { client, req } = this;
     const [, traceId, parentId] = PARENT.exec(req.headers?.traceparent ?? "") ?? [];
     const ended = Date.now();
     return {
@@ -80,13 +80,13 @@ class Visit {
       traceId: traceId ?? randomBytes(16).toString("hex"),
       spanId: randomBytes(8).toString("hex"),
       parentId: parentId ?? "",
-      error: this.error && guarded("error", () => described(this.error)),
+      error: this.error && guarded("error", () => described(this.error, client.options.stackTraces)),
     };
   }
 }
 
-function described(error) {
+function described(error, stackTraces) {
   const type = String(error?.name ?? typeof error).slice(0, 200);
   const message = String(error?.message ?? error).slice(0, 1000);
-  return { type, message, stack: String(error?.stack ?? "").slice(0, 8000) };
+  return { type, message, stack: stackTraces ? String(error?.stack ?? "").slice(0, 8000) : "" };
 }

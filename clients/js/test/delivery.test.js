@@ -7,7 +7,7 @@ import { MOST_AGE_MS, MOST_BYTES, Spool } from "../src/spool.js";
 import { counts, fakeTrackside, folder, until, waiting } from "../fixtures/support.js";
 
 function client(t, url, more) {
-  const made = new Client({ url, key: "k", service: "shop", every: 60, spool: folder(t), ...more });
+  const made = new Client({ url, apiKey: "k", service: "shop", every: 60, spool: folder(t), ...more });
   t.after(() => made.close());
   return made;
 }

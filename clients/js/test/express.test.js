@@ -55,7 +55,7 @@ for (const name of names) {
   test(`${name}: its routes are named, its errors counted`, async (t) => {
     const fake = await fakeTrackside(t);
     const app = express();
-    const watch = trackside({ url: fake.url, key: "k", spool: false, every: 60, user: (req) => req.user?.id });
+    const watch = trackside({ url: fake.url, apiKey: "k", spool: false, every: 60, user: (req) => req.user?.id });
     t.after(() => watch.client.close());
     build(express, app, watch);
     const url = await serve(t, app);

@@ -7,7 +7,7 @@ import { attributes, call, counts, fakeTrackside, serve, until } from "../fixtur
 const route = (req) => (req.url.startsWith("/orders/") ? "/orders/{id}" : undefined);
 
 async function shop(t, fake, listener, more = {}) {
-  const options = { url: fake.url, key: "k", service: "shop", version: "7", route, spool: false, every: 60, ...more };
+  const options = { url: fake.url, apiKey: "k", service: "shop", version: "7", route, spool: false, every: 60, ...more };
   const watched = wrap(listener, options);
   t.after(() => watched.client.close());
   return { url: await serve(t, watched), client: watched.client };
@@ -74,7 +74,7 @@ test("nothing that fails in here reaches the application", async (t) => {
   assert.equal((await call(`${url}/orders/1`)).text, "fine");
   await client.flush();
   assert.deepEqual(counts(fake.points()), { "GET (unmatched) 200": 1 });
-  for (const options of [undefined, null, { url: "ftp://x", key: "k" }, { url: "::", key: "k" }, { key: "a\nb" }]) {
+  for (const options of [undefined, null, { url: "ftp://x", apiKey: "k" }, { url: "::", apiKey: "k" }, { apiKey: "a\nb" }]) {
     const off = trackside(options);
     let called = 0;
     off({ headers: {} }, {}, () => (called += 1));
@@ -86,7 +86,7 @@ test("nothing that fails in here reaches the application", async (t) => {
 
 test("a request that passes two middlewares of one client counts once", async (t) => {
   const fake = await fakeTrackside(t);
-  const client = new Client({ url: fake.url, key: "k", spool: false, every: 60 });
+  const client = new Client({ url: fake.url, apiKey: "k", spool: false, every: 60 });
   t.after(() => client.close());
   const inner = trackside(client);
   const url = await serve(t, wrap((req, res) => inner(req, res, () => res.end()), client));
