@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from sqlalchemy import insert as sa_insert
-from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -18,7 +17,7 @@ from trackside.customers.models import User
 from trackside.errors import TracksideError
 from trackside.lane import LaneRequest, LaneResponse
 from trackside.runtime import Runtime
-from trackside_modules.usage import lane, reach
+from trackside_modules.usage import lane, partitions, reach
 from trackside_modules.usage.batch import UNMATCHED
 from trackside_modules.usage.histogram import pack
 from trackside_modules.usage.models import UsageDirty, UsageEndpoint, UsageMinute
@@ -120,8 +119,9 @@ def history(session: Session) -> Callable[..., None]:
 
 def history_of(session: Session, calls: list[tuple[Any, ...]], now: datetime) -> None:
     """Write every tier whole, and mark the hour going on as dirty: it counts in minutes alone."""
-    for table in sorted({it.__tablename__ for it in (*BY_USER.values(), *BY_ENDPOINT.values(), *OF_USER.values())}):
-        session.execute(text(f"create table if not exists {table}_rest partition of {table} default"))
+    for unit in ("minute", "hour", "day"):
+        connection: Any = session.connection().connection.driver_connection
+        partitions.ensure(connection, unit, [it[0] for it in calls])  # type: ignore[arg-type]
     numbers = {
         number: session.scalars(
             insert(User)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,14 @@ from trackside.customers.models import Account, User
 from trackside.runtime import Runtime
 from trackside_modules.usage import reach
 from trackside_modules.usage.batch import UNMATCHED
-from trackside_modules.usage.models import UsageEndpoint, UsageError, UsageErrorHour, UsageSample, UsageVersion
+from trackside_modules.usage.models import (
+    UsageEndpoint,
+    UsageError,
+    UsageErrorHour,
+    UsageFollow,
+    UsageSample,
+    UsageVersion,
+)
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)  # a Monday, where the tests' clock stands
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -56,6 +64,12 @@ def full(runtime: Runtime, session: Session, history: Callable[..., None]) -> in
     session.add(UsageSample(endpoint_id=ends[UNMATCHED], status=404, path="/order", error="", **common))
     for version, ago in (("1.0", 90 * DAY), ("2.0", 5 * HOUR)):
         session.add(UsageVersion(env_id=1, service="shop", version=version, first_seen_at=now - ago))
+    session.add(
+        UsageFollow(env_id=1, day=now.date(), from_endpoint=ends["/orders"], to_endpoint=ends[UNMATCHED], calls=3)
+    )
+    session.add(
+        UsageFollow(env_id=1, day=now.date(), from_endpoint=ends["/orders"], to_endpoint=ends["/orders"], calls=1)
+    )
     session.commit()
     return error.id
 
@@ -74,11 +88,22 @@ def test_patterns_show_the_week_its_users_and_who_they_are(browser: FlaskClient,
     assert "New in the week of" in page
     for measure in ("requests", "failed", "users"):
         assert browser.get(f"/usage/patterns?measure={measure}&weeks=13&service=shop").status_code == 200
+    assert "75%" in page
+    after = browser.get(f"/usage/patterns?after={orders(browser)}").text
+    assert "After GET /orders" in after
+    assert "again" in after
     people = browser.get("/usage/patterns/users?week=2026-06-08&kind=active").text
     assert "user2" in people
     assert NASTY not in people
     assert "Nobody" in browser.get("/usage/patterns/users?week=2026-06-08&kind=new").text
     assert "user2" in browser.get("/usage/patterns/users?week=2026-06-08&service=shop").text
+
+
+def orders(browser: FlaskClient) -> int:
+    """Return the number of the endpoint /orders, as the page links to it."""
+    found = re.search(r"after=(\d+)#next", browser.get("/usage/patterns").text)
+    assert found
+    return int(found[1])
 
 
 def test_errors_show_what_fails_in_groups(browser: FlaskClient, full: int) -> None:
@@ -120,6 +145,10 @@ def test_every_table_is_exported_as_shown(browser: FlaskClient, full: int) -> No
     weeks = rows_of(browser, "/usage/patterns?weeks=4")
     assert [it["week"] for it in weeks] == ["2026-05-25", "2026-06-01", "2026-06-08", "2026-06-15"]
     assert weeks[2]["active"] == 4
+    steps = rows_of(browser, "/usage/patterns?what=next")
+    assert [(it["after"], it["next"], it["times"], it["share"]) for it in steps] == [
+        ("GET /orders", f"GET {UNMATCHED}", 3, 0.75)
+    ]
     people = rows_of(browser, "/usage/patterns/users?week=2026-06-08&kind=active")
     assert {it["user"] for it in people} == {"user1", "user2", "user3", "user4"}
     (group,) = rows_of(browser, "/usage/errors")
@@ -152,6 +181,7 @@ WRONG = (
     "/usage/wrong-turns?q=%00",
 )
 GONE = (
+    "/usage/patterns?after=99999",
     "/usage/errors/99",
     "/usage/errors/99999999999999999999",
     "/usage/patterns/users?week=2026-06-09",

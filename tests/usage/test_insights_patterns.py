@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +16,10 @@ from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
 from trackside.runtime import Runtime
-from trackside_modules.usage import jobs, patterns, pulse, reach
-from trackside_modules.usage.models import UsageDirty, UsageEndpointHour, UsagePulse
+from trackside_modules.usage import adding, jobs, patterns, pulse, reach, rollup
+from trackside_modules.usage.counts import Counts, unpacked
+from trackside_modules.usage.histogram import pack
+from trackside_modules.usage.models import UsageDirty, UsageEndpoint, UsageEndpointHour, UsageHorizon, UsagePulse
 
 NOW = datetime(2026, 6, 17, 12, 30, tzinfo=UTC)
 MONDAY = datetime(2026, 6, 15, tzinfo=UTC)
@@ -184,3 +187,35 @@ def test_the_job_remembers_every_environment(runtime: Runtime, session: Session,
     session.commit()
     jobs.remember(runtime)
     assert session.scalar(select(func.count()).select_from(UsagePulse).where(UsagePulse.calls == 1)) == 4
+
+
+def test_the_roll_up_forgets_before_a_mark_goes_and_the_fold_what_it_adds_late(
+    runtime: Runtime, session: Session, history: Callable[..., None]
+) -> None:
+    now = runtime.clock.now()
+    hour = now.replace(minute=0) - timedelta(days=9)
+    history([(hour, "shop", 1, 200)], now)
+    session.commit()
+    jobs.remember(runtime)
+
+    def remembered() -> set[tuple[str, datetime]]:
+        session.rollback()
+        query = select(UsagePulse.unit, UsagePulse.at).where(UsagePulse.service == "")
+        return {(unit, at) for unit, at in session.execute(query)}
+
+    both = {("hour", hour), ("week", pulse.floor("week", hour))}
+    assert both <= remembered()
+    session.add(UsageDirty(env_id=1, tier="hour", at=hour, number=5))
+    session.commit()
+    assert rollup.roll(runtime, rollup.Dirty(1, "hour", hour, 5))
+    assert not both & remembered()
+    jobs.remember(runtime)
+    assert both <= remembered()
+    endpoint = session.scalars(select(UsageEndpoint.id)).one()
+    session.add(UsageHorizon(tier="minute", kept_from=now - timedelta(days=7)))
+    session.commit()
+    late = np.array([int(hour.timestamp())])
+    one = Counts(late, *(np.array([value]) for value in (endpoint, 0, 200, 1, 9, 9, 0)), unpacked([pack({-69: 1})]))
+    with runtime.database.pool.connection() as connection:
+        adding.add(connection, 1, one, 6)
+    assert not both & remembered()

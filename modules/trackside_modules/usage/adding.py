@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from psycopg import Connection
 
-from trackside_modules.usage import tables
+from trackside_modules.usage import pulse, tables
 from trackside_modules.usage.batch import UNMATCHED
 from trackside_modules.usage.columns import Times, teach
 from trackside_modules.usage.counts import Counts, by_endpoint, by_user, of_user
@@ -63,6 +63,9 @@ def add(connection: Connection[Any], env_id: int, counts: Counts, number: int) -
     _write(connection, env_id, late, (tables.HOUR, tables.ENDPOINT_HOUR, tables.USER_HOUR))
     ancient = counts.where(counts.at < begin.hours).per(DAY)
     _write(connection, env_id, ancient, (tables.DAY, tables.ENDPOINT_DAY, tables.USER_DAY))
+    for tier, changed in (("hour", late), ("day", ancient)):
+        if len(changed):
+            pulse.forget(connection, env_id, tier, map(moment, np.unique(changed.at).tolist()))
     # The marks last: from here to the commit the roll-up of these buckets waits.
     mark(connection, env_id, "day", _starts(counts.at[counts.at >= begin.hours], DAY), number)
     mark(connection, env_id, "hour", _starts(minutes.at, HOUR), number)

@@ -125,6 +125,7 @@ def top(
     end: datetime,
     *,
     service: str = "",
+    endpoint_id: int | None = None,
     limit: int = 50,
     repeats: bool = False,
 ) -> list[Step]:
@@ -136,6 +137,7 @@ def top(
         start: The first moment.
         end: The moment after the last.
         service: Only what follows endpoints of this service; all where empty.
+        endpoint_id: Only what follows this endpoint.
         limit: How many.
         repeats: Whether an endpoint that follows itself is among them; it has its part in the shares anyway.
 
@@ -164,6 +166,8 @@ def top(
     )
     if service:
         query = query.where(before.service == service)
+    if endpoint_id is not None:
+        query = query.where(pairs.c.from_endpoint == endpoint_id)
     if not repeats:
         query = query.where(pairs.c.from_endpoint != pairs.c.to_endpoint)
     return [Step(first, then, int(found), float(found / of)) for first, then, found, of in session.execute(query)]

@@ -3,7 +3,8 @@
 A heat map of thirteen weeks is two thousand hours, "new users" is every week there ever was: too many rows to add up
 for a page. So each hour and week that is over is kept as one small row (`UsagePulse`), which is only a memory: what is
 missing, going on or dirty is counted from the tiers, by the same function that makes the rows, so a page is exact and
-fresh whatever was made yet. Whoever changes an hour or day of the tiers calls `forget` in the same transaction.
+fresh whatever was made yet. Whoever changes an hour or day that is not marked dirty calls `forget` in the same
+transaction; whoever takes a mark away calls it before, while the mark still stands.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,9 +102,11 @@ def fill(session: Session, env_id: int, now: datetime, most: int = 1000) -> int:
 
 
 def forget(connection: Connection[Any], env_id: int, tier: str, changed: Iterable[datetime]) -> None:
-    """Drop what was remembered of hours or days (`tier`) whose rows this transaction changes.
+    """Drop what was remembered of hours or days (`tier`) that change.
 
-    The lock is held until its end, so that nobody remembers what was read before.
+    The lock is held until the end of the transaction: who was about to remember them has committed by then and is
+    forgotten too, and who comes later sees the change, or the mark. So the transaction must not be one of repeatable
+    reads.
     """
     connection.execute("select pg_advisory_xact_lock(%s, %s)", (_LOCK, env_id))
     connection.execute(_FORGET, {"env": env_id, "tier": tier, "at": list(changed)})

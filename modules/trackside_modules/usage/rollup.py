@@ -17,7 +17,7 @@ import structlog
 from psycopg import Connection, errors, sql
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import adding, tables
+from trackside_modules.usage import adding, pulse, tables
 from trackside_modules.usage.adding import LOCK, nowhere
 from trackside_modules.usage.counts import Counts, by_endpoint, by_user, joined, of_user, summed, unpacked
 from trackside_modules.usage.packs import Ints
@@ -125,6 +125,9 @@ def roll(runtime: Runtime, dirty: Dirty) -> bool:
     A bucket long over that still changes is made with the folds of its environment waiting, so that it gets its turn.
     """
     if dirty.tier != "minute":
+        # On its own, while the mark stands: nobody remembers a bucket that is marked (see `pulse`).
+        with runtime.database.pool.connection() as connection:
+            pulse.forget(connection, dirty.env_id, dirty.tier, [dirty.at])
         if _roll(runtime, dirty):
             return True
         if runtime.clock.now() < dirty.bucket.end + PATIENCE:

@@ -10,14 +10,17 @@ from trackside.db import db
 from trackside.errors import InputError, NotFound
 from trackside.web.look import now, zone
 from trackside.web.policy import require
-from trackside_modules.usage import bars, patterns
+from trackside_modules.usage import bars, follow, patterns
+from trackside_modules.usage.follow import Step
+from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.patterns import KINDS, MEASURES, Kind, Measure, Person, Week
 from trackside_modules.usage.web import export
-from trackside_modules.usage.web.asked import Asked, ask_filters, choice, text
+from trackside_modules.usage.web.asked import Asked, ask_filters, choice, number, text
 from trackside_modules.usage.web.base import blueprint
 from trackside_modules.usage.web.places import asked_place, cursor
 
 SPANS = (("4", "4 weeks"), ("8", "8 weeks"), ("13", "13 weeks"))
+_STEPS = 15
 _COHORTS = 9
 """Weeks that a cohort is followed on the page, its first one included."""
 
@@ -28,6 +31,14 @@ WEEKS: export.Columns[Week] = (
     ("retained", lambda it: len(it.retained)),
     ("returned", lambda it: len(it.returned)),
     ("lost", lambda it: len(it.lost)),
+)
+STEPS: export.Columns[Step] = (
+    ("service", lambda it: it.before.service),
+    ("after", lambda it: f"{it.before.method} {it.before.route}"),
+    ("next_service", lambda it: it.after.service),
+    ("next", lambda it: f"{it.after.method} {it.after.route}"),
+    ("times", lambda it: it.calls),
+    ("share", lambda it: it.share),
 )
 PEOPLE: export.Columns[Person] = (
     ("user", lambda it: it.user.external_id),
@@ -47,8 +58,20 @@ def patterns_page() -> ResponseReturnValue:
     wanted = export.asked()
     span = choice("weeks", [name for name, _ in SPANS], "8")
     measure: Measure = choice("measure", list(MEASURES), "requests")  # type: ignore[assignment]
+    what, endpoint_id = choice("what", ("weeks", "next"), "weeks"), number("after")
+    after: dict[str, Any] = {
+        "start": moment - int(span) * patterns.WEEK,
+        "end": moment,
+        "service": asked.service,
+        "endpoint_id": endpoint_id,
+        "repeats": endpoint_id is not None,
+    }
     found = patterns.weeks(session, asked.env.id, moment, shown=int(span), service=asked.service)
     if wanted:
+        if what == "next":
+            return export.send(
+                "what-follows", wanted, STEPS, follow.top(session, asked.env.id, **after, limit=export.MOST)
+            )
         return export.send("users-by-week", wanted, WEEKS, found.weeks)
     heat = patterns.heat(
         session, asked.env.id, moment, weeks=int(span), zone=zone(), measure=measure, service=asked.service
@@ -67,9 +90,21 @@ def patterns_page() -> ResponseReturnValue:
         bars=bars.of([_bar(asked, week) for week in found.weeks]),
         kinds=KINDS,
         cohort_weeks=_COHORTS,
+        steps=follow.top(session, asked.env.id, **after, limit=_STEPS),
+        after=_endpoint(asked.env.id, endpoint_id),
         week_end=timedelta(days=6),
         people_url=lambda week, kind: _people(asked, week, kind),
     )
+
+
+def _endpoint(env_id: int, endpoint_id: int | None) -> UsageEndpoint | None:
+    """Return the endpoint asked for; raise NotFound where the environment has none of that number."""
+    if endpoint_id is None:
+        return None
+    found = db.session().get(UsageEndpoint, endpoint_id)
+    if found is None or found.env_id != env_id:
+        raise NotFound("There is no such endpoint in this environment.")
+    return found
 
 
 def _people(asked: Asked, week: Week, kind: Kind) -> str:
