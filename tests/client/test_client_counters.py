@@ -66,7 +66,7 @@ def test_whatever_the_names_are_the_server_can_read_them(
     batch, verdict = normalise(json_form.read(told(made)), Naming(), time.time_ns())
     assert (sum(each.calls for each in batch.calls), verdict.rejected) == (1, 0)
     samples = Samples()
-    samples.note(("GET", route, status, user, account), lambda: path, 0.1, ValueError(path))
+    samples.note(("GET", route, status, user, account), path, 0.1, ValueError(path))
     json.loads(otlp.traces(ABOUT, samples.take()))
 
 
@@ -107,7 +107,7 @@ def test_a_request_that_a_destructor_ends_counts_with_the_next_window() -> None:
 def test_only_a_few_samples_of_a_kind_are_kept() -> None:
     samples = Samples()
     for number in range(1000):
-        samples.note(("GET", f"/{number % 20}", 500, "", ""), lambda: "/x?token=secret", 0.1, None)
+        samples.note(("GET", f"/{number % 20}", 500, "", ""), "/x?token=secret", 0.1, None)
     kept = samples.take()
     assert len(kept) == MOST
     assert {sample.path for sample in kept} == {"/x"}

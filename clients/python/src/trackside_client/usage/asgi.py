@@ -118,12 +118,11 @@ class _Call:
         try:
             status = self._status or 500
             found = key(scope["method"], self._middleware.route(scope, status), status, self._who)
-            site.note(found, self._began, ended, path=self._path, error=self._error or scope.get(EXCEPTION))
+            if site.note(found, self._began, ended):
+                error = self._error or scope.get(EXCEPTION)
+                site.sample(found, ended - self._began, str(scope.get("path", "")), error)
         except Exception:
             notes.once("count", "a request could not be counted", error=True)
-
-    def _path(self) -> str:
-        return str(self._scope.get("path", ""))
 
     def _identify(self) -> tuple[str, str]:
         middleware, scope = self._middleware, self._scope

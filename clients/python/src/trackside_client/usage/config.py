@@ -77,10 +77,11 @@ def _refusal(url: str, key: str) -> str:
         return "set TRACKSIDE_URL and TRACKSIDE_API_KEY, or give `url` and `api_key`"
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_plain = is_address and not (parts.query or parts.fragment or parts.username)
     except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+        is_plain = False
+    if not is_plain:
         return "TRACKSIDE_URL must be a plain http:// or https:// address"
     if not (key.isascii() and key.isprintable()) or " " in key:
         return "TRACKSIDE_API_KEY holds characters that no key has"

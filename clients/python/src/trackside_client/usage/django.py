@@ -73,8 +73,10 @@ def _count(site: Site, request: Any, status: int, who: tuple[str, str], times: t
     try:
         match = request.resolver_match
         route = None if match is None else "/" + (match.route or "").lstrip("/")
-        error = getattr(request, "_trackside_exception", None)
-        site.note(key(request.method or "", route, status, who), *times, path=lambda: request.path, error=error)
+        found = key(request.method or "", route, status, who)
+        if site.note(found, *times):
+            error = getattr(request, "_trackside_exception", None)
+            site.sample(found, times[1] - times[0], request.path, error)
     except Exception:
         notes.once("count", "a request could not be counted", error=True)
 

@@ -27,13 +27,23 @@ class AsgiRoutes:
     def __init__(self) -> None:
         self._mounts: dict[str, str] = {}
         self._endpoints: dict[int, tuple[object, Any]] = {}
+        self._plain: dict[int, tuple[object, object, str]] = {}
 
     def of(self, scope: Mapping[str, Any], status: int) -> str | None:
         """Return the template for a scope that has been through the application."""
-        endpoint = scope.get("endpoint")
+        endpoint, route = scope.get("endpoint"), _selected(scope)
+        known = self._plain.get(id(route))
+        is_plain = status != 405 and "app_root_path" not in scope
+        if known is not None and is_plain and known[0] is route and known[1] is endpoint:
+            return known[2]
         if endpoint is None:
             return None
-        route = _selected(scope)
+        found = self._find(scope, endpoint, route, status)
+        if found is not None and is_plain and len(self._plain) < _MOST_KNOWN:
+            self._plain[id(route)] = (route, endpoint, found)
+        return found
+
+    def _find(self, scope: Mapping[str, Any], endpoint: object, route: Any, status: int) -> str | None:
         if route is None or getattr(route, "endpoint", endpoint) is not endpoint:
             route = self._by_endpoint(scope, endpoint)
         within = self._mounted(scope)
@@ -75,10 +85,9 @@ class AsgiRoutes:
 
 def _selected(scope: Mapping[str, Any]) -> Any:
     """Return the route that was selected: FastAPI's with its router's prefix, else Starlette's."""
-    effective = (scope.get("fastapi") or {}).get("effective_route_context")
-    if getattr(effective, "path_format", None):
-        return effective
-    return scope.get("route")
+    own = scope.get("fastapi")
+    effective = own.get("effective_route_context") if own else None
+    return scope.get("route") if effective is None else effective
 
 
 def _mount_template(routes: Any, path: str) -> str:

@@ -7,7 +7,6 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
@@ -52,8 +51,8 @@ class Samples:
         self._kept: list[Sample] = []
         self._alike: Counter[tuple[str, str | None, int]] = Counter()
 
-    def note(self, key: Key, path: Callable[[], str], seconds: float, error: BaseException | None) -> None:
-        """Keep a request if there is room; `path` (without its query string) is asked for only then."""
+    def note(self, key: Key, path: str, seconds: float, error: BaseException | None) -> None:
+        """Keep a request if there is room, its path without the query string."""
         kind = key[:3]
         with self._lock:
             if len(self._kept) >= MOST or self._alike[kind] >= MOST_ALIKE:
@@ -61,7 +60,7 @@ class Samples:
             self._alike[kind] += 1
         made = Sample(
             key,
-            path().partition("?")[0][:_LONGEST_TEXT],
+            path.partition("?")[0][:_LONGEST_TEXT],
             time.time_ns(),
             seconds,
             os.urandom(16).hex(),

@@ -1,6 +1,6 @@
 """What the middleware of every kind shares: who called, what is kept of a request, and that nothing is raised."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from trackside_client.usage import config, notes, reporter
@@ -32,16 +32,17 @@ class Site:
         self.user, self.account = user, account
         self.asks = bool(user or account)
 
-    def note(
-        self, key: Key, began: float, ended: float, *, path: Callable[[], str], error: BaseException | None = None
-    ) -> None:
-        """Count a request, and keep it as a sample where it is worth seeing."""
+    def note(self, key: Key, began: float, ended: float) -> bool:
+        """Count a request; return whether it is worth a sample."""
         here = self.reporter
         if not here.is_running:
             here.start()
         here.counters.add(key, began, ended)
-        if key[1] is None or key[2] >= 500 or ended - began >= SLOW:
-            here.samples.note(key, path, ended - began, error)
+        return key[1] is None or key[2] >= 500 or ended - began >= SLOW
+
+    def sample(self, key: Key, seconds: float, path: str, error: BaseException | None) -> None:
+        """Keep a request as an example, if there is room."""
+        self.reporter.samples.note(key, path, seconds, error)
 
 
 def key(method: str, route: str | None, status: int, who: tuple[str, str]) -> Key:
@@ -73,7 +74,7 @@ def identity(ask: Identify | None, request: R) -> str:
             return ""
         if isinstance(found, (str, int)) and not isinstance(found, bool):
             return str(found).strip()[:_LONGEST_ID]
-        if hasattr(found, "close") and hasattr(found, "send"):  # a coroutine, which nobody would await
+        if isinstance(found, Coroutine):  # which nobody would await
             found.close()
         notes.once("identity", "`user` and `account` must return text, a number or None, not %s", type(found).__name__)
     except Exception:

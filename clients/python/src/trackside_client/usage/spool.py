@@ -39,6 +39,7 @@ class Spool(Protocol):
 
     def put(self, batch: Batch) -> int:
         """Keep a batch; return how many calls had to be given up to make room for it."""
+        ...
 
     def oldest(self) -> Batch | None:
         """Return the batch that waits longest."""
@@ -48,9 +49,11 @@ class Spool(Protocol):
 
     def turn(self) -> AbstractContextManager[bool]:
         """Take the turn to send what waits; the context is False where another process has it."""
+        ...
 
     def expire(self) -> int:
         """Give up what waits too long; return how many calls that were."""
+        ...
 
 
 class Memory:

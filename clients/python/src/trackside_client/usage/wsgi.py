@@ -136,18 +136,18 @@ class _Call:
             return
         self._site = None
         ended = perf_counter()
-        environ = self._environ
         try:
-            error = self._error or environ.get(EXCEPTION)
-            site.note(self._key(), self._began, ended, path=self._path, error=error)
+            found = self._key()
+            if site.note(found, self._began, ended):
+                environ = self._environ
+                path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+                error = self._error or environ.get(EXCEPTION)
+                site.sample(found, ended - self._began, header_text(path), error)
         except Exception:
             notes.once("count", "a request could not be counted", error=True)
 
     def _key(self) -> Key:
         return key(self._environ["REQUEST_METHOD"], self._route, self._status or 500, self._who)
-
-    def _path(self) -> str:
-        return header_text(self._environ.get("SCRIPT_NAME", "") + self._environ.get("PATH_INFO", ""))
 
     def _identify(self, site: Site) -> tuple[str, str]:
         middleware, environ = self._middleware, self._environ

@@ -1,0 +1,232 @@
+"""CPU that reporting adds to a request: trackside-client beside its peers, each against the bare application.
+
+One trivial Flask route under nothing, trackside-client, prometheus-flask-exporter, OpenTelemetry's Flask
+instrumentation (metrics alone, as cheap as it gets) and Apitally; and one trivial Starlette route with and without
+trackside-client. Each measurement is a fresh process that calls the application itself, without a server, and takes the
+process's CPU time, threads included. The kinds alternate, and what is printed is the median over the rounds of the
+differences to the bare application of the same round.
+
+    python bench/middleware.py            # about 45 s; the first time it installs the peers into .venv/bench
+
+The peers and their versions are the extra `bench` of clients/python, locked in requirements/bench.lock.
+"""
+
+import argparse
+import asyncio
+import gc
+import hashlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / ".venv" / "bench"
+LOCK = ROOT / "requirements" / "bench.lock"
+FLASK = ("bare", "trackside-client", "prometheus-flask-exporter", "opentelemetry", "apitally")
+STARLETTE = ("starlette", "starlette+trackside-client")
+OURS = {"trackside-client", "starlette+trackside-client"}
+BARE = {kind: "starlette" if kind.startswith("starlette") else "bare" for kind in FLASK + STARLETTE}
+REQUESTS, CHUNK = 4000, 250
+MOST_SECONDS = 60.0
+
+
+def flask_app(kind: str, url: str) -> Any:
+    """Return a Flask application with one route, reporting by `kind` to `url`."""
+    from flask import Flask
+
+    app = Flask("bench")
+
+    @app.get("/hello/<name>")
+    def hello(name: str) -> str:
+        return "hello"
+
+    if kind == "trackside-client":
+        from trackside_client.usage import UsageWSGI
+
+        app.wsgi_app = UsageWSGI(app.wsgi_app, url=url, api_key="key", spool="off")  # type: ignore[method-assign]
+    elif kind == "prometheus-flask-exporter":
+        from prometheus_flask_exporter import PrometheusMetrics
+
+        PrometheusMetrics(app, group_by="url_rule")
+    elif kind == "opentelemetry":
+        _opentelemetry(app, url)
+    elif kind == "apitally":
+        import apitally.flask
+
+        apitally.flask.init(app, write_token="apt_" + "x" * 24, env="bench", otlp_endpoint=url)
+    return app
+
+
+def _opentelemetry(app: Any, url: str) -> None:
+    from opentelemetry import metrics
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{url}/v1/metrics"))
+    metrics.set_meter_provider(MeterProvider([reader]))
+    FlaskInstrumentor().instrument_app(app)
+
+
+def ask_flask(app: Any) -> Callable[[int], None]:
+    """Return a function that makes requests of a WSGI application as a server would."""
+    from werkzeug.test import EnvironBuilder
+
+    environ = EnvironBuilder("/hello/you").get_environ()
+
+    def start(status: str, headers: Any, exc_info: Any = None) -> None:
+        assert status == "200 OK"
+
+    def ask(times: int) -> None:
+        for _ in range(times):
+            body = app(dict(environ), start)
+            for _part in body:
+                pass
+            body.close()
+
+    return ask
+
+
+def ask_starlette(kind: str, url: str) -> Callable[[int], None]:
+    """Return a function that makes requests of a Starlette application with one route."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    async def hello(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    app = Starlette(routes=[Route("/hello/{name}", hello)])
+    if kind.endswith("trackside-client"):
+        from trackside_client.usage import UsageASGI
+
+        app.add_middleware(UsageASGI, url=url, api_key="key", spool="off")
+    scope = {"type": "http", "method": "GET", "path": "/hello/you", "root_path": "", "headers": [], "query_string": b""}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        assert message.get("status", 200) == 200
+
+    async def several(times: int) -> None:
+        for _ in range(times):
+            await app(dict(scope), receive, send)
+
+    loop = asyncio.new_event_loop()
+    return lambda times: loop.run_until_complete(several(times))
+
+
+def measure(kind: str, url: str) -> float:
+    """Return the CPU of a request in microseconds: the median of chunks, in this process."""
+    ask = ask_starlette(kind, url) if kind in STARLETTE else ask_flask(flask_app(kind, url))
+    ask(CHUNK)
+    gc.collect()
+    gc.freeze()
+    found = []
+    for _ in range(REQUESTS // CHUNK):
+        began = time.process_time()
+        ask(CHUNK)
+        found.append((time.process_time() - began) / CHUNK * 1e6)
+    return statistics.median(found)
+
+
+class _Sink(BaseHTTPRequestHandler):
+    """Takes whatever is reported."""
+
+    def do_POST(self) -> None:
+        """Answer 200."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def install() -> Path:
+    """Return the Python of an environment with the peers, installed from the lock where it has changed."""
+    python, stamp = HOME / "bin" / "python", HOME / "stamp"
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        uv = next(
+            (each for each in (str(ROOT / ".venv/bin/uv"), shutil.which("uv")) if each and Path(each).exists()), ""
+        )
+        if not uv:
+            raise SystemExit("run bin/test once: it fetches uv, which installs what is compared here")
+        subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, str(HOME)], check=True)
+        pip = [uv, "pip", "install", "-q", "--python", str(python)]
+        subprocess.run([*pip, "--require-hashes", "-r", str(LOCK)], check=True)
+        subprocess.run([*pip, "--no-deps", str(ROOT / "clients/python")], check=True)
+        stamp.write_text(wanted)
+    return python
+
+
+def rounds(python: Path, url: str, most: int) -> dict[str, list[float]]:
+    """Return each kind's figures, one a round, in as many rounds as fit."""
+    environ = os.environ | {
+        "PYTHONPATH": str(ROOT / "clients/python/src"),
+        "PYTHONHASHSEED": "0",
+        "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
+    }
+    kinds = FLASK + STARLETTE
+    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    began = time.monotonic()
+    for number in range(most):
+        if number and (time.monotonic() - began) * (number + 1) / number > MOST_SECONDS:
+            break
+        for place in range(len(kinds)):
+            kind = kinds[(place + number) % len(kinds)]
+            command = [str(python), __file__, "--measure", kind, "--url", url]
+            done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60)
+            found[kind].append(float(done.stdout.split()[-1]))
+    return found
+
+
+def show(found: dict[str, list[float]]) -> None:
+    """Print the table."""
+    added = {
+        kind: statistics.median(mine - bare for mine, bare in zip(times, found[BARE[kind]], strict=True))
+        for kind, times in found.items()
+        if kind not in BARE.values()
+    }
+    cheapest = min(value for kind, value in added.items() if kind not in OURS)
+    print(f"{len(found['bare'])} rounds, {REQUESTS} requests each in a fresh process; microseconds of CPU a request")
+    print(f"{'':<28}{'whole':>9}{'added':>9}{'from':>9}{'to':>8}{'of the cheapest peer':>23}")
+    for kind, times in found.items():
+        line = f"{kind:<28}{statistics.median(times):>9.1f}"
+        if kind in added:
+            each = [mine - bare for mine, bare in zip(times, found[BARE[kind]], strict=True)]
+            line += f"{added[kind]:>9.1f}{min(each):>9.1f}{max(each):>8.1f}{added[kind] / cheapest:>23.2f}"
+        print(line)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure what reporting costs a request.")
+    parser.add_argument("--rounds", type=int, default=7, help="at most; fewer where they would take over a minute")
+    parser.add_argument("--measure", choices=FLASK + STARLETTE, help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(measure(options.measure, options.url), flush=True)
+        os._exit(0)  # the peers' last exports are not part of it
+    python = install()
+    sink = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    show(rounds(python, f"http://127.0.0.1:{sink.server_port}", options.rounds))
+
+
+if __name__ == "__main__":
+    main()
