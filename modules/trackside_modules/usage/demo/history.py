@@ -1,12 +1,13 @@
 """Writes the demo's past into the counts: minutes of the last half day, hours and days of three months.
 
-All in one transaction under the fold's lock, up to the minute in which the demo was seeded; what the live demo sends
-comes after it. The hour and the day going on are marked dirty, so pages read them from the tier below until the roll-up
-has made them.
+It ends with the minute before the demo was seeded, and what the live demo sends comes after it: so the fold goes on
+while the past is written, and is held up only at the end, for what both add to. The hour and the day going on are
+marked dirty, so pages read them from the tier below until the roll-up has made them.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -74,38 +75,57 @@ def write(runtime: Runtime, until: datetime) -> int:
             return 0
         row = connection.execute("select id from environment where slug = %s", (ENVIRONMENT,)).fetchone()
         assert row is not None
-        connection.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK, row[0]))
         connection.execute("select pg_advisory_xact_lock_shared(%s)", (adding.KEEPING,))
-        return _Writer(connection, row[0], until).write()
+        return _Writer(connection, row[0], _names(runtime, row[0], until), until).write()
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The ids of endpoints by their place in `past.ENDPOINTS`, and of users by their external id."""
+
+    endpoints: list[int]
+    users: dict[str, int]
+
+
+def _names(runtime: Runtime, env_id: int, until: datetime) -> _Names:
+    """Find or make the users and endpoints, in a transaction of its own: the fold does the same."""
+    everyone: Mapping[str, str | None] = {person.external_id: person.account_id for person in people()}
+    called = [(SERVICE, it.method, it.route) for it in past.ENDPOINTS]
+    with runtime.database.pool.connection() as connection, connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK, env_id))
+        users = resolve_users(connection, everyone, source="demo") | {past.STRANGER: 0}
+        found, _ = endpoints.resolve(connection, env_id, called, until - timedelta(days=story.DAYS))
+    return _Names([found[name] for name in called], users)
 
 
 class _Writer:
     """Writes one environment's past."""
 
-    def __init__(self, connection: Connection[Any], env_id: int, until: datetime) -> None:
+    def __init__(self, connection: Connection[Any], env_id: int, names: _Names, until: datetime) -> None:
         self._connection, self._env_id, self._until = connection, env_id, until
         self._midnight = until.replace(hour=0, minute=0)
         self._minutes_from = until.replace(minute=0) - MINUTES_FOR
         self._start = self._midnight - timedelta(days=story.DAYS)
         self._last: dict[int, int] = {}
-        self._numbers()
-
-    def _numbers(self) -> None:
-        """Find or make the users and endpoints, and note which cell means which."""
-        everyone: Mapping[str, str | None] = {person.external_id: person.account_id for person in people()}
-        users = resolve_users(self._connection, everyone, source="demo") | {past.STRANGER: 0}
-        names = [(SERVICE, it.method, it.route) for it in past.ENDPOINTS]
-        found, _ = endpoints.resolve(self._connection, self._env_id, names, self._start)
+        self._failures: list[Failure] = []
+        self._follows: list[tuple[date, int, int, int]] = []
         cells = past.cells()
-        self._by_place = [found[name] for name in names]
-        self._endpoints = np.array([self._by_place[cell.endpoint] for cell in cells])
+        self._by_place = names.endpoints
+        self._endpoints = np.array([names.endpoints[cell.endpoint] for cell in cells])
+        self._users = np.array([names.users[cell.user] for cell in cells])
+        self._statuses = np.array([cell.status for cell in cells])
         self._subjects = {
-            (self._by_place[cell.endpoint], users[cell.user]): (*names[cell.endpoint], cell.user, cell.account)
+            (names.endpoints[cell.endpoint], names.users[cell.user], cell.status): Subject(
+                SERVICE,
+                past.ENDPOINTS[cell.endpoint].method,
+                past.ENDPOINTS[cell.endpoint].route,
+                cell.status,
+                cell.user,
+                cell.account,
+            )
             for cell in cells
         }
-        self._users = np.array([users[cell.user] for cell in cells])
-        self._statuses = np.array([cell.status for cell in cells])
-        self._nowhere = adding.nowhere(self._connection, self._env_id)
+        self._nowhere = adding.nowhere(connection, env_id)
 
     def write(self) -> int:
         """Write everything and return the number of calls."""
@@ -114,8 +134,6 @@ class _Writer:
             counts = self._day(day)
             hours = counts.per(adding.HOUR)
             over = hours.where(hours.at < self._until.replace(minute=0).timestamp())
-            pulse.forget(self._connection, self._env_id, "hour", [day + hour * _HOUR for hour in range(24)])
-            pulse.forget(self._connection, self._env_id, "day", [day])
             self._put(over, day, (tables.HOUR, tables.ENDPOINT_HOUR, tables.USER_HOUR))
             if day < self._midnight:
                 self._put(counts.per(adding.DAY), day, (tables.DAY, tables.ENDPOINT_DAY, tables.USER_DAY))
@@ -159,31 +177,32 @@ class _Writer:
         if not len(counts):
             return
         detail, by_endpoints, users = families
-        bucket = Bucket(self._env_id, day, day + _DAY)
+        bucket = Bucket(self._env_id, day, min(day + _DAY, self._until))
         tables.put(self._connection, bucket, detail, by_user(counts))
         tables.put(self._connection, bucket, by_endpoints, by_endpoint(counts))
         if users:
             tables.put(self._connection, bucket, users, of_user(counts, self._nowhere))
 
     def _told(self, day: datetime, counts: Counts) -> None:
-        """Note a day's failures in their groups, and which call followed which."""
+        """Keep for the end what failed on a day, and which call followed which."""
         hours = summed(counts.per(adding.HOUR).where(np.isin(counts.status, list(FAILURES))))
-        subjects = [self._subjects[key] for key in zip(hours.endpoint.tolist(), hours.user.tolist(), strict=True)]
-        failures = [
-            Failure(Subject(*about[:3], status, *about[3:]), at // 60, *FAILURES[status], calls)
-            for about, at, status, calls in zip(
-                subjects, hours.at.tolist(), hours.status.tolist(), hours.calls.tolist(), strict=True
-            )
-        ]
-        seen.note(self._connection, self._env_id, [Batch([], [], [], failures=failures)], self._until)
+        rows = (hours.endpoint, hours.user, hours.status, hours.at, hours.calls)
+        for endpoint, user, status, at, calls in zip(*(row.tolist() for row in rows), strict=True):
+            self._failures.append(Failure(self._subjects[endpoint, user, status], at // 60, *FAILURES[status], calls))
         for before, after, share in past.FOLLOWS:
             calls = round(share * int(counts.calls[counts.endpoint == self._by_place[before]].sum()))
-            values = (self._env_id, day.date(), self._by_place[before], self._by_place[after], calls)
             if calls:
-                self._connection.execute(_FOLLOWS, values)
+                self._follows.append((day.date(), self._by_place[before], self._by_place[after], calls))
 
     def _finish(self) -> None:
-        """Note versions, who was seen when, and what the roll-up has to make once it is over."""
+        """Write what the fold adds to as well, and what the roll-up has to make once it is over."""
+        self._connection.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK, self._env_id))
+        batch = Batch([], [], [], failures=self._failures)
+        seen.note(self._connection, self._env_id, [batch], self._until)
+        self._connection.cursor().executemany(_FOLLOWS, [(self._env_id, *row) for row in self._follows])
+        days = [self._start + n * _DAY for n in range(story.DAYS + 1)]
+        pulse.forget(self._connection, self._env_id, "hour", [day + n * _HOUR for day in days for n in range(24)])
+        pulse.forget(self._connection, self._env_id, "day", days)
         for days_ago, version in story.RELEASES:
             at = self._until - timedelta(days=days_ago)
             self._connection.execute(_RELEASE, (self._env_id, SERVICE, version, at))
