@@ -6,6 +6,7 @@ batches the two came in. A late request finds what is before it only where that 
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
@@ -15,7 +16,7 @@ from psycopg import Connection
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from trackside_modules.usage.arrivals import Sightings
+from trackside_modules.usage.arrivals import Ints, Sightings
 from trackside_modules.usage.models import UsageEndpoint, UsageFollow
 
 WINDOW = timedelta(minutes=10)
@@ -80,13 +81,22 @@ def linked(before: Sightings, seen: Sightings) -> tuple[dict[date, Pairs], Sight
     user, at, endpoint, new = user[order], at[order], endpoint[order], order >= len(before)
     same = user[1:] == user[:-1]
     follows = np.flatnonzero(same & (np.diff(at) <= int(WINDOW.total_seconds() * 1000)) & new[1:]) + 1
-    keys = np.stack((at[follows] // _DAY, endpoint[follows - 1], endpoint[follows]))
-    found, calls = np.unique(keys, axis=1, return_counts=True)
     pairs: dict[date, Pairs] = {}
-    for day, first, then, count in zip(*found.tolist(), calls.tolist(), strict=True):
-        pairs.setdefault(datetime.fromtimestamp(day * 86400, UTC).date(), Counter())[first, then] = count
+    for (day, first, then), calls in _counted(at[follows] // _DAY, endpoint[follows - 1], endpoint[follows]):
+        pairs.setdefault(datetime.fromtimestamp(day * 86400, UTC).date(), Counter())[first, then] = calls
     ends = np.append(np.flatnonzero(~same), len(user) - 1)
     return pairs, Sightings(user[ends], at[ends], endpoint[ends])
+
+
+def _counted(*columns: Ints) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Return each combination of the columns' values and how often it is there."""
+    order = np.lexsort(columns)
+    ordered = [column[order] for column in columns]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = np.any([column[1:] != column[:-1] for column in ordered], axis=0)
+    firsts = np.flatnonzero(new)
+    keys = zip(*(column[firsts].tolist() for column in ordered), strict=True)
+    return zip(keys, np.diff(firsts, append=len(order)).tolist(), strict=True)
 
 
 def _add(connection: Connection[Any], env_id: int, day: date, counted: Pairs, most: int) -> int:

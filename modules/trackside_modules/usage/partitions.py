@@ -20,6 +20,9 @@ TABLES: dict[Unit, tuple[str, ...]] = {
 """The tables of each tier."""
 FORMATS: dict[Period, str] = {"day": "%Y%m%d", "month": "%Y%m", "year": "%Y"}
 """What the name of a partition ends in."""
+_FILL: dict[Unit, int] = {"minute": 60, "hour": 100, "day": 100}
+"""Percent of a page that is filled at first: folds change the rows of a minute again and again, in place where there is
+room, which costs PostgreSQL half as much."""
 _LOCK = 0x75736765
 
 
@@ -55,9 +58,8 @@ def ensure(connection: Connection[Any], unit: Unit, moments: Iterable[datetime])
     for (absent,) in connection.execute(query, (sorted(missing),)).fetchall():
         table, start, end = wanted[absent]
         parent, made = sql.Identifier(table), sql.Identifier(absent)
-        connection.execute(
-            sql.SQL("create table {} (like {} including defaults including constraints)").format(made, parent)
-        )
+        create = "create table {} (like {} including defaults including constraints) with (fillfactor = {})"
+        connection.execute(sql.SQL(create).format(made, parent, sql.Literal(_FILL[unit])))
         attach = "alter table {} attach partition {} for values from ({}) to ({})"
         connection.execute(sql.SQL(attach).format(parent, made, sql.Literal(start), sql.Literal(end)))
 
