@@ -12,7 +12,7 @@ from random import Random
 
 import redis
 
-SHORTEST, LONGEST = 0.5, 4.0
+SHORTEST, LONGEST = 0.5, 3.2
 """Seconds between two crashes."""
 
 
@@ -42,6 +42,7 @@ class Crasher:
         kinds: dict[str, Callable[[], bool]] = {
             "web": lambda: self._kill_one(*self._named(" web")),
             "fold": lambda: self._kill_one(*self._named(" worker fold")),
+            "rollups": lambda: self._kill_one(*self._named(" worker rollups")),
             "postmaster": lambda: self._kill_one(*self._pid_of("pg/postmaster.pid")),
             "backend": lambda: self._kill_one(*self._backends()),
             "valkey": lambda: self._kill_one(*self._pid_of("valkey/valkey.pid")),

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from random import Random
 from urllib.parse import urlsplit
@@ -21,15 +22,17 @@ from uuid import UUID
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataPoint, ResourceMetrics
 
-Cell = tuple[str, int, str]
-"""Route, status and user: what a count is kept for."""
+Cell = tuple[str, str, int, str]
+"""Day, route, status and user: what a count is kept for."""
 
 SERVICE = "crash-test"
 RETRYABLE = {429, 502, 503, 504}
 FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0
 DELTA, CUMULATIVE = 1, 2
-AGAIN, TWICE = 0.15, 0.1
-"""How often an accepted batch is posted again, and how often a new one by two connections at once."""
+AGAIN, TWICE, LATE = 0.15, 0.1, 0.3
+"""How often an accepted batch is posted again, a new one by two connections at once, and one about the past."""
+_PAST = (3600, 5 * 3600, 25 * 3600, 3 * 86_400, 8 * 86_400, 40 * 86_400, 200 * 86_400)
+"""Seconds that late batches are late by: the minutes are still kept, then the hours only, then the days only."""
 
 _ROUTES = tuple(f"/v1/things/{kind}" for kind in ("list", "read", "write", "search", "export"))
 _STATUSES = (200, 200, 200, 201, 404, 500)
@@ -113,8 +116,10 @@ def run_deltas(connect: Callable[[Random], Client], ledger: Ledger, seed: int, s
     client, other = connect(luck), connect(Random(seed + 1))
     with ThreadPoolExecutor(1) as beside:
         while not stopping.is_set():
-            cells = Counter({_cell(luck): luck.randrange(1, 9) for _ in range(20)})
-            body = _body(DELTA, cells, time.time_ns() - 10**9, luck)
+            late = luck.choice(_PAST) if luck.random() < LATE else 0
+            told_at = time.time_ns() - late * 10**9
+            cells = Counter({_cell(luck, told_at): luck.randrange(1, 9) for _ in range(20)})
+            body = _body(DELTA, cells, (told_at - 10**9, told_at), luck)
             twin = beside.submit(other.deliver, body) if luck.random() < TWICE else None
             accepted = client.deliver(body)
             if twin:
@@ -136,19 +141,29 @@ def run_cumulative(connect: Callable[[Random], Client], ledger: Ledger, seed: in
     sums: Counter[Cell] = Counter()
     told: Counter[Cell] = Counter()
     while not stopping.is_set():
-        sums.update({_cell(luck): luck.randrange(1, 9) for _ in range(10)})
-        body = _body(CUMULATIVE, sums, start, luck, instance)
+        now = time.time_ns()
+        sums.update({_cell(luck, 0): luck.randrange(1, 9) for _ in range(10)})
+        body = _body(CUMULATIVE, sums, (start, now), luck, instance)
         if client.deliver(body):
-            ledger.accept(body, sums - told)
+            grown = {(_day(now), *rest): calls for (_, *rest), calls in (sums - told).items()}
+            ledger.accept(body, Counter(grown))  # type: ignore[arg-type]
             told = sums.copy()
         stopping.wait(luck.uniform(0.1, 0.5))
 
 
-def _cell(luck: Random) -> Cell:
-    return luck.choice(_ROUTES), luck.choice(_STATUSES), luck.choice(_USERS)
+def _cell(luck: Random, at: int) -> Cell:
+    return _day(at), luck.choice(_ROUTES), luck.choice(_STATUSES), luck.choice(_USERS)
 
 
-def _body(temporality: int, cells: Counter[Cell], start: int, luck: Random, instance: int | None = None) -> bytes:
+def _day(at: int) -> str:
+    """Return the day that a point of `at` (nanoseconds since 1970) counts in: the end of a minute is its own."""
+    return f"{datetime.fromtimestamp((at - 1) // (60 * 10**9) * 60, UTC):%Y-%m-%d}"
+
+
+def _body(
+    temporality: int, cells: Counter[Cell], times: tuple[int, int], luck: Random, instance: int | None = None
+) -> bytes:
+    """Return a request with a point for each cell; `times` are the start and the time of each, in nanoseconds."""
     request = ExportMetricsServiceRequest()
     resource = request.resource_metrics.add()
     _say(resource, "service.name", SERVICE)
@@ -156,8 +171,8 @@ def _body(temporality: int, cells: Counter[Cell], start: int, luck: Random, inst
     _say(resource, "service.instance.id", str(UUID(int=instance or luck.getrandbits(128))))
     metric = resource.scope_metrics.add().metrics.add(name="http.server.request.duration", unit="s")
     metric.exponential_histogram.aggregation_temporality = temporality  # type: ignore[assignment]
-    now = time.time_ns()
-    for (route, status, user), calls in cells.items():
+    start, now = times
+    for (_, route, status, user), calls in cells.items():
         point = metric.exponential_histogram.data_points.add(
             start_time_unix_nano=start, time_unix_nano=now, count=calls, sum=calls * 0.02, scale=4
         )

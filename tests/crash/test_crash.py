@@ -23,6 +23,6 @@ def test_an_accepted_request_is_counted_once_whatever_is_killed(pytestconfig: py
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\ncrash test: {outcome}")
     assert (outcome["lost"], outcome["doubled"], outcome["missing"], outcome["dead"]) == (0, 0, 0, 0), outcome
-    assert outcome["refused"] == {}
+    assert (outcome["disagreeing"], outcome["unrolled"], outcome["refused"]) == (0, 0, {}), outcome
     assert sum(outcome["crashes"].values()) >= 10
     assert outcome["requests"] > 1000
