@@ -4,8 +4,8 @@
 
     .venv/bin/python bench/crash.py --crashes 250
 
-It starts a `trackside up --no-demo` of its own in a temporary folder, posts OTLP batches as conforming clients do (three in
-ten about the past, up to 200 days ago, some twice), and meanwhile kills web, the workers of fold and roll-up, the
+It starts a `trackside up --no-demo` of its own in a temporary folder, posts OTLP batches as clients do (three in ten
+about the past, up to 200 days ago, some twice), and meanwhile kills web, the workers of fold and roll-up, the
 postmaster, single backends and Valkey (SIGKILL), and empties Valkey (FLUSHALL). At the end every accepted request must
 be counted once, on its day, in every family of counts, as the tiers stand and after the roll-up is through. Exit code 1
 where that is not so. 250 crashes take about ten minutes.
@@ -26,6 +26,7 @@ from random import Random
 
 import crash_check
 import psycopg
+import structlog
 from crash_kills import Crasher
 from crash_load import Client, Ledger, run_cumulative, run_deltas
 
@@ -187,6 +188,7 @@ def main() -> int:
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     print(f"seed {seed}", file=sys.stderr, flush=True)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with (
         tempfile.TemporaryDirectory(prefix="trackside-crash-") as folder,
         up(Path(folder) / "data", "--no-demo") as running,
