@@ -13,6 +13,7 @@ TABS: tuple[tuple[str, str], ...] = (
     ("Errors", "usage.errors"),
     ("Wrong turns", "usage.wrong_turns_page"),
     ("Rate limits", "usage.limits"),
+    ("Sources", "usage.sources"),
 )
 """Label and endpoint of each, in the order shown; a page names its label."""
 
