@@ -67,6 +67,7 @@ class Book:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._away = False
         self.chores: list[Callable[[], None]] = []
         """What the thread does besides, each time it wakes."""
         runtime.events.subscribe(QuotasChanged, self._on_change)
@@ -186,9 +187,12 @@ class Book:
             self.refresh()
             for chore in self.chores:
                 chore()
+            self._away = False
         except _Away as error:
-            if not self._closed:  # else the connection was taken away on purpose
+            # said once, and not where the connection was taken away on purpose
+            if not self._closed and not self._away:
                 log.warning("usage.quota_book_stale", error=type(error).__name__)
+            self._away = True
 
 
 def _keep(ref: "weakref.ref[Book]", wake: threading.Event) -> None:
