@@ -11,6 +11,7 @@ from trackside.metrics import Gauge
 from trackside.runtime import Runtime
 from trackside_modules.usage.models import UsageDay, UsageHorizon, UsageHour, UsageMinute
 from trackside_modules.usage.partitions import TABLES
+from trackside_modules.usage.quota import door as quota_door
 from trackside_modules.usage.tiers import LENGTHS, Unit
 
 OVERDUE = timedelta(minutes=30)
@@ -68,12 +69,13 @@ def overdue(session: Session, now: datetime) -> tuple[int, int, float]:
 
 
 def gauges(runtime: Runtime, session: Session) -> list[Gauge]:
-    """Return the figures of the roll-up. Pages stay exact while it is behind, only slower."""
+    """Return the figures of the roll-up, and of rate limits. Pages stay exact while it is behind, only slower."""
     dirty, late, waited = overdue(session, runtime.clock.now())
     return [
         Gauge("usage_dirty_buckets", "Hours and days to be made anew, the ones going on included", dirty),
         Gauge("usage_overdue_buckets", "Hours and days that nobody made within half an hour", late, behind=late > 0),
         Gauge("usage_rollup_lag_seconds", "How long the first overdue bucket has waited", waited),
+        *quota_door.gauges(runtime),
     ]
 
 

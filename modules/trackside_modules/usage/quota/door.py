@@ -18,6 +18,7 @@ from trackside.api.reading import read_json
 from trackside.customers.identity import refusal
 from trackside.errors import InputError, NotFound, Unavailable
 from trackside.lane import LaneRequest, LaneResponse
+from trackside.metrics import Gauge
 from trackside.redis import connect
 from trackside.runtime import Runtime
 from trackside_modules.usage.lane import UnsupportedType
@@ -121,6 +122,16 @@ def build(runtime: Runtime) -> Checker:
         found = made = Checker(runtime)
         runtime.ports.provide(Checker, lambda: made)
     return found
+
+
+def gauges(runtime: Runtime) -> list[Gauge]:
+    """Return how many checks this process answered without a count; nothing where it answers none."""
+    found = runtime.ports.get(Checker)
+    if found is None:
+        return []
+    return [
+        Gauge("usage_quota_uncounted", "Rate limit checks answered without a count since the start", found.degraded)
+    ]
 
 
 def check(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:

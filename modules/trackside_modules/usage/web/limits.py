@@ -79,7 +79,7 @@ def limit_crossings() -> ResponseReturnValue:
         "usage/limit_crossings.html",
         env=env,
         level=level,
-        levels=[(None, "All"), *((str(each), f"{each} %") for each in LEVELS)],
+        levels=[(None, "All"), *((str(each), f"{each}%") for each in LEVELS)],
         found=found[:PAGE],
         next=f"{int(last.at.timestamp() * 10**6)}-{last.id}" if last else None,
     )
