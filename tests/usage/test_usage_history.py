@@ -105,6 +105,8 @@ def test_the_story_shows_in_the_past(clock_now: datetime) -> None:
     assert calls(during, 503) > 5 * calls(during + 1, 503)
     assert calls(60, account="northgate") > 0
     assert calls(3, account="northgate") == 0
+    assert calls(12, account="alder") == 0 < calls(8, account="alder")
+    assert calls(30, account="harrow") == 0 < calls(20, account="harrow")
     assert calls(7, account="kestrel", hours=24) > 1.3 * calls(84, account="kestrel", hours=24)
 
 

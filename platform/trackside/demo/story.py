@@ -6,7 +6,7 @@ the seeding and drawn from fixed seeds, so the same moment always gives the same
 - Traffic has the shape of working days, rests on weekends, and has grown by some 60 % over the three months.
 - `INCIDENT`: a carrier was away for an hour and a half, and tracking failed.
 - `RELEASE`: a new version renders labels more slowly than the one before.
-- Northgate Prints (`people.LAPSED`) called less and less, and then no more.
+- Northgate Prints (`people.LAPSED`) called less and less, and then no more; others joined, one paused and came back.
 - The bulk importer of Kestrel Parts calls more than all others, and runs into its limit.
 """
 
@@ -40,6 +40,10 @@ RELEASES = ((DAYS, "2.3.0"), (51.0, "2.4.0"), (RELEASE_DAYS_AGO, "2.4.1"))
 SLOWER_LABELS = 1.7
 """How much longer a label takes since the last release."""
 _DECLINES, _LEFT = 46.0, 18.0
+_JOINED = {"isla": 66.0, "elmstreet": 52.0, "lumen": 31.0, "alder": 10.0}
+"""Accounts that were not there at the beginning, by the days before the seeding they first called."""
+_PAUSED = {"harrow": (44.0, 24.0)}
+"""Accounts that rested, and between which days."""
 _GROWTH = 1.6
 _MEAN = 0.8644
 
@@ -59,6 +63,9 @@ def at_work(at: datetime) -> float:
 def level(account_id: str, days_ago: float) -> float:
     """Return how much an account calls, in shares of what it calls (or called in its best days) now."""
     grown = math.pow(_GROWTH, -days_ago / DAYS)
+    rests, returns = _PAUSED.get(account_id, (0.0, 0.0))
+    if days_ago > _JOINED.get(account_id, DAYS + 1) or returns < days_ago <= rests:
+        return 0.0
     if account_id != LAPSED:
         return grown
     return max(0.0, min(1.0, (days_ago - _LEFT) / (_DECLINES - _LEFT)))
