@@ -1,6 +1,7 @@
 """Requests as OpenTelemetry sends them, and a door to put them through."""
 
 import io
+import json
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -15,10 +16,11 @@ from sqlalchemy.orm import Session
 from trackside.auth.principal import KeyPrincipal
 from trackside.customers.models import User
 from trackside.errors import TracksideError
-from trackside.lane import LaneRequest, LaneResponse
+from trackside.lane import LaneRequest, LaneResponse, problem
 from trackside.runtime import Runtime
 from trackside_modules.usage import lane, partitions, reach
 from trackside_modules.usage.batch import UNMATCHED
+from trackside_modules.usage.events import door
 from trackside_modules.usage.histogram import pack
 from trackside_modules.usage.models import UsageDirty, UsageEndpoint, UsageMinute
 from trackside_modules.usage.tiers import BY_ENDPOINT, BY_USER, OF_USER
@@ -174,3 +176,37 @@ def _write(session: Session, unit: str, table: Any, calls: Any, numbers: Any, en
             row["users"] = reach.pack(everybody[tuple(keys.values())])
     if rows:
         session.execute(sa_insert(table), list(rows.values()))
+
+
+@pytest.fixture
+def events_door(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+    return door.events(runtime)
+
+
+@pytest.fixture
+def send_events(events_door: Callable[[LaneRequest], LaneResponse]) -> Callable[..., tuple[int, Any]]:
+    """Send a body (bytes, or anything that JSON can say) and return the status and what was answered."""
+
+    def post(content: Any, media: str = "application/json", key_id: int = 7, **environ: Any) -> tuple[int, Any]:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        found = {"CONTENT_TYPE": media, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))} | environ
+        request = LaneRequest(found, "/v1/events", KeyPrincipal(key_id, 1, "ingest"))
+        try:
+            answer = events_door(request)
+        except TracksideError as error:
+            answer = problem(request, error)
+        return int(answer.status[:3]), json.loads(answer.body)
+
+    return post
+
+
+@pytest.fixture
+def event(runtime: Runtime) -> Callable[..., dict[str, Any]]:
+    """Make an event of now."""
+
+    def make(**changed: Any) -> dict[str, Any]:
+        now = int(runtime.clock.now().timestamp() * 1000)
+        made = {"ts": now, "method": "GET", "route": "/orders/{id}", "status": 200, "duration_ms": 12.5}
+        return {name: value for name, value in (made | changed).items() if value is not ...}
+
+    return make

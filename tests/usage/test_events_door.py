@@ -1,11 +1,7 @@
 """`POST /v1/events`: what is taken, what is refused, what a repeat is answered, and that all of it is counted once."""
 
 import gzip
-import io
 import json
-import math
-import threading
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, timedelta
 from typing import Any
@@ -16,50 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from trackside.auth.principal import KeyPrincipal
-from trackside.errors import TracksideError
-from trackside.lane import LaneRequest, LaneResponse, problem
 from trackside.runtime import Runtime
 from trackside_modules.usage import fold
-from trackside_modules.usage.arrivals import indexes
 from trackside_modules.usage.events import door, form
-from trackside_modules.usage.histogram import index_of, merge, percentiles, unpack, upper_bounds
 
 Post = Callable[..., tuple[int, Any]]
-
-
-@pytest.fixture
-def handle(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
-    return door.events(runtime)
-
-
-@pytest.fixture
-def send(handle: Callable[[LaneRequest], LaneResponse]) -> Post:
-    """Send a body (bytes, or anything that JSON can say) and return the status and what was answered."""
-
-    def post(content: Any, media: str = "application/json", key_id: int = 7, **environ: Any) -> tuple[int, Any]:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        found = {"CONTENT_TYPE": media, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))} | environ
-        request = LaneRequest(found, "/v1/events", KeyPrincipal(key_id, 1, "ingest"))
-        try:
-            answer = handle(request)
-        except TracksideError as error:
-            answer = problem(request, error)
-        return int(answer.status[:3]), json.loads(answer.body)
-
-    return post
-
-
-@pytest.fixture
-def event(runtime: Runtime) -> Callable[..., dict[str, Any]]:
-    """Make an event of now."""
-
-    def make(**changed: Any) -> dict[str, Any]:
-        now = int(runtime.clock.now().timestamp() * 1000)
-        made = {"ts": now, "method": "GET", "route": "/orders/{id}", "status": 200, "duration_ms": 12.5}
-        return {name: value for name, value in (made | changed).items() if value is not ...}
-
-    return make
 
 
 def scalar(runtime: Runtime, query: str) -> Any:
@@ -72,9 +29,9 @@ def counted(runtime: Runtime) -> int:
     return int(scalar(runtime, "select coalesce(sum(calls), 0) from usage_minute"))
 
 
-def test_events_are_counted_by_endpoint_user_and_status(runtime: Runtime, send: Post, event: Any) -> None:
+def test_events_are_counted_by_endpoint_user_and_status(runtime: Runtime, send_events: Post, event: Any) -> None:
     sent = [event(user="ann", account="acme"), event(user="ann", status=500), event(service="shop", method="post")]
-    assert send({"events": sent}) == (202, {"accepted": 3, "duplicate": False, "rejected": []})
+    assert send_events({"events": sent}) == (202, {"accepted": 3, "duplicate": False, "rejected": []})
     assert counted(runtime) == 3
     with runtime.database.session() as session:
         rows = session.execute(
@@ -91,27 +48,27 @@ def test_events_are_counted_by_endpoint_user_and_status(runtime: Runtime, send: 
     }
 
 
-def test_lines_are_taken_as_well_and_gzip(runtime: Runtime, send: Post, event: Any) -> None:
+def test_lines_are_taken_as_well_and_gzip(runtime: Runtime, send_events: Post, event: Any) -> None:
     lines = b"\n".join(json.dumps(event(user=user)).encode() for user in ("ann", "bob", 7))
-    assert send(lines, "application/x-ndjson")[1]["accepted"] == 3
-    assert send(lines + b"\n\n", "application/x-ndjson; charset=utf-8")[1]["accepted"] == 3
+    assert send_events(lines, "application/x-ndjson")[1]["accepted"] == 3
+    assert send_events(lines + b"\n\n", "application/x-ndjson; charset=utf-8")[1]["accepted"] == 3
     packed = gzip.compress(lines + b"\r\n" + lines)
-    assert send(packed, "application/jsonl", HTTP_CONTENT_ENCODING="gzip")[1]["accepted"] == 6
+    assert send_events(packed, "application/jsonl", HTTP_CONTENT_ENCODING="gzip")[1]["accepted"] == 6
     assert counted(runtime) == 12
 
 
-def test_a_time_is_rfc_3339_or_milliseconds(runtime: Runtime, send: Post, event: Any) -> None:
+def test_a_time_is_rfc_3339_or_milliseconds(runtime: Runtime, send_events: Post, event: Any) -> None:
     moment = runtime.clock.now() - timedelta(hours=2)
     told = [int(moment.timestamp() * 1000), moment.isoformat(), moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")]
-    assert send({"events": [event(ts=ts) for ts in told]})[1]["accepted"] == 3
+    assert send_events({"events": [event(ts=ts) for ts in told]})[1]["accepted"] == 3
     assert counted(runtime) == 3
     assert scalar(runtime, "select count(distinct minute) from usage_minute") == 1
     assert scalar(runtime, "select min(minute) from usage_minute") == moment.replace(second=0, microsecond=0)
 
 
-def test_a_path_is_counted_under_its_template(runtime: Runtime, send: Post, event: Any) -> None:
+def test_a_path_is_counted_under_its_template(runtime: Runtime, send_events: Post, event: Any) -> None:
     sent = [event(route=f"/users/{number}?token=secret{number}") for number in range(50)] + [event(route="")]
-    assert send({"events": sent})[1]["accepted"] == 51
+    assert send_events({"events": sent})[1]["accepted"] == 51
     assert counted(runtime) == 51
     with runtime.database.session() as session:
         assert set(session.scalars(text("select route from usage_endpoint"))) == {"/users/{id}", "(unmatched)"}
@@ -157,19 +114,19 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_a_bad_event_is_refused_by_itself_and_says_why(runtime: Runtime, send: Post, event: Any) -> None:
+def test_a_bad_event_is_refused_by_itself_and_says_why(runtime: Runtime, send_events: Post, event: Any) -> None:
     for number, (wrong, why) in enumerate(BAD):
         sent = [event(), event(**wrong), event(user=f"ann-{number}")]
-        status, said = send({"events": sent})
+        status, said = send_events({"events": sent})
         assert (status, said["accepted"], [each["index"] for each in said["rejected"]]) == (202, 2, [1]), wrong
         assert why in said["rejected"][0]["error"]
         lines = b"\n".join(json.dumps(each).encode() for each in sent)
-        assert send(lines, "application/x-ndjson") == (202, said)
+        assert send_events(lines, "application/x-ndjson") == (202, said)
     assert counted(runtime) == 4 * len(BAD)
 
 
-def test_refused_events_leave_no_endpoint_and_a_warning(runtime: Runtime, send: Post, event: Any) -> None:
-    assert send({"events": [event(route="/gone", status=7)]})[1]["accepted"] == 0
+def test_refused_events_leave_no_endpoint_and_a_warning(runtime: Runtime, send_events: Post, event: Any) -> None:
+    assert send_events({"events": [event(route="/gone", status=7)]})[1]["accepted"] == 0
     assert counted(runtime) == 0
     assert scalar(runtime, "select count(*) from usage_endpoint") == 0
     assert scalar(runtime, "select points from usage_warning where kind = 'refused'") == 1
@@ -197,128 +154,89 @@ UNREADABLE = [
 ]
 
 
-def test_a_body_that_cannot_be_read_is_refused_as_a_whole(send: Post) -> None:
+def test_a_body_that_cannot_be_read_is_refused_as_a_whole(send_events: Post) -> None:
     for body, status in UNREADABLE:
-        answered, said = send(body)
+        answered, said = send_events(body)
         assert (answered, said["status"]) == (status, status), body[:80]
         assert said["detail"]
 
 
-def test_lines_that_cannot_be_read_are_refused_one_by_one(send: Post, event: Any) -> None:
+def test_lines_that_cannot_be_read_are_refused_one_by_one(send_events: Post, event: Any) -> None:
     good = json.dumps(event()).encode()
     bad = [b"{", b"\xff", b"NaN", b"[" * 100_000, b'{"user": "\\ud800"}', b"[]", b"{} {}", b'{"a": 1e400}']
-    status, said = send(b"\n".join([good, *bad, good]), "application/x-ndjson")
+    status, said = send_events(b"\n".join([good, *bad, good]), "application/x-ndjson")
     assert (status, said["accepted"]) == (202, 2)
     assert [each["index"] for each in said["rejected"]] == list(range(1, len(bad) + 1))
 
 
-def test_a_key_given_twice_is_refused(send: Post, event: Any) -> None:
+def test_a_key_given_twice_is_refused(send_events: Post, event: Any) -> None:
     good = json.dumps(event(error='it said {"a": 1, "a": 2}'))
     twice = good[:-1] + ', "status": 500}'
     spaced = '{"ts" : 1, "ts" : 2}'
-    status, said = send(f'{{"events": [{good}, {twice}, {good}]}}'.encode())
+    status, said = send_events(f'{{"events": [{good}, {twice}, {good}]}}'.encode())
     assert (status, said["accepted"], said["rejected"]) == (202, 2, [{"index": 1, "error": "a key is given twice"}])
-    status, said = send(f"{good}\n{twice}\n{spaced}\n".encode(), "application/x-ndjson")
+    status, said = send_events(f"{good}\n{twice}\n{spaced}\n".encode(), "application/x-ndjson")
     assert (status, said["accepted"], len(said["rejected"])) == (202, 1, 2)
 
 
-def test_spaces_before_a_colon_are_no_fault(send: Post, event: Any) -> None:
-    said = send(json.dumps({"events": [event(), event()]}, separators=(",", " : "), indent=1).encode())[1]
+def test_spaces_before_a_colon_are_no_fault(send_events: Post, event: Any) -> None:
+    said = send_events(json.dumps({"events": [event(), event()]}, separators=(",", " : "), indent=1).encode())[1]
     assert (said["accepted"], said["rejected"]) == (2, [])
 
 
-def test_types_and_encodings_that_are_not_taken_say_what_is(send: Post, event: Any) -> None:
-    status, said = send({"events": [event()]}, "application/x-www-form-urlencoded")
+def test_types_and_encodings_that_are_not_taken_say_what_is(send_events: Post, event: Any) -> None:
+    status, said = send_events({"events": [event()]}, "application/x-www-form-urlencoded")
     assert status == 415
     assert "application/json" in said["detail"]
-    assert send({"events": []}, HTTP_CONTENT_ENCODING="br")[0] == 415
+    assert send_events({"events": []}, HTTP_CONTENT_ENCODING="br")[0] == 415
 
 
-def test_lines_in_chunks_need_gzip_since_half_of_them_look_whole(send: Post, event: Any) -> None:
+def test_lines_in_chunks_need_gzip_since_half_of_them_look_whole(send_events: Post, event: Any) -> None:
     line = json.dumps(event()).encode() + b"\n"
     chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
-    assert send(line, "application/x-ndjson", **chunked)[0] == 411
+    assert send_events(line, "application/x-ndjson", **chunked)[0] == 411
     packed = gzip.compress(line)
-    assert send(packed, "application/x-ndjson", HTTP_CONTENT_ENCODING="gzip", **chunked)[0] == 202
-    assert send(packed[:-9], "application/x-ndjson", HTTP_CONTENT_ENCODING="gzip", **chunked)[0] == 400
-    assert send(line[:-20], "application/x-ndjson", CONTENT_LENGTH=str(len(line)))[0] == 400
-    assert send(json.dumps({"events": [event()]}).encode(), **chunked)[0] == 202
+    assert send_events(packed, "application/x-ndjson", HTTP_CONTENT_ENCODING="gzip", **chunked)[0] == 202
+    assert send_events(packed[:-9], "application/x-ndjson", HTTP_CONTENT_ENCODING="gzip", **chunked)[0] == 400
+    assert send_events(line[:-20], "application/x-ndjson", CONTENT_LENGTH=str(len(line)))[0] == 400
+    assert send_events(json.dumps({"events": [event()]}).encode(), **chunked)[0] == 202
 
 
-def test_too_much_is_refused_before_it_costs_much(send: Post, event: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert send(b" " * (door.LIMIT + 1))[0] == 413
-    assert send(gzip.compress(b" " * (door.LIMIT + 1)), HTTP_CONTENT_ENCODING="gzip")[0] == 413
-    assert send(b'{"events": [' + b"1," * 5_000_000 + b"1]}")[0] == 413
-    assert send(b"\n" * 5_000_000, "application/x-ndjson")[0] == 413
+def test_too_much_is_refused_before_it_costs_much(
+    send_events: Post, event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert send_events(b" " * (door.LIMIT + 1))[0] == 413
+    assert send_events(gzip.compress(b" " * (door.LIMIT + 1)), HTTP_CONTENT_ENCODING="gzip")[0] == 413
+    assert send_events(b'{"events": [' + b"1," * 5_000_000 + b"1]}")[0] == 413
+    assert send_events(b"\n" * 5_000_000, "application/x-ndjson")[0] == 413
     monkeypatch.setattr(form, "MOST_EVENTS", 3)
-    assert send({"events": [event()] * 3})[0] == 202
-    status, said = send({"events": [event()] * 4})
+    assert send_events({"events": [event()] * 3})[0] == 202
+    status, said = send_events({"events": [event()] * 4})
     assert status == 413
     assert "several requests" in said["detail"]
 
 
-def test_a_repeat_is_answered_as_the_first_and_counts_nothing(runtime: Runtime, send: Post, event: Any) -> None:
-    batch = {"events": [event(), event(status=7)]}
-    first = send(batch)
-    assert first[1]["duplicate"] is False
-    for _ in range(3):
-        assert send(batch) == (202, {**first[1], "duplicate": True})
-    assert send(gzip.compress(json.dumps(batch).encode()), HTTP_CONTENT_ENCODING="gzip")[1]["duplicate"] is True
-    assert send(batch, key_id=8)[1]["duplicate"] is False
-    assert counted(runtime) == 2
-    assert send(batch)[1]["duplicate"] is True
-    assert counted(runtime) == 2
-
-
-def test_a_batch_id_with_another_payload_changes_nothing_and_says_so(runtime: Runtime, send: Post, event: Any) -> None:
-    assert send({"batch_id": "b1", "events": [event()]})[1] == {"accepted": 1, "duplicate": False, "rejected": []}
-    said = send({"batch_id": "b1", "events": [event(), event()]})[1]
-    assert (said["accepted"], said["duplicate"]) == (1, True)
-    assert "another payload" in said["note"]
-    assert send({"batch_id": "b2", "events": [event()]})[1]["duplicate"] is False
-    assert counted(runtime) == 2
-
-
-def test_a_batch_may_be_named_in_a_header(send: Post, event: Any) -> None:
-    line = json.dumps(event()).encode()
-    assert send(line, "application/x-ndjson", HTTP_IDEMPOTENCY_KEY='"n1"')[1]["duplicate"] is False
-    assert send(line, "application/x-ndjson", HTTP_IDEMPOTENCY_KEY="n1")[1]["duplicate"] is True
-    assert send({"batch_id": "n1", "events": [event()]}, HTTP_IDEMPOTENCY_KEY="n1")[1]["duplicate"] is True
-    assert send({"batch_id": "n1", "events": []}, HTTP_IDEMPOTENCY_KEY="n2")[0] == 422
-    assert send(line, "application/x-ndjson", HTTP_IDEMPOTENCY_KEY="a\x1fb")[0] == 422
-
-
-def test_of_many_repeats_at_once_one_counts(runtime: Runtime, send: Post, event: Any) -> None:
-    batch = {"batch_id": "race", "events": [event()] * 5}
-    answers: list[bool] = []
-    threads = [threading.Thread(target=lambda: answers.append(send(batch)[1]["duplicate"])) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(answers) == [False, True, True, True]
-    assert counted(runtime) == 5
-
-
-def test_a_clock_ahead_counts_now_and_is_told(runtime: Runtime, send: Post, event: Any) -> None:
+def test_a_clock_ahead_counts_now_and_is_told(runtime: Runtime, send_events: Post, event: Any) -> None:
     now = runtime.clock.now()
     later = [int((now + timedelta(minutes=minutes)).timestamp() * 1000) for minutes in (0, 30, 60 * 23)]
-    assert send({"events": [event(ts=ts, service="shop") for ts in later]})[1]["accepted"] == 3
+    assert send_events({"events": [event(ts=ts, service="shop") for ts in later]})[1]["accepted"] == 3
     assert counted(runtime) == 3
     assert scalar(runtime, "select max(minute) from usage_minute") == now.replace(second=0, microsecond=0)
     assert scalar(runtime, "select points from usage_warning where kind = 'clock-ahead' and about = 'shop'") == 2
 
 
-def test_late_events_count_where_they_belong(runtime: Runtime, send: Post, event: Any) -> None:
+def test_late_events_count_where_they_belong(runtime: Runtime, send_events: Post, event: Any) -> None:
     now = runtime.clock.now()
     for late in (timedelta(hours=1), timedelta(hours=25), timedelta(days=40)):
-        assert send({"events": [event(ts=(now - late).isoformat())]})[1]["accepted"] == 1
+        assert send_events({"events": [event(ts=(now - late).isoformat())]})[1]["accepted"] == 1
     assert counted(runtime) == 3
 
 
-def test_nobody_is_counted_as_nobody_and_an_account_alone_as_itself(runtime: Runtime, send: Post, event: Any) -> None:
+def test_nobody_is_counted_as_nobody_and_an_account_alone_as_itself(
+    runtime: Runtime, send_events: Post, event: Any
+) -> None:
     sent = [event(user=None), event(user=""), event(), event(account="acme"), event(user=42, account=7)]
-    assert send({"events": sent})[1]["accepted"] == 5
+    assert send_events({"events": sent})[1]["accepted"] == 5
     assert counted(runtime) == 5
     assert scalar(runtime, "select sum(calls) from usage_minute where user_id = 0") == 3
     with runtime.database.session() as session:
@@ -329,7 +247,7 @@ def test_nobody_is_counted_as_nobody_and_an_account_alone_as_itself(runtime: Run
         }  # the first is nobody
 
 
-def test_what_failed_is_kept_as_a_sample_and_a_failure_masked(runtime: Runtime, send: Post, event: Any) -> None:
+def test_what_failed_is_kept_as_a_sample_and_a_failure_masked(runtime: Runtime, send_events: Post, event: Any) -> None:
     sent = [
         event(status=500, user="ann", error="ValueError: no order of ann@example.com\n  at line 7"),
         event(status=500, error="the disk is full"),
@@ -337,7 +255,7 @@ def test_what_failed_is_kept_as_a_sample_and_a_failure_masked(runtime: Runtime, 
         event(status=404, route=""),
         event(),
     ]
-    send({"events": sent})
+    send_events({"events": sent})
     body = scalar(runtime, "select body from usage_inbox")
     batch = fold.unpack(bytes(body))
     assert [(it.error, it.message) for it in batch.failures] == [
@@ -349,83 +267,11 @@ def test_what_failed_is_kept_as_a_sample_and_a_failure_masked(runtime: Runtime, 
     assert (origin.signal, origin.points, origin.without_user, origin.without_route) == ("events", 5, 4, 1)
 
 
-@given(st.lists(st.floats(0, 2 * 3600, allow_nan=False), min_size=1))
-def test_many_buckets_are_what_one_is(seconds: list[float]) -> None:
-    import numpy as np
-
-    for value, found in zip(seconds, indexes(np.array(seconds)).tolist(), strict=True):
-        assert found == index_of(value) or math.isclose(upper_bounds()[found - indexes(np.zeros(1))[0]], value)
-
-
-ROUTES = ("/a", "/b/{id}", "/c")
-
-
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(
-        st.lists(
-            st.tuples(
-                st.integers(0, 180),
-                st.sampled_from(ROUTES),
-                st.sampled_from((200, 404, 500)),
-                st.sampled_from(("ann", "bob", None)),
-                st.floats(0.02, 3_600_000.0),
-            ),
-            min_size=1,
-            max_size=30,
-        ),
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_counts_are_exact_and_percentiles_within_the_promise(
-    runtime: Runtime, send: Post, batches: list[list[tuple[int, str, int, str | None, float]]]
-) -> None:
-    with runtime.database.session() as session:
-        session.execute(text("truncate usage_minute, usage_inbox, usage_batch"))
-    now = int(runtime.clock.now().timestamp())
-    expected: Counter[tuple[str, int, str]] = Counter()
-    durations: list[float] = []
-    for number, rows in enumerate(batches):
-        made = [
-            {
-                "ts": (now - ago) * 1000,
-                "method": "GET",
-                "route": route,
-                "status": status,
-                "duration_ms": ms,
-                "user": user,
-            }
-            for ago, route, status, user, ms in rows
-        ]
-        assert send({"batch_id": str(number), "events": made})[1]["accepted"] == len(rows)
-        expected.update((route, status, user or "") for _, route, status, user, _ in rows)
-        durations += [ms for *_, ms in rows]
-    assert counted(runtime) == len(durations)
-    latency: dict[int, int] = {}
-    found: Counter[tuple[str, int, str]] = Counter()
-    with runtime.database.session() as session:
-        query = (
-            "select e.route, m.status, coalesce(u.external_id, ''), m.calls, m.latency from usage_minute m"
-            " join usage_endpoint e on e.id = m.endpoint_id left join customer_user u on u.id = m.user_id"
-        )
-        for route, status, user, calls, packed in session.execute(text(query)):
-            found[route, status, user] += calls
-            merge(latency, unpack(packed))
-        assert session.scalar(text("select sum(micros) from usage_minute")) == sum(round(ms * 1000) for ms in durations)
-    assert found == expected
-    durations.sort()
-    for quantile in (0.5, 0.95, 0.99, 1.0):
-        exact = durations[max(1, math.ceil(quantile * len(durations))) - 1] / 1000
-        (estimated,) = percentiles(latency, quantile)
-        assert estimated == pytest.approx(exact, rel=0.022)
-
-
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode), st.sampled_from(["application/json", "x"]))
-def test_no_bytes_are_a_fault_of_ours(send: Post, body: bytes, media: str) -> None:
-    assert send(body, media)[0] < 500
-    assert send(body, "application/x-ndjson")[0] < 500
+def test_no_bytes_are_a_fault_of_ours(send_events: Post, body: bytes, media: str) -> None:
+    assert send_events(body, media)[0] < 500
+    assert send_events(body, "application/x-ndjson")[0] < 500
 
 
 def test_the_form_is_what_the_documentation_says() -> None:
