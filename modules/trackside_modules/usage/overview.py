@@ -1,6 +1,6 @@
 """The Overview: the figures, charts and rows of a range, put together for the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -10,7 +10,8 @@ from trackside.module import Mark
 from trackside.runtime import Runtime
 from trackside.web.charts import Chart, Series
 from trackside_modules.usage import live, queries, warnings
-from trackside_modules.usage.queries import EndpointRow, Figures, Scope
+from trackside_modules.usage.queries import Figures, Scope, endpoints
+from trackside_modules.usage.queries.endpoints import EndpointRow
 from trackside_modules.usage.window import MINUTE, Window
 
 _TOO_YOUNG = timedelta(seconds=10)
@@ -54,23 +55,36 @@ def overview(
     window: Window,
     marks: list[Mark],
     *,
+    compare: bool = True,
     zone: tzinfo = UTC,
     url: Callable[[datetime], str] | None = None,
 ) -> Overview:
-    """Return the page's content for a range, compared with the same span before; `url` leads to a bucket's rows."""
-    found, before = queries.series(session, scope, window), queries.series(session, scope, window.previous())
+    """Return the page's content for a range, compared with the span before; `url` leads to a bucket's rows."""
+    found = queries.series(session, scope, window)
+    figures, before = queries.total(found), queries.Figures()
+    earlier: dict[datetime, Figures] = {}
+    if compare:
+        earlier = queries.series(session, scope, window.previous(), latency=False)
+        before = queries.summed(session, scope, window.previous())
     waiting = queries.waiting(session, scope.env_id)
     noticed = queries.warnings(session, scope.env_id, window.now - timedelta(hours=24))
     return Overview(
-        queries.total(found),
-        queries.total(before),
+        figures,
+        before,
         _now(runtime, session, scope, window.now),
-        queries.top_endpoints(session, scope, window),
-        _charts(found, before, window, _Frame(marks, zone, url)),
+        _top(session, scope, window),
+        _charts(found, earlier, window, _Frame(marks, zone, url)),
         [warnings.sentence(it.kind, it.about) for it in noticed],
-        queries.unknown_share(session, scope, window),
+        queries.unknown_share(session, scope, window, figures),
         waiting if waiting and waiting < window.now - _BEHIND else None,
     )
+
+
+def _top(session: Session, scope: Scope, window: Window, most: int = 10) -> list[EndpointRow]:
+    """Return the endpoints with the most calls."""
+    found = endpoints.ordered(endpoints.listed(session, scope, window, compare=False), "-calls")[:most]
+    endpoints.add_users(session, scope, window, found)
+    return found
 
 
 def _now(runtime: Runtime, session: Session, scope: Scope, now: datetime) -> Now:
@@ -101,7 +115,7 @@ def _charts(
     """Return the charts: rate, errors, latency; each bucket's own numbers, the span before as a ghost."""
     window = _from_first(window, found, before)
     times, shown = window.times, [found.get(at) for at in window.times]
-    old_rates = _rates(before, window.previous())
+    old_rates = rates(before, window.previous())
     quantiles = [it.quantiles() if it else [None] * 3 for it in shown]
     client = [it.client_error_rate if it else None for it in shown]
     server = [it.error_rate if it else None for it in shown]
@@ -125,10 +139,10 @@ def _charts(
         chart(
             "Requests",
             "per minute",
-            Series("now", _rates(found, window)),
+            Series("now", rates(found, window)),
             previous=Series("before", old_rates) if any(value for value in old_rates) else None,
         ),
-        chart("Errors", "%", Series("5xx", _percent(server)), Series("4xx", _percent(client))),
+        chart("Errors", "%", Series("5xx", percent(server)), Series("4xx", percent(client))),
         chart("Latency", "ms", *(Series(f"p{q}", [it[n] for it in quantiles]) for n, q in enumerate((50, 95, 99)))),
     ]
 
@@ -141,16 +155,20 @@ def _from_first(window: Window, found: dict[datetime, Figures], before: dict[dat
     return Window(window.name, max(start, window.start), window.end, window.step, window.now)
 
 
-def _rates(found: dict[datetime, Figures], window: Window) -> list[float | None]:
-    """Return the requests per minute of each bucket; none for one that has just begun, or before the first of all."""
-    first = min(found, default=window.end)
-    rates: list[float | None] = []
+def rates(found: Mapping[datetime, Figures], window: Window, *, always: bool = False) -> list[float | None]:
+    """Return the requests per minute of each bucket; none for one that has just begun, or before the first of all.
+
+    With `always`, there may have been others before the first of these, so it was none then too.
+    """
+    first = window.start if always else min(found, default=window.end)
+    values: list[float | None] = []
     for at in window.times:
         elapsed = window.elapsed(at)
         calls = found[at].calls if at in found else 0
-        rates.append(None if elapsed < _TOO_YOUNG or at < first else calls / (elapsed / MINUTE))
-    return rates
+        values.append(None if elapsed < _TOO_YOUNG or at < first else calls / (elapsed / MINUTE))
+    return values
 
 
-def _percent(shares: list[float | None]) -> list[float | None]:
+def percent(shares: list[float | None]) -> list[float | None]:
+    """Return shares in per cent."""
     return [None if share is None else share * 100 for share in shares]

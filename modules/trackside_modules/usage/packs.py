@@ -33,13 +33,25 @@ def matrix(packs: Sequence[bytes], groups: Sequence[int] | Ints, size: int, time
         ValueError: Something is no packed histogram.
 
     """
-    owners, columns, counts = pairs(packs)
-    rows = np.asarray(groups, dtype=np.int64)[owners]
+    return joined(b"".join(packs), [len(pack) for pack in packs], groups, size, times)
+
+
+def joined(
+    data: bytes,
+    lengths: Sequence[int] | Ints,
+    groups: Sequence[int] | Ints,
+    size: int,
+    times: Sequence[int] | None = None,
+) -> Ints:
+    """Return what `matrix` does of packed histograms that stand one after the other in `data`, each so long."""
+    owners, columns, counts = _pairs(data, np.asarray(lengths, dtype=np.int64))
     if times is not None:
         counts = counts * np.asarray(times, dtype=np.int64)[owners]
-    summed = np.zeros(size * WIDTH, dtype=np.int64)
-    np.add.at(summed, rows * WIDTH + columns, counts)
-    return summed.reshape(size, WIDTH)
+    cells = (np.asarray(groups, dtype=np.int64) * WIDTH)[owners]
+    cells += columns
+    # weights are summed as floats, which are exact up to 2**53 requests
+    summed = np.bincount(cells, weights=counts, minlength=size * WIDTH)
+    return summed.astype(np.int64).reshape(size, WIDTH)
 
 
 def pairs(packs: Sequence[bytes]) -> tuple[Ints, Ints, Ints]:
@@ -47,25 +59,34 @@ def pairs(packs: Sequence[bytes]) -> tuple[Ints, Ints, Ints]:
 
     Raises ValueError where something is no packed histogram.
     """
-    joined = np.frombuffer(b"".join(packs), dtype=np.uint8)
-    if not len(joined):
+    return _pairs(b"".join(packs), np.array([len(pack) for pack in packs], dtype=np.int64))
+
+
+def _pairs(data: bytes, lengths: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return `pairs` of histograms that stand one after the other in `data`, each so long."""
+    stream = np.frombuffer(data, dtype=np.uint8)
+    if not len(stream):
         empty = np.zeros(0, dtype=np.int64)
         return empty, empty, empty
-    owner_of_byte = np.repeat(np.arange(len(packs)), [len(pack) for pack in packs])
-    last = joined < 0x80
-    ends = np.flatnonzero(last)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    if not last[-1] or len(ends) % 2 or (owner_of_byte[starts[::2]] != owner_of_byte[ends[1::2]]).any():
+    ends = np.flatnonzero(stream < 0x80)
+    widths = np.diff(ends, prepend=-1)
+    starts = ends - widths + 1
+    stops = np.cumsum(lengths)
+    done = np.searchsorted(ends, stops)  # numbers up to the end of each histogram
+    whole = np.concatenate(([-1], ends))[done] == stops - 1
+    if not whole.all() or (done % 2).any() or stops[-1] != len(stream):
         raise ValueError("a packed histogram ends in the middle of a number")
-    places = np.arange(len(joined)) - np.repeat(starts, ends - starts + 1)
-    parts = (joined & 0x7F).astype(np.int64) << (7 * places)
-    numbers = np.add.reduceat(parts, starts)
-    owners, steps, counts = owner_of_byte[starts[::2]], numbers[::2], numbers[1::2]
+    numbers = (stream[ends].astype(np.int64)) << (7 * (widths - 1))
+    for place in range(int(widths.max()) - 1):
+        more = np.flatnonzero(widths > place + 1)
+        numbers[more] += (stream[starts[more] + place] & 0x7F).astype(np.int64) << (7 * place)
+    steps, counts = numbers[::2], numbers[1::2]
     steps = (steps >> 1) ^ -(steps & 1)
+    sizes = np.diff(done // 2, prepend=0)
     running = np.cumsum(steps)
-    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-    before = np.repeat(running[firsts] - steps[firsts], np.diff(firsts, append=len(owners)))
-    columns = running - before - ZERO
+    before = np.concatenate(([0], running))[done // 2 - sizes]  # the sum of all steps of those that came earlier
+    owners = np.repeat(np.arange(len(lengths)), sizes)
+    columns = running - np.repeat(before, sizes) - ZERO
     if columns.min() < 0 or columns.max() >= WIDTH:
         raise ValueError("a packed histogram has a bucket beyond the range")
     return owners, columns, counts

@@ -62,9 +62,14 @@ class Window:
         return min(self.end, self.now)
 
     def previous(self) -> "Window":
-        """Return the span of the same length just before, up to the same point in its last bucket."""
+        """Return the span of the same length just before, up to the same point in its last bucket.
+
+        Where minutes or hours are no longer kept of that time, the point is the last whole hour or day before it.
+        """
         length = self.end - self.start
-        return Window(self.name, self.start - length, self.end - length, self.step, self.now - length)
+        kept = MINUTE if length <= WEEK else HOUR if length <= 190 * DAY else DAY
+        now = self.now - length if kept == MINUTE else floor(self.now - length, kept)
+        return Window(self.name, self.start - length, self.end - length, self.step, now)
 
     def elapsed(self, at: datetime) -> timedelta:
         """Return how much of the bucket that starts `at` is over."""

@@ -1,21 +1,26 @@
-"""Figures of what calls came to: of a range, of each of its buckets, by endpoint, of users."""
+"""Figures of what calls came to: of a range, of each of its buckets, by anything the rows are told apart by.
 
-from collections import defaultdict
+PostgreSQL adds the numbers up and hangs the packed histograms of a group one after the other; numpy adds those.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+import numpy as np
+from sqlalchemy import ColumnElement, LargeBinary, SmallInteger, Subquery, cast, func, literal_column, select
+from sqlalchemy.orm import Session
 
-from trackside.customers.models import User
-from trackside_modules.usage.histogram import Histogram, merge, percentiles, unpack
-from trackside_modules.usage.models import UsageEndpoint, UsageMinute
+from trackside_modules.usage.models import UsageMinute
+from trackside_modules.usage.packs import WIDTH, Ints, joined, quantiles
+from trackside_modules.usage.queries.scope import Scope, rows
+from trackside_modules.usage.tiers import Unit
 from trackside_modules.usage.window import Window
 
-_CALLS = func.coalesce(func.sum(UsageMinute.calls), 0)
-_CLIENT = func.coalesce(func.sum(UsageMinute.calls).filter(UsageMinute.status.between(400, 499)), 0)
-_SERVER = func.coalesce(func.sum(UsageMinute.calls).filter(UsageMinute.status >= 500), 0)
+
+def _nothing() -> Ints:
+    return np.zeros(WIDTH, dtype=np.int64)
 
 
 @dataclass(slots=True)
@@ -25,16 +30,24 @@ class Figures:
     calls: int = 0
     client_errors: int = 0
     server_errors: int = 0
-    latency: Histogram = field(default_factory=dict)
+    slow: int = 0
     approximate: bool = False
+    latency: Ints = field(default_factory=_nothing)
+    """A row of `packs`; all zeros where it was not asked for."""
 
     def add(self, other: "Figures") -> None:
         """Add another's calls to these."""
         self.calls += other.calls
         self.client_errors += other.client_errors
         self.server_errors += other.server_errors
-        merge(self.latency, other.latency)
+        self.slow += other.slow
+        self.latency = self.latency + other.latency
         self.approximate |= other.approximate
+
+    @property
+    def errors(self) -> int:
+        """Calls that failed, or were refused."""
+        return self.client_errors + self.server_errors
 
     @property
     def error_rate(self) -> float | None:
@@ -48,99 +61,90 @@ class Figures:
 
     def quantiles(self) -> list[float | None]:
         """Return p50, p95 and p99 in milliseconds."""
-        return [None if it is None else it * 1000 for it in percentiles(self.latency, 0.5, 0.95, 0.99)]
+        (found,) = quantiles(self.latency[None, :], 0.5, 0.95, 0.99)
+        return [None if it is None else it * 1000 for it in found]
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose usage: an environment, and where wanted one service, endpoint, user, or a kind of status."""
+def grouped(session: Session, counted: Subquery, *keys: ColumnElement[Any], latency: bool = True) -> dict[Any, Figures]:
+    """Return the figures of rows of the tiers by `keys`: one value, or a tuple of several.
 
-    env_id: int
-    service: str = ""
-    endpoint_id: int | None = None
-    user_id: int | None = None
-    status: str = ""
-    """`4` or `5` for a class, empty for all."""
-
-    def where(self, start: datetime, end: datetime) -> ColumnElement[bool]:
-        """Return the condition on `usage_minute` for minutes in `[start, end)`."""
-        found = [UsageMinute.env_id == self.env_id, UsageMinute.minute >= start, UsageMinute.minute < end]
-        if self.service:
-            ids = select(UsageEndpoint.id).where(
-                UsageEndpoint.env_id == self.env_id, UsageEndpoint.service == self.service
-            )
-            found.append(UsageMinute.endpoint_id.in_(ids))
-        if self.endpoint_id is not None:
-            found.append(UsageMinute.endpoint_id == self.endpoint_id)
-        if self.user_id is not None:
-            found.append(UsageMinute.user_id.in_(everyone(self.user_id)))
-        if self.status in ("4", "5"):
-            found.append(UsageMinute.status.between(int(self.status) * 100, int(self.status) * 100 + 99))
-        return and_(*found)
-
-
-def everyone(user_id: int) -> Select[int]:
-    """Return the user with all that were merged into them: rows written before a merge keep the old number."""
-    return select(User.id).where(or_(User.id == user_id, User.merged_into == user_id))
+    `latency` False leaves the histograms out, which is much quicker where only numbers are wanted.
+    """
+    it = counted.c
+    columns: list[ColumnElement[Any]] = [
+        func.sum(it.calls),
+        func.coalesce(func.sum(it.calls).filter(it.status.between(400, 499)), 0),
+        func.coalesce(func.sum(it.calls).filter(it.status >= 500), 0),
+        func.sum(it.slow),
+        func.bool_or(it.approximate),
+    ]
+    if latency:
+        columns += histograms(counted)
+    query = select(*keys, *columns).group_by(*(literal_column(str(place + 1)) for place in range(len(keys))))
+    found = session.execute(query).all()
+    matrix = unpacked([row[-2:] for row in found]) if latency else None
+    width, figures = len(keys), {}
+    for place, row in enumerate(found):
+        calls, client, server, slow, approximate = row[width : width + 5]
+        one = Figures(int(calls), int(client), int(server), int(slow), approximate)
+        if matrix is not None:
+            one.latency = matrix[place]
+        figures[row[0] if width == 1 else tuple(row[:width])] = one
+    return figures
 
 
-def series(session: Session, scope: Scope, window: Window) -> dict[datetime, Figures]:
+def histograms(counted: Subquery) -> list[ColumnElement[Any]]:
+    """Return two columns: a group's packed histograms one after the other, and their lengths as 16-bit numbers."""
+    none = literal_column("''::bytea", LargeBinary)
+    sizes = func.int2send(cast(func.octet_length(counted.c.latency), SmallInteger))
+    return [
+        func.string_agg(counted.c.latency, none, type_=LargeBinary),
+        func.string_agg(sizes, none, type_=LargeBinary),
+    ]
+
+
+def unpacked(pairs: Iterable[Any]) -> Ints:
+    """Return a row of counts for each group, from what `histograms` selected of it."""
+    pairs = list(pairs)
+    sizes = [len(lengths) // 2 for _, lengths in pairs]
+    data, lengths = (b"".join(bytes(pair[place]) for pair in pairs) for place in (0, 1))
+    owners = np.repeat(np.arange(len(pairs)), sizes)
+    return joined(data, np.frombuffer(lengths, dtype=">i2"), owners, len(pairs))
+
+
+def series(
+    session: Session, scope: Scope, window: Window, *, step: timedelta | None = None, latency: bool = True
+) -> dict[datetime, Figures]:
     """Return the figures of each bucket of the window that had calls."""
-    return _grouped(session, scope, window, func.date_bin(window.step, UsageMinute.minute, window.start))
+    counted = rows(session, scope, window.start, window.until, window.unit)
+    return grouped(session, counted, bucket(counted, window, step), latency=latency)
 
 
-def _grouped(
-    session: Session, scope: Scope, window: Window, by: ColumnElement[Any] | InstrumentedAttribute[int]
-) -> dict[Any, Figures]:
-    """Return the figures by a column; rows with equal histograms are taken together, they are many."""
-    where = scope.where(window.start, min(window.end, window.now))
-    key = by.label("key")
-    found: dict[Any, Figures] = {}
-    for at, calls, client, server in session.execute(select(key, _CALLS, _CLIENT, _SERVER).where(where).group_by(key)):
-        found[at] = Figures(int(calls), int(client), int(server))
-    times, rough = func.count(), func.bool_or(UsageMinute.approximate)
-    packed = select(key, UsageMinute.latency, times, rough).where(where).group_by(key, UsageMinute.latency)
-    for at, latency, count, approximate in session.execute(packed):
-        merge(found[at].latency, unpack(latency), count)
-        found[at].approximate |= approximate
+def bucket(counted: Subquery, window: Window, step: timedelta | None = None) -> ColumnElement[datetime]:
+    """Return the bucket of the window that a row falls into."""
+    return func.date_bin(step or window.step, counted.c.at, window.start)
+
+
+def summed(session: Session, scope: Scope, window: Window, coarsest: Unit = "day") -> Figures:
+    """Return the figures of the whole window, read from the coarsest tiers there are."""
+    counted = rows(session, scope, window.start, window.until, coarsest)
+    return grouped(session, counted, literal_column("0")).get(0, Figures())
+
+
+def total(buckets: Mapping[Any, Figures]) -> Figures:
+    """Return the sum of all buckets."""
+    found = Figures()
+    for each in buckets.values():
+        found.add(each)
     return found
 
 
-def total(buckets: dict[Any, Figures]) -> Figures:
-    """Return the sum of all buckets."""
-    summed = Figures()
-    for each in buckets.values():
-        summed.add(each)
-    return summed
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointRow:
-    """An endpoint with its figures."""
-
-    endpoint: UsageEndpoint
-    figures: Figures
-    users: int
-
-
-def top_endpoints(session: Session, scope: Scope, window: Window, limit: int = 10) -> list[EndpointRow]:
-    """Return the endpoints with the most calls."""
-    where = scope.where(window.start, min(window.end, window.now))
-    users = func.count(UsageMinute.user_id.distinct()).filter(UsageMinute.user_id != 0)
-    query = select(UsageMinute.endpoint_id, users).where(where).group_by(UsageMinute.endpoint_id)
-    ranked = session.execute(query.order_by(_CALLS.desc(), UsageMinute.endpoint_id).limit(limit)).all()
-    ids = [row[0] for row in ranked]
-    if not ids:
-        return []
-    named = {it.id: it for it in session.scalars(select(UsageEndpoint).where(UsageEndpoint.id.in_(ids)))}
-    figures = {
-        id_: total(_grouped(session, _of(scope, endpoint_id=id_), window, UsageMinute.endpoint_id)) for id_ in ids
-    }
-    return [EndpointRow(named[id_], figures[id_], count) for id_, count in ranked]
-
-
-def _of(scope: Scope, *, endpoint_id: int) -> Scope:
-    return Scope(scope.env_id, scope.service, endpoint_id, scope.user_id, scope.status)
+def unknown_share(session: Session, scope: Scope, window: Window, known: Figures) -> float | None:
+    """Return the share of the window's calls (`known` are its figures) without a known user; None without calls."""
+    nobody = Scope(scope.env_id, scope.service, scope.endpoint_id, user_id=0, status=scope.status)
+    counted = rows(session, nobody, window.start, window.until)
+    calls = session.scalar(select(func.coalesce(func.sum(counted.c.calls), 0))) or 0
+    return float(calls) / known.calls if known.calls else None
 
 
 def active_users(session: Session, scope: Scope, now: datetime, within: timedelta = timedelta(minutes=5)) -> int:
@@ -149,35 +153,3 @@ def active_users(session: Session, scope: Scope, now: datetime, within: timedelt
     where = scope.where(this - within, this + timedelta(minutes=1))
     counted = session.scalar(select(func.count(UsageMinute.user_id.distinct())).where(where, UsageMinute.user_id != 0))
     return counted or 0
-
-
-def unknown_share(session: Session, scope: Scope, window: Window) -> float | None:
-    """Return the share of calls without a known user; None without calls."""
-    where = scope.where(window.start, window.end)
-    unknown = func.coalesce(func.sum(UsageMinute.calls).filter(UsageMinute.user_id == 0), 0)
-    calls, nobody = session.execute(select(_CALLS, unknown).where(where)).one()
-    return float(nobody) / float(calls) if calls else None
-
-
-def by_hour(session: Session, env_id: int, user_ids: Select[int], now: datetime) -> list[int | None]:
-    """Return the calls of users in each of the last 24 hours."""
-    start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23)
-    hour = func.date_trunc("hour", UsageMinute.minute)
-    where = Scope(env_id).where(start, now + timedelta(minutes=1))
-    query = select(hour, _CALLS).where(where, UsageMinute.user_id.in_(user_ids)).group_by(hour)
-    counted: dict[datetime, int] = defaultdict(int)
-    for at, calls in session.execute(query):
-        counted[at] = int(calls)
-    return [counted[start + timedelta(hours=place)] for place in range(24)]
-
-
-def of_users(session: Session, env_id: int, user_ids: Select[int], window: Window) -> Figures:
-    """Return the figures of users together."""
-    where = Scope(env_id).where(window.start, window.end)
-    mine = UsageMinute.user_id.in_(user_ids)
-    calls, client, server = session.execute(select(_CALLS, _CLIENT, _SERVER).where(where, mine)).one()
-    found = Figures(int(calls), int(client), int(server))
-    packed = select(UsageMinute.latency, func.count()).where(where, mine).group_by(UsageMinute.latency)
-    for latency, count in session.execute(packed):
-        merge(found.latency, unpack(latency), count)
-    return found

@@ -1,74 +1,96 @@
 """The counted rows themselves: what every figure is the sum of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, literal, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import literal, select, tuple_
+from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
-from trackside_modules.usage.models import UsageEndpoint, UsageMinute
-from trackside_modules.usage.queries.figures import Scope
+from trackside_modules.usage import tiers
+from trackside_modules.usage.models import UsageEndpoint
+from trackside_modules.usage.queries.scope import Scope
+from trackside_modules.usage.tiers import Part, Unit
 
 
 @dataclass(frozen=True, slots=True)
-class MinuteRow:
-    """A row of `usage_minute` with the names behind its numbers."""
+class CountedRow:
+    """A row of `usage_minute`, `usage_hour` or `usage_day` with the names behind its numbers."""
 
-    minute: UsageMinute
+    at: datetime
+    unit: Unit
     endpoint: UsageEndpoint
     user: User
+    status: int
+    calls: int
+    micros: int
+    longest: int
+    slow: int
+    approximate: bool
 
     @property
     def mean_ms(self) -> float:
         """The mean duration in milliseconds."""
-        return self.minute.micros / self.minute.calls / 1000
+        return self.micros / self.calls / 1000
 
 
 Place = tuple[datetime, int, int, int, int]
-"""Where a page of rows goes on: minute, endpoint, user, status of the last row shown, and what it is ranked by."""
+"""Where a page of rows goes on: time, endpoint, user, status of the last row shown, and what it is ranked by."""
 
-_RANKS: dict[str, InstrumentedAttribute[int]] = {"requests": UsageMinute.calls, "longest": UsageMinute.longest}
+_RANKS = {"requests": "calls", "longest": "longest"}
+_KEYS = ("at", "endpoint_id", "user_id", "status")
 NEWEST = "-minute"
 SORTS = tuple(sign + name for name in ("minute", *_RANKS) for sign in ("-", ""))
 """The orders rows can have; with a `-` the most, or newest, first."""
 
 
-def minute_rows(
+def counted_rows(
     session: Session,
     scope: Scope,
-    start: datetime,
-    end: datetime,
+    spans: Sequence[Part],
     *,
     after: Place | None,
     sort: str = NEWEST,
     limit: int = 50,
-) -> tuple[list[MinuteRow], Place | None]:
-    """Return rows in the order `sort` (one of `SORTS`), and where the next ones begin."""
-    rank = _RANKS.get(sort.removeprefix("-"))
-    own = (UsageMinute.minute, UsageMinute.endpoint_id, UsageMinute.user_id, UsageMinute.status)
-    keys: tuple[InstrumentedAttribute[Any], ...] = own if rank is None else (rank, *own)
-    query: Select[UsageMinute, UsageEndpoint, User] = (
-        select(UsageMinute, UsageEndpoint, User)
-        .join(UsageEndpoint, UsageEndpoint.id == UsageMinute.endpoint_id)
-        .join(User, User.id == UsageMinute.user_id)
-        .where(scope.where(start, end))
-        .order_by(*(key.desc() if sort.startswith("-") else key for key in keys))
-        .limit(limit + 1)
-    )
+) -> tuple[list[CountedRow], Place | None]:
+    """Return rows of some parts of time in the order `sort` (one of `SORTS`), and where the next ones begin."""
+    if not spans:
+        return [], None
+    it = tiers.by_user(scope.env_id, spans, scope.narrow).c
+    rank, down = _RANKS.get(sort.removeprefix("-"), ""), sort.startswith("-")
+    keys: list[Any] = [it[name] for name in ((rank, *_KEYS) if rank else _KEYS)]
+    query = select(*(it[name] for name in (*_KEYS, "calls", "micros", "longest", "slow", "approximate")))
+    query = query.order_by(*(key.desc() if down else key for key in keys)).limit(limit + 1)
     if after is not None:
-        here = tuple_(*keys)
-        last = tuple_(*(literal(part) for part in (after[:4] if rank is None else (after[4], *after[:4]))))
-        query = query.where(here < last if sort.startswith("-") else here > last)
-    found = [MinuteRow(minute, endpoint, user) for minute, endpoint, user in session.execute(query)]
+        last = tuple_(*(literal(part) for part in (after[:4] if not rank else (after[4], *after[:4]))))
+        query = query.where(tuple_(*keys) < last if down else tuple_(*keys) > last)
+    found = session.execute(query).all()
+    rows = _named(session, spans, found[:limit])
     if len(found) <= limit:
-        return found, None
-    it = found[limit - 1].minute
-    return found[:limit], (
-        it.minute,
-        it.endpoint_id,
-        it.user_id,
-        it.status,
-        getattr(it, rank.key) if rank is not None else 0,
-    )
+        return rows, None
+    end = found[limit - 1]
+    return rows, (end.at, end.endpoint_id, end.user_id, end.status, getattr(end, rank) if rank else 0)
+
+
+def _named(session: Session, spans: Sequence[Part], found: Sequence[Any]) -> list[CountedRow]:
+    endpoint_ids, user_ids = {row.endpoint_id for row in found}, {row.user_id for row in found}
+    endpoints = {it.id: it for it in session.scalars(select(UsageEndpoint).where(UsageEndpoint.id.in_(endpoint_ids)))}
+    users = {it.id: it for it in session.scalars(select(User).where(User.id.in_(user_ids)))}
+    return [
+        CountedRow(
+            row.at,
+            next(part.unit for part in spans if part.start <= row.at < part.end),
+            endpoints[row.endpoint_id],
+            users[row.user_id],
+            row.status,
+            row.calls,
+            row.micros,
+            row.longest,
+            row.slow,
+            row.approximate,
+        )
+        for row in found
+        if row.endpoint_id in endpoints and row.user_id in users
+    ]

@@ -1,6 +1,29 @@
 """Pages of usage: one blueprint; each file below adds its views to it, and is named here."""
 
-from trackside_modules.usage.web import errors, limits, overview, patterns, rows, sources, wrong_turns
+from trackside_modules.usage.web import (
+    customer,
+    endpoints,
+    errors,
+    limits,
+    overview,
+    patterns,
+    people,
+    rows,
+    sources,
+    wrong_turns,
+)
 from trackside_modules.usage.web.base import blueprint
 
-__all__ = ["blueprint", "errors", "limits", "overview", "patterns", "rows", "sources", "wrong_turns"]
+__all__ = [
+    "blueprint",
+    "customer",
+    "endpoints",
+    "errors",
+    "limits",
+    "overview",
+    "patterns",
+    "people",
+    "rows",
+    "sources",
+    "wrong_turns",
+]

@@ -144,3 +144,11 @@ def choice(name: str, choices: Sequence[str], default: str) -> str:
         message = f"choose one of {', '.join(each for each in choices if each)}"
         raise InputError(f"There is no {name} {found[:20]!r}: {message}.", {name: message})
     return found
+
+
+def skip() -> int:
+    """Return how many rows the page's cursor leaves out; raises InputError for one that is none."""
+    raw = request.args.get("cursor", "") or "0"
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 7):
+        raise InputError("This page's cursor is not valid: start from the first page.", {"cursor": "is not valid"})
+    return int(raw)

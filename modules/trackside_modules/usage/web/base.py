@@ -9,6 +9,9 @@ from trackside_modules.usage.web.asked import Asked
 blueprint = Blueprint("usage", __name__, url_prefix="/usage", template_folder="../templates")
 
 TABS: tuple[tuple[str, str], ...] = (
+    ("Endpoints", "usage.endpoints"),
+    ("Users", "usage.users"),
+    ("Accounts", "usage.accounts"),
     ("Patterns", "usage.patterns_page"),
     ("Errors", "usage.errors"),
     ("Wrong turns", "usage.wrong_turns_page"),

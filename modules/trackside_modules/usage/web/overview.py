@@ -43,6 +43,7 @@ def overview() -> ResponseReturnValue:
             Scope(env.id, asked.service),
             span,
             changed,
+            compare=asked.compare,
             zone=zone(),
             url=lambda at: f"{where}&at={quote(at.isoformat())}",
         )

@@ -1,0 +1,222 @@
+"""Who called: users and accounts with the sums of their calls, and how much the busiest of them make.
+
+A page wants one order of ten thousand sums, and what the busiest come to: PostgreSQL adds up by user and sends each
+column as one run of numbers, numpy folds merged users into those that remain, and sorts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, Subquery, case, cast, func, literal_column, or_, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
+
+from trackside.customers.models import UNKNOWN_USER, Account, User
+from trackside_modules.usage import tiers
+from trackside_modules.usage.packs import Ints
+from trackside_modules.usage.queries.scope import Scope
+from trackside_modules.usage.window import Window
+
+Column = ColumnElement[Any] | InstrumentedAttribute[Any]
+Kind = Literal["user", "account"]
+COLUMNS = ("calls", "client_errors", "server_errors", "wrong_turns", "slow")
+SORTS = ("calls", "errors", "refused", "wrong", "slow", "users", "name", "seen", "first")
+_NAMED = ("name", "seen", "first")
+_BUSIEST = 10
+"""Power users are at most one in so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Everybody who called, by `ids`: their sums, a row each with the `COLUMNS`."""
+
+    ids: Ints
+    sums: Ints
+    users: Ints
+    """Users that called, of each account; ones where it is users that are counted."""
+    unknown: int
+    """Calls of nobody known; for accounts, of users without one as well."""
+
+    def column(self, name: str) -> Ints:
+        """Return one of the sums."""
+        return self.sums[:, COLUMNS.index(name)]
+
+    @property
+    def calls(self) -> int:
+        """The calls of all of them."""
+        return int(self.column("calls").sum())
+
+    @property
+    def power(self) -> int:
+        """How many of the busiest make half of all these calls; 0 where that takes more than a tenth of them."""
+        running = np.cumsum(np.sort(self.column("calls"))[::-1])
+        many = int(np.searchsorted(running, running[-1] / 2)) + 1 if len(running) else 0
+        return many if many * _BUSIEST <= len(running) else 0
+
+    def powerful(self) -> set[int]:
+        """Return the ids of those."""
+        order = np.argsort(-self.column("calls"), kind="stable")
+        return set(self.ids[order[: self.power]].tolist())
+
+    @property
+    def top_share(self) -> float | None:
+        """The share of these calls that the busiest tenth (at least one) makes; None without calls."""
+        calls = np.sort(self.column("calls"))[::-1]
+        return float(calls[: -(-len(calls) // _BUSIEST)].sum() / calls.sum()) if len(calls) and calls.sum() else None
+
+    def row(self, place: int) -> dict[str, int]:
+        """Return the sums of one of them by name."""
+        return dict(zip(COLUMNS, self.sums[place].tolist(), strict=True)) | {"users": int(self.users[place])}
+
+
+def crowd(session: Session, scope: Scope, window: Window) -> Crowd:
+    """Return the users who called in the window; merged ones count for who remains."""
+    ids, sums = _sums(session, _counted(session, scope, window))
+    query = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
+    merged = dict(session.execute(query).tuples().all())
+    if merged:
+        ids, sums = _fold(np.array([merged.get(it, it) for it in ids.tolist()], dtype=np.int64), sums)
+    known = ids != UNKNOWN_USER
+    return Crowd(ids[known], sums[known], np.ones_like(ids[known]), int(sums[~known, 0].sum()))
+
+
+def accounts_of(session: Session, users: Crowd) -> Crowd:
+    """Return the accounts of a crowd of users; users without one are as good as unknown."""
+    ids, sums = _fold(_accounts(session, users.ids), np.column_stack((users.sums, users.users)))
+    nobody = ids == 0
+    return Crowd(ids[~nobody], sums[~nobody, :-1], sums[~nobody, -1], users.unknown + int(sums[nobody, 0].sum()))
+
+
+def _counted(session: Session, scope: Scope, window: Window) -> Subquery:
+    """Return rows with user_id and the `COLUMNS`: of users as a whole, or of what the scope narrows to."""
+    spans = tiers.parts(session, scope.env_id, window.start, window.until)
+    if not (scope.service or scope.endpoint_id or scope.status):
+        return tiers.of_user(scope.env_id, spans, scope.narrow)
+    it = tiers.by_user(scope.env_id, spans, scope.narrow).c
+    kinds = (it.status.between(400, 499), it.status >= 500, tiers.is_wrong_turn(scope.env_id, it))
+    sorts = [case((kind, it.calls), else_=0).label(name) for name, kind in zip(COLUMNS[1:4], kinds, strict=True)]
+    return select(it.user_id, it.calls, *sorts, it.slow).subquery()
+
+
+def _sums(session: Session, counted: Subquery) -> tuple[Ints, Ints]:
+    """Return the ids of users, and a row of sums for each."""
+    sums = [func.sum(counted.c[name]).label(name) for name in COLUMNS]
+    each = select(counted.c.user_id, *sums).group_by(counted.c.user_id).subquery()
+    row = session.execute(select(*(run(each.c[name]) for name in ("user_id", *COLUMNS)))).one()
+    columns = [numbers(value) for value in row]
+    return columns[0], np.column_stack(columns[1:])
+
+
+def run(column: Column, order: Column | None = None) -> ColumnElement[Any]:
+    """Return a column of numbers hung one after the other, in an order where one is given."""
+    value = func.int8send(cast(column, BigInteger))
+    none = literal_column("''::bytea", LargeBinary)
+    if order is None:
+        return func.string_agg(value, none, type_=LargeBinary)
+    return func.string_agg(value, aggregate_order_by(none, order), type_=LargeBinary)
+
+
+def numbers(data: bytes | None) -> Ints:
+    """Return what `run` selected."""
+    return np.frombuffer(data or b"", dtype=">i8").astype(np.int64)
+
+
+def _fold(ids: Ints, sums: Ints) -> tuple[Ints, Ints]:
+    """Return each id once, with the sum of its rows."""
+    once, places = np.unique(ids, return_inverse=True)
+    found = np.zeros((len(once), sums.shape[1]), dtype=np.int64)
+    np.add.at(found, places, sums)
+    return once, found
+
+
+def _accounts(session: Session, ids: Ints) -> Ints:
+    """Return the account of each user, 0 for none."""
+    query = select(run(User.id, User.id), run(func.coalesce(User.account_id, 0), User.id))
+    known, accounts = (numbers(value) for value in session.execute(query.where(User.merged_into.is_(None))).one())
+    places = np.minimum(np.searchsorted(known, ids), max(len(known) - 1, 0))
+    return np.where(known[places] == ids, accounts[places], 0) if len(known) else np.zeros_like(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a list of users or accounts is shown, and in which order."""
+
+    kind: Kind = "user"
+    sort: str = "-calls"
+    """One of `SORTS`; with a `-` the most, or latest, first."""
+    q: str = ""
+    """Part of a name, id or email."""
+    account_id: int | None = None
+
+
+def ordered(session: Session, them: Crowd, wanted: Wanted) -> Ints:
+    """Return the places in the crowd of those that are wanted, in their order."""
+    name, down = wanted.sort.removeprefix("-"), wanted.sort.startswith("-")
+    places: Ints = np.arange(len(them.ids))
+    ranks: Any = None
+    if name in _NAMED or wanted.q or wanted.account_id is not None:
+        listed = _listed(session, wanted, name)
+        order = np.argsort(listed, kind="stable")
+        found = np.searchsorted(listed[order], them.ids)
+        places = places[np.append(listed[order], -1)[found] == them.ids]
+        ranks = order[found[places]]
+    if name not in _NAMED:
+        ranks = _values(them, name)[places]
+    sorted_: Ints = places[np.argsort(-ranks if down else ranks, kind="stable")]
+    return sorted_
+
+
+def _values(them: Crowd, name: str) -> Any:
+    calls = np.maximum(them.column("calls"), 1)
+    values: dict[str, Any] = {
+        "calls": them.column("calls"),
+        "errors": them.column("server_errors") / calls,
+        "refused": them.column("client_errors") / calls,
+        "wrong": them.column("wrong_turns"),
+        "slow": them.column("slow"),
+        "users": them.users,
+    }
+    return values[name]
+
+
+def _listed(session: Session, wanted: Wanted, order: str) -> Ints:
+    """Return the ids of all users or accounts that match, in an order of names or times."""
+    model = User if wanted.kind == "user" else Account
+    name = func.lower(func.coalesce(func.nullif(model.name, ""), model.external_id, ""))
+    long_ago: ColumnElement[Any] = literal_column("'-infinity'::timestamptz")  # what was never seen is oldest
+    by: dict[str, Column] = {
+        "seen": func.coalesce(model.last_seen, long_ago),
+        "first": func.coalesce(model.first_seen, long_ago),
+    }
+    query = select(run(model.id, by.get(order, name))).where(model.merged_into.is_(None))
+    if wanted.q:
+        columns: list[InstrumentedAttribute[Any]] = [model.external_id, model.name]
+        columns += [User.email] if wanted.kind == "user" else []
+        query = query.where(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
+    if wanted.account_id is not None:
+        query = query.where(User.account_id == wanted.account_id)
+    return numbers(session.scalar(query))
+
+
+def known_users(session: Session, ids: Sequence[int]) -> dict[int, User]:
+    """Return users with their accounts, by id."""
+    query = select(User).where(User.id.in_(ids)).options(joinedload(User.account))
+    return {it.id: it for it in session.scalars(query)}
+
+
+def known_accounts(session: Session, ids: Sequence[int]) -> dict[int, Account]:
+    """Return accounts by id."""
+    return {it.id: it for it in session.scalars(select(Account).where(Account.id.in_(ids)))}
+
+
+def active_days(session: Session, env_id: int, window: Window, ids: Sequence[int]) -> dict[int, int]:
+    """Return on how many days of the window, in UTC, each of these users called."""
+    root = func.coalesce(User.merged_into, User.id)
+    mine = select(User.id).where(or_(User.id.in_(ids), User.merged_into.in_(ids)))
+    spans = tiers.parts(session, env_id, window.start, window.until)
+    it = tiers.of_user(env_id, spans, lambda table: table.user_id.in_(mine)).c
+    days = func.count(func.date_trunc("day", it.at).distinct())
+    query = select(root, days).join(User, User.id == it.user_id).group_by(root)
+    return {user_id: int(count) for user_id, count in session.execute(query)}

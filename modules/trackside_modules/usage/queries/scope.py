@@ -1,0 +1,80 @@
+"""Whose usage a page asks for, and the rows of the tiers that hold it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Subquery, and_, or_, select, true
+from sqlalchemy.orm import Session
+
+from trackside.customers.models import User
+from trackside_modules.usage import tiers
+from trackside_modules.usage.models import UsageEndpoint, UsageMinute
+from trackside_modules.usage.tiers import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose usage: an environment, and where wanted one service, endpoint, user, account, or a kind of status."""
+
+    env_id: int
+    service: str = ""
+    endpoint_id: int | None = None
+    user_id: int | None = None
+    status: str = ""
+    """`4` or `5` for a class, a whole status such as `404`, empty for all."""
+    account_id: int | None = None
+
+    def of(self, *, endpoint_id: int | None = None, user_id: int | None = None) -> "Scope":
+        """Return the same, for one endpoint or user."""
+        return replace(self, endpoint_id=endpoint_id or self.endpoint_id, user_id=user_id or self.user_id)
+
+    @property
+    def by_user(self) -> bool:
+        """Whether it takes rows of users: those of endpoints alone do not tell who called."""
+        return self.user_id is not None or self.account_id is not None
+
+    def narrow(self, table: Any) -> ColumnElement[bool]:
+        """Return the condition on a table of counts, besides its environment and time."""
+        found: list[ColumnElement[bool]] = []
+        if self.service:
+            found.append(table.endpoint_id.in_(of_service(self.env_id, self.service)))
+        if self.endpoint_id is not None:
+            found.append(table.endpoint_id == self.endpoint_id)
+        if self.user_id is not None:
+            found.append(table.user_id.in_(everyone(self.user_id)))
+        if self.account_id is not None:
+            found.append(table.user_id.in_(everyone_of(self.account_id)))
+        if len(self.status) == 1:
+            found.append(table.status.between(int(self.status) * 100, int(self.status) * 100 + 99))
+        elif self.status:
+            found.append(table.status == int(self.status))
+        return and_(true(), *found)
+
+    def where(self, start: datetime, end: datetime) -> ColumnElement[bool]:
+        """Return the condition on `usage_minute` for minutes in `[start, end)`."""
+        mine = and_(UsageMinute.env_id == self.env_id, UsageMinute.minute >= start, UsageMinute.minute < end)
+        return and_(mine, self.narrow(UsageMinute))
+
+
+def rows(session: Session, scope: Scope, start: datetime, end: datetime, coarsest: Unit = "day") -> Subquery:
+    """Return the rows of `[start, end)`: `by_user` where the scope is of users, else `by_endpoint` (see `tiers`)."""
+    spans = tiers.parts(session, scope.env_id, start, end, coarsest)
+    family = tiers.by_user if scope.by_user else tiers.by_endpoint
+    return family(scope.env_id, spans, scope.narrow)
+
+
+def of_service(env_id: int, service: str) -> Select[int]:
+    """Return the endpoints of a service."""
+    return select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.service == service)
+
+
+def everyone(user_id: int) -> Select[int]:
+    """Return the user with all that were merged into them: rows written before a merge keep the old number."""
+    return select(User.id).where(or_(User.id == user_id, User.merged_into == user_id))
+
+
+def everyone_of(account_id: int) -> Select[int]:
+    """Return the users of an account with all that were merged into them."""
+    theirs = select(User.id).where(User.account_id == account_id, User.merged_into.is_(None))
+    return select(User.id).where(or_(User.id.in_(theirs), User.merged_into.in_(theirs)))
