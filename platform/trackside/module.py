@@ -52,6 +52,8 @@ class NavItem:
     order: int = 100
     count: Ref | None = None
     """`(Runtime, Session) -> int`: how many things wait for action; 0 shows nothing."""
+    rest: bool = False
+    """Whether it stands for all pages of its blueprint that have no entry of their own; one that is alone does so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Histograms by the thousand: the same as one at a time."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trackside_modules.usage import packs
@@ -10,6 +10,7 @@ from trackside_modules.usage.histogram import HIGHEST, ZERO, Histogram, merge, p
 histograms = st.dictionaries(st.integers(ZERO, HIGHEST), st.integers(1, 2**40), max_size=12)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # slow on a busy machine only
 @given(st.lists(st.tuples(histograms, st.integers(0, 3), st.integers(0, 9)), max_size=20))
 def test_a_matrix_holds_what_merging_one_by_one_gives(them: list[tuple[Histogram, int, int]]) -> None:
     merged: list[Histogram] = [{}, {}, {}, {}]

@@ -53,7 +53,7 @@ MODULE = Module(
     ),
     nav=(
         NavItem("Overview", "usage.overview", "overview", "usage.view", order=0),
-        NavItem("Usage", "usage.patterns_page", "usage", "usage.view", order=5),
+        NavItem("Usage", "usage.endpoints", "usage", "usage.view", order=10, rest=True),
     ),
     cards=(
         ContextCard(

@@ -35,7 +35,9 @@ def _entry(runtime: Runtime, item: NavItem) -> Entry:
     blueprint = item.endpoint.partition(".")[0]
     siblings = [i for i in runtime.registry.each(lambda m: m.nav) if i.endpoint.partition(".")[0] == blueprint]
     here = request.endpoint or ""
-    active = here == item.endpoint or (len(siblings) == 1 and here.partition(".")[0] == blueprint)
+    others = {i.endpoint for i in siblings if i is not item}
+    mine = here.partition(".")[0] == blueprint and here not in others and (not others or item.rest)
+    active = here == item.endpoint or mine
     return Entry(item.label, url_for(item.endpoint), item.icon, item.group, active, _count(runtime, item))
 
 

@@ -44,7 +44,7 @@ def _since(session: Session, scope: Scope, ids: list[int]) -> dict[int, datetime
     """Return the first day of each endpoint; one that is not there was first called today."""
     query = select(UsageDay.endpoint_id, func.min(UsageDay.at)).group_by(UsageDay.endpoint_id)
     query = query.where(UsageDay.env_id == scope.env_id, UsageDay.endpoint_id.in_(ids), scope.narrow(UsageDay))
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,10 @@ def listed(session: Session, scope: Scope, window: Window, *, compare: bool, q: 
         EndpointRow(known[id_], figures.get(id_) or Figures(), before.get(id_, 0) if compare else None)
         for id_ in sorted(known)
     ]
-    matrix = np.array([row.figures.latency for row in found]).reshape(len(found), -1)
-    for row, values in zip(found, quantiles(matrix, 0.5, 0.95, 0.99) if found else [], strict=True):
-        row.quantiles = [None if value is None else value * 1000 for value in values]
+    if found:
+        values = quantiles(np.array([row.figures.latency for row in found]), 0.5, 0.95, 0.99)
+        for row, each in zip(found, values, strict=True):
+            row.quantiles = [None if value is None else value * 1000 for value in each]
     return found
 
 

@@ -75,7 +75,7 @@ def crowd(session: Session, scope: Scope, window: Window) -> Crowd:
     """Return the users who called in the window; merged ones count for who remains."""
     ids, sums = _sums(session, _counted(session, scope, window))
     query = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
-    merged = dict(session.execute(query).tuples().all())
+    merged = dict(session.execute(query).all())
     if merged:
         ids, sums = _fold(np.array([merged.get(it, it) for it in ids.tolist()], dtype=np.int64), sums)
     known = ids != UNKNOWN_USER

@@ -85,7 +85,7 @@ def endpoint(endpoint_id: int) -> ResponseReturnValue:
     """Show one endpoint: its figures, how long its calls take, what it answers, and whom it serves."""
     session, asked = db.session(), ask_filters(RANGE)
     one = _one(session, asked, endpoint_id)
-    by = choice("by", tuple(AFFECTED), "")
+    by = choice("by", ("", *AFFECTED), "")
     scope, span = Scope(asked.env.id, endpoint_id=one.id), asked.span
     by_status = reading.statuses(session, scope, span)
     found: dict[Any, Figures] = {}
