@@ -115,3 +115,19 @@ def test_the_longest_duration_bounds_the_open_bucket() -> None:
     assert min(ours) >= h.index_of(1.0)
     assert max(ours) == h.index_of(3.0)
     assert h.from_explicit([1.0], {1: 5}) == {h.index_of(1.0): 5}
+
+
+def test_a_wide_zero_bucket_is_spread_up_to_its_threshold() -> None:
+    assert h.from_exponential(4, {}, zero=5, zero_to=1e-6) == {h.ZERO: 5}
+    found = h.from_exponential(4, {}, zero=1000, zero_to=1.0)
+    assert sum(found.values()) == 1000
+    [median] = h.percentiles(found, 0.5)
+    assert median == pytest.approx(0.5, rel=0.03)
+
+
+@pytest.mark.parametrize("scale", range(-10, 21))
+def test_every_scale_keeps_every_count(scale: int) -> None:
+    counts = {index: 3 for index in (-(2**31), -5, -1, 0, 1, 7, 2**31 - 1)}
+    found = h.from_exponential(scale, counts, zero=2)
+    assert sum(found.values()) == 3 * len(counts) + 2
+    assert all(h.ZERO <= index <= h.HIGHEST for index in found)

@@ -6,7 +6,7 @@ cumulative stream means nothing without the one before it, so it stays a `Readin
 
 import msgspec
 
-from trackside_modules.usage.histogram import Histogram, from_explicit, from_exponential
+from trackside_modules.usage.histogram import Histogram, from_explicit, from_exponential, is_tiny
 
 VERSION = 1
 UNMATCHED, OTHER = "(unmatched)", "(other)"
@@ -43,17 +43,19 @@ class Shape(msgspec.Struct, array_like=True, frozen=True, gc=False):
     bounds: tuple[float, ...] | None
     scale: int = 0
     unit: float = 1.0
+    zero_to: float = 0.0
+    """Upper end of the zero bucket, in the unit."""
 
     def histogram(self, buckets: dict[int, int], zero: int, longest: float | None) -> Histogram:
         """Return our buckets for these; `longest` in seconds bounds an open one."""
         if self.bounds is not None:
             return from_explicit(self.bounds, buckets, high=longest)
-        return from_exponential(self.scale, buckets, zero, self.unit)
+        return from_exponential(self.scale, buckets, zero, self.unit, self.zero_to)
 
     @property
     def exact(self) -> bool:
         """Whether no precision beyond our own buckets' is lost."""
-        return self.bounds is None and self.scale >= 4 and self.unit == 1.0
+        return self.bounds is None and self.scale >= 4 and self.unit == 1.0 and is_tiny(self.zero_to)
 
 
 class Reading(msgspec.Struct, array_like=True, gc=False):

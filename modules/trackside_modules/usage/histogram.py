@@ -41,6 +41,11 @@ def estimate(index: int) -> float:
     return float(2.0 * _BASE**index * _BASE / (1.0 + _BASE))
 
 
+def is_tiny(seconds: float) -> bool:
+    """Whether a duration is in the lowest bucket, give or take a rounding."""
+    return seconds <= _upper(ZERO) * (1 + 1e-9)
+
+
 def _upper(index: int) -> float:
     """Return the inclusive upper end of a bucket in seconds."""
     return float(2.0 ** ((index + 1) / _PER_DOUBLING))
@@ -163,7 +168,9 @@ def from_explicit(
     return histogram
 
 
-def from_exponential(scale: int, counts: Mapping[int, int], zero: int = 0, unit: float = 1.0) -> Histogram:
+def from_exponential(
+    scale: int, counts: Mapping[int, int], zero: int = 0, unit: float = 1.0, zero_to: float = 0.0
+) -> Histogram:
     """Return our buckets for exponential ones of any scale in -10..20.
 
     Exact for sources in seconds whose scale is 4 or more, whose buckets lie inside ours; an approximation otherwise.
@@ -173,9 +180,12 @@ def from_exponential(scale: int, counts: Mapping[int, int], zero: int = 0, unit:
         counts: Requests by the source's index.
         zero: Requests in the source's zero bucket.
         unit: Seconds in the source's unit.
+        zero_to: Upper end of the zero bucket, in the source's unit.
 
     """
-    histogram: Histogram = {ZERO: zero} if zero else {}
+    histogram: Histogram = {}
+    if zero:
+        merge(histogram, ((ZERO, zero),) if is_tiny(zero_to * unit) else spread(0.0, zero_to * unit, zero))
     if unit == 1.0 and scale >= SCALE:
         shift = scale - SCALE
         merge(histogram, ((_clamp(index >> shift), count) for index, count in counts.items()))

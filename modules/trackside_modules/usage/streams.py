@@ -78,14 +78,14 @@ def _difference(last: Reading, new: Reading) -> Calls:
 def _buckets_since(last: Reading, new: Reading) -> tuple[Shape, Histogram, int]:
     """Return the buckets' growth, at the coarser of the two scales."""
     old, now = last.shape, new.shape
-    if (old.bounds, old.unit) != (now.bounds, now.unit):
+    if (old.bounds, old.unit, old.zero_to) != (now.bounds, now.unit, now.zero_to):
         return now, {}, -1
     scale = min(old.scale, now.scale)
     grown: Histogram = {}
     merge(grown, ((index >> (now.scale - scale), count) for index, count in new.buckets.items()))
     merge(grown, ((index >> (old.scale - scale), -count) for index, count in last.buckets.items()))
     kept = {index: count for index, count in grown.items() if count}
-    return Shape(now.bounds, scale, now.unit), kept, new.zero - last.zero
+    return Shape(now.bounds, scale, now.unit, now.zero_to), kept, new.zero - last.zero
 
 
 def _calls(at: Reading, calls: int, micros: int | None, cut: tuple[Shape, Histogram, int]) -> Calls:

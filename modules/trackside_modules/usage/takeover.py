@@ -27,8 +27,10 @@ from trackside_modules.usage.histogram import Histogram, index_of, merge, pack
 WAIT = timedelta(seconds=90)
 SILENT = timedelta(hours=1)
 MOST_SERVICES = 2000
-MOST_HELD = 64 * 2**20
-"""Bytes that may wait in an environment; what comes after is decided at once."""
+MOST_HELD = 16 * 2**20
+"""Bytes that may wait in an environment, some 150,000 requests; what comes after is decided at once."""
+_ALIVE = timedelta(minutes=10)
+"""Since when metrics may have come last for them to be sure to count what there is no room for."""
 _OTHERS = 5 * 60 * 10**9
 """Nanoseconds within which the other processes of a service are heard after its first metrics."""
 _AHEAD = 60 * 10**9
@@ -127,7 +129,7 @@ class Takeover:
         return not left
 
     def from_spans(self, now: datetime) -> tuple[list[Calls], int]:
-        """Return the calls that spans count now, and how many requests were left out for want of room."""
+        """Return the calls that spans count now, and how many requests nobody counts, for want of room."""
         waiting: dict[tuple[str, datetime], list[Request]] = defaultdict(list)
         for received, it in self._told:
             stand = self._stands[it.subject.service]
@@ -144,9 +146,10 @@ class Takeover:
             if held:
                 size = self._hold(service, received, held, room)
                 room -= size
-                if not size and self._stands[service].metrics_at is None:
+                told_at = self._stands[service].metrics_at
+                if not size and told_at is None:
                     kept += held
-                elif not size:
+                elif not size and told_at and told_at < now - _ALIVE:
                     lost += len(held)
             arrived = int(received.timestamp() * 1e9)
             for it in kept:

@@ -56,6 +56,7 @@ class _Exponential(Json):
     flags: Whole = 0
     scale: Whole = 0
     zero_count: Whole = 0
+    zero_threshold: Real = 0.0
     positive: _Buckets | None = None
     negative: _Buckets | None = None
 
@@ -146,6 +147,7 @@ def _exponential(point: _Exponential) -> Point:
         offset=whole(positive.offset),
         zero=whole(point.zero_count),
         negative=sum(whole(count) for count in negative.bucket_counts or ()),
+        zero_to=real(point.zero_threshold) or 0.0,
     )
 
 

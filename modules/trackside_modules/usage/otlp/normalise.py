@@ -200,6 +200,8 @@ def _check_cut(point: Point) -> None:
     if point.bounds is None:
         if not -10 <= point.scale <= 20 or not -(2**31) <= point.offset < 2**31:
             raise Refused("the scale or offset is out of range")
+        if not (math.isfinite(point.zero_to) and point.zero_to >= 0):
+            raise Refused("the zero threshold is negative or no number")
         return
     if point.counts and len(point.counts) != len(point.bounds) + 1:
         raise Refused("there must be one bucket more than bounds")
@@ -216,7 +218,7 @@ def _buckets(point: Point, unit: float) -> tuple[Shape, dict[int, int]]:
     shift = max(0, point.scale - most)
     buckets: Histogram = {}
     merge(buckets, (((point.offset + n) >> shift, count) for n, count in enumerate(point.counts) if count))
-    return Shape(None, min(point.scale, most), unit), buckets
+    return Shape(None, min(point.scale, most), unit, point.zero_to), buckets
 
 
 def _total(point: Point, latency: Histogram, unit: float) -> float:

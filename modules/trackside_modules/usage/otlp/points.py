@@ -37,6 +37,7 @@ class Point(msgspec.Struct, gc=False):
     offset: int = 0
     zero: int = 0
     negative: int = 0
+    zero_to: float = 0.0
 
 
 class Source(msgspec.Struct, gc=False):

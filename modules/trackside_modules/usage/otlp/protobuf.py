@@ -77,4 +77,5 @@ def _exponential(data: memoryview) -> Point:
         offset=point.positive.offset,
         zero=point.zero_count,
         negative=sum(point.negative.bucket_counts),
+        zero_to=point.zero_threshold,
     )
