@@ -127,7 +127,7 @@ def test_a_wide_zero_bucket_is_spread_up_to_its_threshold() -> None:
 
 @pytest.mark.parametrize("scale", range(-10, 21))
 def test_every_scale_keeps_every_count(scale: int) -> None:
-    counts = {index: 3 for index in (-(2**31), -5, -1, 0, 1, 7, 2**31 - 1)}
+    counts = dict.fromkeys((-(2**31), -5, -1, 0, 1, 7, 2**31 - 1), 3)
     found = h.from_exponential(scale, counts, zero=2)
     assert sum(found.values()) == 3 * len(counts) + 2
     assert all(h.ZERO <= index <= h.HIGHEST for index in found)
