@@ -9,13 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trackside_client.usage import counters, otlp
+from trackside_client.usage import counters, otlp, reporter
 from trackside_client.usage.counters import Counters
 from trackside_client.usage.samples import MOST, Samples
 from trackside_modules.usage import histogram
-from trackside_modules.usage.otlp import json_form
+from trackside_modules.usage.otlp import json_form, signals_json
 from trackside_modules.usage.otlp.conventions import Naming
 from trackside_modules.usage.otlp.normalise import normalise
+from trackside_modules.usage.otlp.spans import take_spans
 
 KEY = ("GET", "/orders", 200, "u1", "a1")
 durations = st.floats(0, 1e6) | st.integers(-20, 13).map(lambda power: 2.0**power)
@@ -112,3 +113,30 @@ def test_only_a_few_samples_of_a_kind_are_kept() -> None:
     assert len(kept) == MOST
     assert {sample.path for sample in kept} == {"/x"}
     assert samples.take() == []
+
+
+def test_what_the_client_had_to_leave_out_becomes_a_warning() -> None:
+    made = Counters()
+    made.add(KEY, 0.0, 0.1)
+    body = otlp.metrics(ABOUT, made.take(), {reporter.FOLDED: 3, reporter.LOST: 4})
+    batch, _ = normalise(json_form.read(body), Naming(), time.time_ns())
+    assert {(it.kind, it.about, it.points) for it in batch.notices} == {
+        ("client-folded", "shop", 3),
+        ("client-lost", "shop", 4),
+    }
+
+
+def test_samples_are_examples_and_never_requests() -> None:
+    samples = Samples()
+    samples.note(("GET", "/orders", 500, "u1", "a1"), "/orders", 0.25, ValueError("no such luck"))
+    samples.note(("GET", None, 404, "", ""), "/orders/8861/secret", 0.01, None)
+    batch, verdict = take_spans(signals_json.spans(otlp.traces(ABOUT, samples.take())), Naming(), time.time_ns())
+    assert (verdict.rejected, batch.requests) == (0, [])
+    failed, lost = batch.samples
+    assert (failed.subject.route, failed.subject.user, failed.error, failed.message) == (
+        "/orders",
+        "u1",
+        "ValueError",
+        "no such luck",
+    )
+    assert (lost.subject.status, lost.path) == (404, "/orders/{id}/secret")

@@ -36,7 +36,7 @@ def gunicorn(environ: dict[str, str], *arguments: str) -> Iterator[tuple[str, "s
         wait(lambda: _answers(port), "gunicorn to listen")
         yield f"http://127.0.0.1:{port}", process
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(40) == 0
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -51,7 +51,7 @@ def _answers(port: int) -> bool:
     return True
 
 
-def wait(condition: Callable[[], Any], what: str, seconds: float = 15) -> None:
+def wait(condition: Callable[[], Any], what: str, seconds: float = 40) -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, f"waited {seconds} s for {what}"
@@ -101,6 +101,22 @@ def test_two_workers_count_every_call(trackside: Any, environ: dict[str, str], a
     with gunicorn(environ, *arguments) as (url, _):
         assert len(make_calls(url)) == 2, "both workers answered"
     assert trackside.rows() == expected()
+
+
+def test_examples_show_what_failed_and_count_nothing(trackside: Any, environ: dict[str, str]) -> None:
+    with gunicorn(environ) as (url, _):
+        make_calls(url)
+    assert trackside.rows() == expected()
+    query = "select error, message from usage_sample"
+    samples = "select distinct e.route, s.status from usage_sample s join usage_endpoint e on e.id = s.endpoint_id"
+    with trackside.runtime.database.pool.connection() as connection:
+        assert ("RuntimeError", "no such luck") in connection.execute(query).fetchall()
+        assert set(connection.execute(samples)) >= {("(unmatched)", 404), ("/broken", 500), ("/orders", 503)}
+        held, coverage = (
+            connection.execute(f"select count(*) from {table}").fetchone()[0]
+            for table in ("usage_held", "usage_warning")
+        )
+        assert (held, coverage) == (0, 0), "nothing waits to be counted, nothing is wrong"
 
 
 def test_a_stream_is_timed_to_its_end(trackside: Any, environ: dict[str, str]) -> None:

@@ -16,6 +16,8 @@ TEXTS = {
     "follow-over": "Too many pairs of endpoints in a day: of the rest only what they followed is told",
     "users-over": "Too many new users at once: those over the limit count as nobody for now",
     "spans-lost": "Too many spans waited for metrics that did not come: those over the limit are not counted",
+    "client-folded": "{about} met too many users or routes at once: over the limit requests count without their name",
+    "client-lost": "{about} could not deliver reports of requests for too long, or had them refused: these are lost",
     "dead-batch": "A batch could not be counted after 3 tries and was set aside: {about}",
 }
 """A sentence for each kind; `{about}` is what it is about."""

@@ -11,7 +11,7 @@ import msgspec
 from trackside_modules.usage.batch import Batch, Calls, Covered, Notice, Reading, Release, Shape, Subject
 from trackside_modules.usage.histogram import SCALE, Histogram, estimate, index_of, merge, pack
 from trackside_modules.usage.otlp.answers import Verdict
-from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, release, seconds_in, subject
+from trackside_modules.usage.otlp.conventions import NEW, OLD, Naming, release, seconds_in, subject, text_of
 from trackside_modules.usage.otlp.origins import Origins
 from trackside_modules.usage.otlp.points import CUMULATIVE, DELTA, Metric, Point, too_many
 from trackside_modules.usage.otlp.times import Refused, check_time, is_ahead
@@ -20,6 +20,8 @@ _NANO = 1_000_000_000
 _NO_VALUE = 1
 _MOST_CALLS, _LONGEST, _MOST_BUCKETS = 10**12, 7 * 24 * 3600.0, 4096
 _TELL_MISSING_USERS = 0.25
+CLIENT_COUNTS = {"trackside.client.folded": "client-folded", "trackside.client.lost": "client-lost"}
+"""What our own clients tell of themselves as attributes of the resource: requests they had to fold, or lost."""
 MOST_POINTS = 100_000
 """Points counted in one request: each may become a row of its own, in memory here and again in the fold."""
 
@@ -97,6 +99,9 @@ class _Intake:
         source = metric.source
         if named := release(source.resource):
             self._releases.add(named)
+        for attribute, kind in CLIENT_COUNTS.items():
+            if (told := text_of(source.resource.get(attribute))).isdecimal() and len(told) < 13:
+                self._notices[kind, text_of(source.resource.get("service.name"))[:120]] += int(told)
         head = [sorted(source.resource.items()), source.scope, source.version, metric.name]
         prefix = hashlib.blake2b(msgspec.msgpack.encode(head), digest_size=16)
         for point in metric.points:

@@ -14,6 +14,8 @@ from trackside_modules.usage.otlp.times import Refused, check_time, is_ahead
 from trackside_modules.usage.paths import template
 
 MOST_SPANS = 100_000
+OUR_CLIENT = "trackside-client"
+"""Sends examples alone as spans: its metrics hold all requests, however late its spool delivers them."""
 _LONGEST = 7 * 24 * 3600 * 10**9
 _HTTP = ("http.request.method", "http.method", "http.response.status_code", "http.status_code")
 
@@ -73,7 +75,8 @@ class _Intake:
         bare = about.route == UNMATCHED
         # Apitally leaves these out of its metrics, always: only its spans tell of them
         always = apitally and (bare or about.method == "OPTIONS")
-        self._requests.append(Request(about, span.end, micros, always))
+        if text_of(span.source.resource.get("telemetry.sdk.name")) != OUR_CLIENT:
+            self._requests.append(Request(about, span.end, micros, always))
         if worth(about.status, micros, about.route, error):
             # Apitally also sends counts of its 500s, of all where spans may be sampled
             told = apitally and about.status == 500 and bool(error) and not bare

@@ -38,10 +38,9 @@ def metrics(about: str, windows: Iterable[Window], counts: Mapping[str, int]) ->
     Args:
         about: What `resource` returned.
         windows: The requests, each at the end of its window.
-        counts: What the server should know of the client itself, by metric name; zeros are left out.
+        counts: What the server should know of the client itself: attributes of the resource; zeros are left out.
 
     """
-    windows = list(windows)
     points = ",".join(
         _point(key, series, window) for window in windows for key, series in window.series.items() if series.buckets
     )
@@ -49,8 +48,9 @@ def metrics(about: str, windows: Iterable[Window], counts: Mapping[str, int]) ->
         f'{{"name":"{METRIC}","unit":"s","exponentialHistogram":'
         f'{{"aggregationTemporality":{_DELTA},"dataPoints":[{points}]}}}}'
     )
-    own = [_sum(name, count, windows[-1]) for name, count in counts.items() if count]
-    return _request("resourceMetrics", "scopeMetrics", about, f'"metrics":[{",".join([duration, *own])}]')
+    if own := _attributes({name: str(count) for name, count in counts.items() if count}):
+        about = f"{about.removesuffix(']}')},{own}]}}"
+    return _request("resourceMetrics", "scopeMetrics", about, f'"metrics":[{duration}]')
 
 
 def traces(about: str, samples: Iterable[Sample]) -> bytes:
@@ -88,14 +88,6 @@ def _subject(key: Key) -> str:
     if status >= 500:
         words["error.type"] = str(status)
     return ",".join([*parts, _attributes(words)]).rstrip(",")
-
-
-def _sum(name: str, count: int, window: Window) -> str:
-    point = f'{{"startTimeUnixNano":"{window.start}","timeUnixNano":"{window.end}","asInt":"{count}"}}'
-    return (
-        f'{{"name":"{name}","unit":"{{request}}","sum":'
-        f'{{"aggregationTemporality":{_DELTA},"isMonotonic":true,"dataPoints":[{point}]}}}}'
-    )
 
 
 def _span(sample: Sample) -> str:

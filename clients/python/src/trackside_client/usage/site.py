@@ -1,13 +1,12 @@
 """What the middleware of every kind shares: who called, what is kept of a request, and that nothing is raised."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from trackside_client.usage import config, notes, reporter
 from trackside_client.usage.counters import Key
 from trackside_client.usage.samples import SLOW
 
-R = TypeVar("R")
 MARK = "trackside.client"
 """Set on a request that is being counted: an application wrapped twice is counted once (WSGI: its SCRIPT_NAME)."""
 EXCEPTION = "trackside.exception"
@@ -64,7 +63,7 @@ def site(user: Identify | None, account: Identify | None, given: Mapping[str, ob
         return None
 
 
-def identity(ask: Identify | None, request: R) -> str:
+def identity(ask: Identify | None, request: object) -> str:
     """Return what `ask` says of a request as text; nothing, with a line in the log, where it fails."""
     if ask is None:
         return ""
