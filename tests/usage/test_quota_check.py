@@ -1,6 +1,8 @@
 """`POST /v1/quota/check`, through the lane: who is limited by what, what is refused, and what happens without Redis."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -292,11 +294,9 @@ def test_invented_ids_cost_a_bounded_number_of_queries(
     monkeypatch.setattr(book, "QUERIES", 5)
     monkeypatch.setattr(book, "MOST_UNKNOWN", 50)
     mine = book.Book(runtime)
-    seconds = {int(book.time.monotonic())}
     for number in range(2000):
         mine.who("user", f"invented{number}")
-    seconds.add(int(book.time.monotonic()))
-    assert len(asked) <= 5 * (max(seconds) - min(seconds) + 1)
+    assert 1 <= len(asked) <= 5
     assert len(mine._unknown) <= 50
     assert len(mine._asked) <= book.AT_ONCE
     mine.close()
@@ -343,9 +343,9 @@ def test_a_redis_that_hangs_delays_one_check_and_not_the_next(
         assert mine.answer(1, check).degraded is None
         asking = redis.Redis.from_url(server.url())
         asking.execute_command("CLIENT", "PAUSE", "1500", "ALL")
-        begun = book.time.monotonic()
+        begun = time.monotonic()
         assert [mine.answer(1, check).degraded for _ in range(50)] == ["redis"] * 50
-        assert book.time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 1
         server.stop()
         server.start()
         clock.advance(timedelta(seconds=PAUSE + 0.1))
@@ -362,6 +362,22 @@ def test_a_flushed_redis_begins_anew_without_an_error(
     redis_client.flushall()
     redis_client.script_flush()
     assert left(ask(user="a")) == 99
+
+
+def test_a_database_that_hangs_holds_up_one_check_in_a_while(
+    limit: Callable[..., int], runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit()
+    mine = door.build(runtime)
+    monkeypatch.setattr(book, "PATIENCE", 0.05)
+    monkeypatch.setattr(book, "STUCK", -1.0)  # from its first moment on, since the clock stands still
+    held = threading.Event()
+    monkeypatch.setattr(book.lookup, "who", lambda *_: held.wait(20) and {})
+    begun = time.monotonic()
+    found = [mine.answer(1, door.Check(policy="api", user=f"new{n}")) for n in range(60)]
+    assert all(each.allowed and each.degraded is None for each in found)
+    assert time.monotonic() - begun < 60 * 0.05
+    held.set()
 
 
 def test_without_a_database_what_is_known_is_used_and_nothing_fails(

@@ -39,6 +39,8 @@ FRESH = 10.0
 """Seconds for which what is known of an id is used without another look."""
 STALE = 60.0
 """Seconds after which it is not used before the look, unless PostgreSQL is away."""
+STUCK = 0.5
+"""Seconds after which a query is so late that no other check waits for it."""
 QUERIES = 100
 """Queries a second for ids."""
 AT_ONCE = 1000
@@ -55,6 +57,7 @@ class Book:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._seconds = runtime.clock.monotonic
         self._policies: dict[tuple[int, str], Policy] | None = None
         self._version = -1
         self._loaded = threading.Event()
@@ -63,6 +66,8 @@ class Book:
         self._unknown: dict[Key, tuple[Who, float]] = {}
         self._asked: dict[Key, Future[Who]] = {}
         self._queries = (0, 0)
+        self._begun = float("inf")
+        """When the query going on was begun."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -90,7 +95,7 @@ class Book:
         self._start()
         key: Key = (kind, external_id)
         found = self._known.get(key) or self._unknown.get(key)
-        age = time.monotonic() - found[1] if found else STALE
+        age = self._seconds() - found[1] if found else STALE
         if found and age < FRESH:
             return found[0]
         answer = self._ask(key)
@@ -129,7 +134,7 @@ class Book:
 
     def _ask(self, key: Key) -> Future[Who] | None:
         """Put an id among those to look up; None where nobody should wait for it."""
-        second = int(time.monotonic())
+        second = int(self._seconds())
         with self._lock:
             waiting = self._asked.get(key)
             if waiting is None:
@@ -138,7 +143,9 @@ class Book:
                 waiting = self._asked[key] = Future()
             spent = self._queries[1] if self._queries[0] == second else 0
         self._wake.set()
-        return waiting if spent < QUERIES else None
+        # nobody waits for a database that is away or stuck: the lane's threads are needed
+        stuck = self._away or self._seconds() - self._begun > STUCK
+        return waiting if spent < QUERIES and not stuck else None
 
     def _start(self) -> None:
         """Start the thread, not before there is work, and so after every fork."""
@@ -152,20 +159,23 @@ class Book:
 
     def _look_up(self) -> None:
         """Answer all that wait, by one query for each kind."""
-        second = int(time.monotonic())
+        second = int(self._seconds())
         with self._lock:
             spent = self._queries[1] if self._queries[0] == second else 0
             if not self._asked or spent >= QUERIES:
                 return
             asked, self._asked = self._asked, {}
             self._queries = (second, spent + 1)
+        self._begun = self._seconds()
         try:
             found = lookup.who(self._runtime, asked)
         except _Away as error:
             for waiting in asked.values():
                 waiting.set_exception(error)
             raise
-        at = time.monotonic()
+        finally:
+            self._begun = float("inf")
+        at = self._seconds()
         for key, waiting in asked.items():
             who = found.get(key, UNKNOWN)
             self._keep_in_mind(key, who, at)
