@@ -13,6 +13,7 @@ bounded by its cap (`endpoints.MOST`).
 """
 
 import re
+from functools import lru_cache
 
 LONGEST = 300
 _READ = 2 * LONGEST
@@ -75,7 +76,12 @@ def template(route: str, *, trusted: bool = False) -> str:
         trusted: Whether the sender says that this is a template: short numbers in it are then part of it.
 
     """
-    route = _path(UNWANTED.sub("", route[:_READ]).strip())
+    return _template(route[:_READ], trusted)
+
+
+@lru_cache(maxsize=8192)  # a service has few routes, and asks for each of them with every point it sends
+def _template(route: str, trusted: bool) -> str:
+    route = _path(UNWANTED.sub("", route).strip())
     segments = re.sub(r"/{2,}", "/", route).split("/")
     if len(segments) > MOST_SEGMENTS:
         segments = [*segments[:MOST_SEGMENTS], "…"]
