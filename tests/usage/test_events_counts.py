@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold
+from trackside_modules.usage import fold, identities
 from trackside_modules.usage.arrivals import indexes
 from trackside_modules.usage.histogram import index_of, merge, percentiles, unpack, upper_bounds
 
@@ -145,3 +145,17 @@ def test_counts_are_exact_and_percentiles_within_the_promise(
         exact = durations[max(1, math.ceil(quantile * len(durations))) - 1] / 1000
         (estimated,) = percentiles(latency, quantile)
         assert estimated == pytest.approx(exact, rel=0.022)
+
+
+def test_new_users_without_end_count_as_nobody_and_are_told(
+    runtime: Runtime, send_events: Post, event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities.resolve, "__defaults__", (20,))
+    for batch in range(3):
+        send_events({"events": [event(user=f"u-{batch}-{number}") for number in range(100)]})
+    assert counted(runtime) == 300
+    send_events({"events": [event(user=f"u-{batch}-0") for batch in range(9)]})
+    assert counted(runtime) == 309
+    with runtime.database.session() as session:
+        assert session.scalar(text("select count(*) from customer_user where id <> 0")) == 20
+        assert session.scalar(text("select points from usage_warning where kind = 'users-over'")) >= 280

@@ -76,7 +76,7 @@ def logs(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
 def _door(runtime: Runtime, signal: str, takes: Mapping[str, _Take]) -> Callable[[LaneRequest], LaneResponse]:
     store = shared(runtime)
     naming = Naming(runtime.settings.user_attributes)
-    turns = _turns(runtime)
+    turns = turns_of(runtime)
 
     def handle(request: LaneRequest) -> LaneResponse:
         key = request.key
@@ -85,7 +85,7 @@ def _door(runtime: Runtime, signal: str, takes: Mapping[str, _Take]) -> Callable
         if media is None:
             raise UnsupportedType("Send application/x-protobuf or application/json.")
         with ExitStack() as held:
-            content = read_body(request.environ, LIMIT, on_large=lambda: held.enter_context(_turn(turns)))
+            content = read_body(request.environ, LIMIT, on_large=lambda: held.enter_context(turn(turns)))
             return take(content, key, media)
 
     def take(content: bytes, key: KeyPrincipal, media: str) -> LaneResponse:
@@ -112,7 +112,8 @@ class _Turns(BoundedSemaphore):
     """The large bodies in work in this process, whatever their signal."""
 
 
-def _turns(runtime: Runtime) -> _Turns:
+def turns_of(runtime: Runtime) -> BoundedSemaphore:
+    """Return the turns of large bodies in this process, which all doors share."""
     turns = runtime.ports.get(_Turns)
     if turns is None:
         made = turns = _Turns(LARGE_AT_ONCE)
@@ -121,7 +122,8 @@ def _turns(runtime: Runtime) -> _Turns:
 
 
 @contextmanager
-def _turn(turns: BoundedSemaphore) -> Iterator[None]:
+def turn(turns: BoundedSemaphore) -> Iterator[None]:
+    """Hold a turn; raise Unavailable where none comes free soon."""
     if not turns.acquire(timeout=_PATIENCE):
         raise Unavailable("Other large bodies are being read: send this one again shortly.", retry_after=2)
     try:

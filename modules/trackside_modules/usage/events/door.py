@@ -5,32 +5,29 @@ with its index; the rest counts. What is answered is stored with the batch, so a
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from threading import BoundedSemaphore
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
 
 from trackside.auth.principal import KeyPrincipal
 from trackside.customers import identity
-from trackside.db import psycopg_url
-from trackside.errors import InputError, TracksideError, Unavailable
+from trackside.errors import InputError, TracksideError
 from trackside.lane import LaneRequest, LaneResponse, read_body
 from trackside.runtime import Runtime
 from trackside_modules.usage.batch import Batch
 from trackside_modules.usage.events import notes
 from trackside_modules.usage.events.columns import Columns, Unfit, reduce
 from trackside_modules.usage.events.form import Read, iterate, read_json, read_lines
-from trackside_modules.usage.lane import LARGE_AT_ONCE, UnsupportedType
+from trackside_modules.usage.lane import UnsupportedType, turn, turns_of
 from trackside_modules.usage.otlp.answers import Verdict
-from trackside_modules.usage.store import Parcel, Store
+from trackside_modules.usage.store import Parcel, shared
 
 LIMIT = 16 * 2**20
 """Bytes of a body, before and after decompression."""
 MOST_LISTED = 1000
 """Refused events that are named one by one; the others are still missing from `accepted`."""
-_PATIENCE = 1.0
 _READERS: Mapping[str, Callable[[bytes], Read]] = {
     "application/json": read_json,
     "application/x-ndjson": read_lines,
@@ -65,15 +62,14 @@ class _Answer(msgspec.Struct, omit_defaults=True):
 
 def events(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
     """Return the handler of plain events of this process."""
-    store = Store(psycopg_url(runtime.settings.database_url))
-    turns = BoundedSemaphore(LARGE_AT_ONCE)
+    store, turns = shared(runtime), turns_of(runtime)
 
     def handle(request: LaneRequest) -> LaneResponse:
         key, environ = request.key, request.environ
         assert key is not None
         reader = _reader(environ)
         with ExitStack() as held:
-            content = read_body(environ, LIMIT, on_large=lambda: held.enter_context(_turn(turns)))
+            content = read_body(environ, LIMIT, on_large=lambda: held.enter_context(turn(turns)))
             read = reader(content)
             named = _batch_id(read, environ)
             now = runtime.clock.now()
@@ -156,13 +152,3 @@ def _said(stored: Verdict, payload: str, repeated: bool) -> bytes:
         answer.note = "This batch_id was first given to another payload: nothing of this one was counted."
     answer.payload = ""
     return msgspec.json.encode(answer)
-
-
-@contextmanager
-def _turn(turns: BoundedSemaphore) -> Iterator[None]:
-    if not turns.acquire(timeout=_PATIENCE):
-        raise Unavailable("Other large bodies are being read: send this one again shortly.", retry_after=2)
-    try:
-        yield
-    finally:
-        turns.release()
