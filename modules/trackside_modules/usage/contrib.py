@@ -5,36 +5,58 @@ from datetime import datetime
 from typing import Any
 
 from flask import url_for
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from trackside.customers.models import User
 from trackside.module import Mark, Subject
 from trackside.runtime import Runtime
-from trackside_modules.usage import queries, releases
+from trackside_modules.usage import queries, releases, standing
 from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import Scope
 from trackside_modules.usage.window import MINUTE, window
 
 
 def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:
-    """Return the last 24 hours of a user or an account as plain values; None where there is nobody to count."""
-    user_ids = _user_ids(subject)
+    """Return the last 24 hours and 30 days of a user or account as plain values; None where nobody is to be counted."""
+    user_ids = standing.of_user(subject.id) if subject.kind == "user" else standing.of_account(subject.id)
     if session.scalar(user_ids.limit(1)) is None:
         return None
     now = runtime.clock.now()
-    figures = queries.of_users(session, subject.env_id, user_ids, window("24h", now))
-    p50, p95, _ = figures.quantiles()
+    day = standing.last_hours(session, subject.env_id, user_ids, now)
+    month = standing.standing(session, subject.env_id, user_ids, now)
     return {
-        "calls": figures.calls,
-        "client_errors": figures.client_errors,
-        "server_errors": figures.server_errors,
-        "p50_ms": p50,
-        "p95_ms": p95,
-        "hours": queries.by_hour(session, subject.env_id, user_ids, now),
+        "calls": day.total.calls,
+        "client_errors": day.total.client_errors,
+        "server_errors": day.total.server_errors,
+        "wrong_turns": day.total.wrong_turns,
+        "slow": day.total.slow,
+        "p50_ms": day.p50_ms,
+        "p95_ms": day.p95_ms,
+        "hours": [it.calls for it in day.each],
+        "days": [it.calls for it in month.each],
+        "active_days": month.active,
+        "trend": month.trend,
         "user_id": subject.id if subject.kind == "user" else None,
         "endpoints": _endpoints(session, subject, now),
+        "errors": _errors(session, subject, user_ids),
     }
+
+
+def _errors(session: Session, subject: Subject, user_ids: Select[int]) -> list[Mapping[str, Any]]:
+    """Return the last failures, the newest first; `user` only where it is not plain who they happened to."""
+    return [
+        {
+            "at": sample.at.isoformat(),
+            "error": sample.error,
+            "message": sample.message,
+            "status": sample.status,
+            "error_id": sample.error_id,
+            "method": endpoint.method if endpoint else "",
+            "route": endpoint.route if endpoint else "",
+            "user": user.label if subject.kind == "account" else "",
+        }
+        for sample, endpoint, user in standing.last_errors(session, subject.env_id, user_ids)
+    ]
 
 
 def _endpoints(session: Session, subject: Subject, now: datetime) -> list[Mapping[str, Any]]:
@@ -54,14 +76,6 @@ def _endpoints(session: Session, subject: Subject, now: datetime) -> list[Mappin
         }
         for row in top
     ]
-
-
-def _user_ids(subject: Subject) -> Select[int]:
-    """Return the users that a user or account stands for, those merged into them included."""
-    if subject.kind == "user":
-        return queries.everyone(subject.id)
-    theirs = select(User.id).where(User.account_id == subject.id, User.merged_into.is_(None))
-    return select(User.id).where(or_(User.id.in_(theirs), User.merged_into.in_(theirs)))
 
 
 def marks(_runtime: Runtime, session: Session, env_id: int, start: datetime, end: datetime) -> list[Mark]:

@@ -1,5 +1,6 @@
 """What all pages of usage share: the blueprint, and the tabs that lead from one to the other."""
 
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, url_for
@@ -25,3 +26,9 @@ TABS: tuple[tuple[str, str], ...] = (
 def usage_tabs(asked: Asked) -> list[tuple[str, str, Any]]:
     """Return the tabs as `ui.tabs` takes them; each keeps the filters that are on."""
     return [(label, url_for(endpoint, **asked.kept), None) for label, endpoint in TABS]
+
+
+@blueprint.app_template_filter()
+def instant(written: str) -> datetime:
+    """Return the moment that a card's plain values hold as text."""
+    return datetime.fromisoformat(written)
