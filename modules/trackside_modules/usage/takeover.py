@@ -34,6 +34,8 @@ _ALIVE = timedelta(minutes=10)
 _OTHERS = 5 * 60 * 10**9
 """Nanoseconds within which the other processes of a service are heard after its first metrics."""
 _AHEAD = 60 * 10**9
+_JITTER = 10**9
+"""Nanoseconds by which a stream may begin after the end of the request that it counts first."""
 _MINUTE = 60 * 10**9
 
 _LOAD = """
@@ -82,6 +84,11 @@ class Stand(msgspec.Struct):
         elif self.covered_from is None:
             self.covered_from = self.counted_to
 
+    @property
+    def left_until(self) -> int:
+        """Metrics that begin before this are left to the spans; 0 where no span was counted."""
+        return self.counted_to + _JITTER if self.counted_to else 0
+
     def clear(self, received: datetime, now: datetime) -> bool:
         """Whether spans that came then need not wait for metrics any more."""
         if self.metrics_at is None:
@@ -108,7 +115,7 @@ class Takeover:
         self._before = {service: msgspec.structs.replace(stand) for service, stand in self._stands.items()}
         for service in named:
             self._stands.setdefault(service, Stand())
-        self._until = {service: stand.counted_to for service, stand in self._stands.items()}
+        self._until = {service: stand.left_until for service, stand in self._stands.items()}
         for received, batch in batches:
             for it in batch.covered:
                 left = it.start < self._until[it.service]
