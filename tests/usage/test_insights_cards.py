@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from trackside.customers.models import Account, User
 from trackside.module import Subject
 from trackside.runtime import Runtime
-from trackside_modules.usage import contrib, standing
+from trackside_modules.usage import contrib, lately
 from trackside_modules.usage.batch import UNMATCHED
 from trackside_modules.usage.models import UsageEndpoint, UsageSample
 
@@ -74,9 +74,9 @@ def test_cards_and_standings_are_sums_of_what_was_called_merged_users_included(
 
 
 def check_standing(session: Session, mine: list[tuple[Any, ...]], kind: str, id_: int, now: Any) -> None:
-    ids = standing.of_user(id_) if kind == "user" else standing.of_account(id_)
+    ids = lately.of_user(id_) if kind == "user" else lately.of_account(id_)
     for days in (7, 30):
-        found = standing.standing(session, 1, ids, now, days)
+        found = lately.last_days(session, 1, ids, now, days)
         start = now.replace(hour=0, minute=0) - (days - 1) * DAY
         shown = [it for it in mine if it[0] >= start]
         by_day = Counter(it[0].date() for it in shown)
@@ -91,5 +91,5 @@ def check_standing(session: Session, mine: list[tuple[Any, ...]], kind: str, id_
 
 def test_nobody_has_no_card_and_no_calls_no_share(runtime: Runtime, session: Session) -> None:
     assert contrib.last_day(runtime, session, Subject("account", 99, 1)) is None
-    found = standing.standing(session, 1, standing.of_user(0), runtime.clock.now())
+    found = lately.last_days(session, 1, lately.of_user(0), runtime.clock.now())
     assert (found.error_share, found.trend, found.active, found.p95_ms) == (None, None, 0, None)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from trackside.module import Mark, Subject
 from trackside.runtime import Runtime
-from trackside_modules.usage import queries, releases, standing
+from trackside_modules.usage import lately, queries, releases
 from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import Scope
 from trackside_modules.usage.window import MINUTE, window
@@ -18,12 +18,12 @@ from trackside_modules.usage.window import MINUTE, window
 
 def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:
     """Return the last 24 hours and 30 days of a user or account as plain values; None where nobody is to be counted."""
-    user_ids = standing.of_user(subject.id) if subject.kind == "user" else standing.of_account(subject.id)
+    user_ids = lately.of_user(subject.id) if subject.kind == "user" else lately.of_account(subject.id)
     if session.scalar(user_ids.limit(1)) is None:
         return None
     now = runtime.clock.now()
-    day = standing.last_hours(session, subject.env_id, user_ids, now)
-    month = standing.standing(session, subject.env_id, user_ids, now)
+    day = lately.last_hours(session, subject.env_id, user_ids, now)
+    month = lately.last_days(session, subject.env_id, user_ids, now)
     return {
         "calls": day.total.calls,
         "client_errors": day.total.client_errors,
@@ -55,7 +55,7 @@ def _errors(session: Session, subject: Subject, user_ids: Select[int]) -> list[M
             "route": endpoint.route if endpoint else "",
             "user": user.label if subject.kind == "account" else "",
         }
-        for sample, endpoint, user in standing.last_errors(session, subject.env_id, user_ids)
+        for sample, endpoint, user in lately.last_errors(session, subject.env_id, user_ids)
     ]
 
 

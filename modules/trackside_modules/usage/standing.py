@@ -1,133 +1,90 @@
-"""How users stand, together: what their calls of some days came to, day by day, and against the days before.
+"""How the tiers stand: what each holds, since when, and what waits to be made anew; for shell, doctor and metrics."""
 
-The read model of context cards, and of what judges a customer: `standing(session, env_id, of_account(7), now)`.
-"""
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from trackside.customers.models import User
-from trackside_modules.usage import packs, tiers
-from trackside_modules.usage.models import UsageEndpoint, UsageSample
-from trackside_modules.usage.tiers import Unit
-from trackside_modules.usage.window import DAY, HOUR, MINUTE, floor
+from trackside.doctor import Finding
+from trackside.metrics import Gauge
+from trackside.runtime import Runtime
+from trackside_modules.usage.models import UsageDay, UsageHorizon, UsageHour, UsageMinute
+from trackside_modules.usage.partitions import TABLES
+from trackside_modules.usage.quota import door as quota_door
+from trackside_modules.usage.tiers import LENGTHS, Unit
+
+OVERDUE = timedelta(minutes=30)
+"""How long after its end a bucket that is still dirty shows that nobody makes it."""
+
+_TABLE = text("""
+select count(*), coalesce(sum(pg_stat_get_live_tuples(i.inhrelid)), 0)::bigint,
+    coalesce(sum(pg_total_relation_size(i.inhrelid)), 0)::bigint
+from pg_inherits i where i.inhparent = any(cast(:tables as regclass[]))
+""")
+_DIRTY = text("""
+select tier, count(*), min(at),
+    count(*) filter (where at + case tier when 'day' then interval '1 day' else interval '1 hour' end <= :overdue)
+from usage_dirty group by tier
+""")
+_TIMES = {"minute": UsageMinute.minute, "hour": UsageHour.at, "day": UsageDay.at}
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
-    """What calls of an hour or day came to."""
+class Stand:
+    """A tier: its rows (as PostgreSQL estimates), bytes on disk, partitions, first time, and dirty buckets."""
 
-    calls: int = 0
-    client_errors: int = 0
-    server_errors: int = 0
-    wrong_turns: int = 0
-    slow: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Some days (or hours), oldest first and the empty ones too; the last one is going on."""
-
-    starts: list[datetime]
-    each: list[Came]
-    p50_ms: float | None
-    p95_ms: float | None
-    before: int = 0
-    """Calls in as many days before."""
-    total: Came = field(default_factory=Came)
-
-    @property
-    def error_share(self) -> float | None:
-        """The share of calls that failed on the server's side; None without calls."""
-        return self.total.server_errors / self.total.calls if self.total.calls else None
-
-    @property
-    def active(self) -> int:
-        """On how many of the days there were calls."""
-        return sum(it.calls > 0 for it in self.each)
-
-    @property
-    def trend(self) -> float | None:
-        """The change of calls against the days before: 0.5 is half as many again; None without calls then."""
-        return self.total.calls / self.before - 1 if self.before else None
+    tier: Unit
+    rows: int
+    size_bytes: int
+    partitions: int
+    oldest: datetime | None
+    kept_from: datetime | None
+    """What is older went with the retention; None where nothing ever did."""
+    dirty: int = 0
+    dirty_since: datetime | None = None
+    overdue: int = 0
+    """Dirty buckets that ended more than half an hour ago."""
 
 
-def of_user(user_id: int) -> Select[int]:
-    """Return the ids that a user was ever counted under."""
-    return select(User.id).where(or_(User.id == user_id, User.merged_into == user_id))
+def stands(session: Session, now: datetime) -> list[Stand]:
+    """Return how each tier stands, the finest first."""
+    kept = {row.tier: row.kept_from for row in session.execute(select(UsageHorizon.tier, UsageHorizon.kept_from))}
+    dirty = {tier: tuple(rest) for tier, *rest in session.execute(_DIRTY, {"overdue": now - OVERDUE})}
+    found: list[Stand] = []
+    for unit, tables in TABLES.items():
+        partitions, rows, size = session.execute(_TABLE, {"tables": list(tables)}).one()
+        oldest = session.scalar(select(func.min(_TIMES[unit])))
+        held = (unit, rows, size, partitions, oldest, kept.get(unit))
+        found.append(Stand(*held, *dirty.get(unit, (0, None, 0))))
+    return found
 
 
-def of_account(account_id: int) -> Select[int]:
-    """Return the ids that the users of an account were ever counted under."""
-    theirs = select(User.id).where(User.account_id == account_id, User.merged_into.is_(None))
-    return select(User.id).where(or_(User.id.in_(theirs), User.merged_into.in_(theirs)))
+def overdue(session: Session, now: datetime) -> tuple[int, int, float]:
+    """Return how many buckets are dirty, how many of them are overdue, and the seconds since the first was over."""
+    rows = session.execute(_DIRTY, {"overdue": now - OVERDUE}).all()
+    ends = [since + LENGTHS["day" if tier == "day" else "hour"] for tier, _, since, late in rows if late]
+    waited = max([(now - end).total_seconds() for end in ends], default=0.0)
+    return sum(row[1] for row in rows), sum(row[3] for row in rows), waited
 
 
-def standing(session: Session, env_id: int, user_ids: Select[int], now: datetime, days: int = 30) -> Standing:
-    """Return how users stood in the last `days` days of UTC, today included, against as many before.
-
-    The days before end at today's time of day, so that a day half over is compared with half a day.
-    """
-    start = floor(now, DAY) - (days - 1) * DAY
-    found = _read(session, env_id, user_ids, (start, now), "day")
-    rows = tiers.of_user(
-        env_id, tiers.parts(session, env_id, start - days * DAY, floor(now - days * DAY, MINUTE)), _mine(user_ids)
-    )
-    before = session.scalar(select(func.coalesce(func.sum(rows.c.calls), 0)))
-    return Standing(found.starts, found.each, found.p50_ms, found.p95_ms, int(before or 0), found.total)
+def gauges(runtime: Runtime, session: Session) -> list[Gauge]:
+    """Return the figures of the roll-up, and of rate limits. Pages stay exact while it is behind, only slower."""
+    dirty, late, waited = overdue(session, runtime.clock.now())
+    return [
+        Gauge("usage_dirty_buckets", "Hours and days to be made anew, the ones going on included", dirty),
+        Gauge("usage_overdue_buckets", "Hours and days that nobody made within half an hour", late, behind=late > 0),
+        Gauge("usage_rollup_lag_seconds", "How long the first overdue bucket has waited", waited),
+        *quota_door.gauges(runtime),
+    ]
 
 
-def last_hours(session: Session, env_id: int, user_ids: Select[int], now: datetime, hours: int = 24) -> Standing:
-    """Return how users stood in the last hours, the one going on included."""
-    return _read(session, env_id, user_ids, (floor(now, HOUR) - (hours - 1) * HOUR, now), "hour")
-
-
-def _read(
-    session: Session, env_id: int, user_ids: Select[int], span: tuple[datetime, datetime], unit: Unit
-) -> Standing:
-    start, now = span
-    step = tiers.LENGTHS[unit]
-    spans = tiers.parts(session, env_id, start, now + MINUTE, unit)
-    it = tiers.of_user(env_id, spans, _mine(user_ids)).c
-    bucket = func.date_bin(step, it.at, start)
-    columns = (it.calls, it.client_errors, it.server_errors, it.wrong_turns, it.slow)
-    query = select(bucket, *map(func.sum, columns)).group_by(literal_column("1"))
-    found = {at: Came(*map(int, counted)) for at, *counted in session.execute(query)}
-    starts = [start + step * place for place in range((now - start) // step + 1)]
-    total = Came(*(sum(getattr(each, name) for each in found.values()) for name in Came.__slots__))
-    packed = session.execute(select(it.latency, func.count()).group_by(it.latency)).all()
-    counts = packs.matrix([row[0] for row in packed], [0] * len(packed), 1, [row[1] for row in packed])
-    ((p50, p95),) = packs.quantiles(counts, 0.5, 0.95)
-    return Standing(starts, [found.get(at, Came()) for at in starts], _ms(p50), _ms(p95), total=total)
-
-
-def _mine(user_ids: Select[int]) -> tiers.Narrow:
-    def narrow(table: Any) -> ColumnElement[bool]:
-        mine: ColumnElement[bool] = table.user_id.in_(user_ids)
-        return mine
-
-    return narrow
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1000
-
-
-def last_errors(
-    session: Session, env_id: int, user_ids: Select[int], limit: int = 5
-) -> list[tuple[UsageSample, UsageEndpoint | None, User]]:
-    """Return the last requests of users that failed on the server's side, as far as single requests were sent."""
-    query = (
-        select(UsageSample, UsageEndpoint, User)
-        .join(User, User.id == UsageSample.user_id)
-        .outerjoin(UsageEndpoint, UsageEndpoint.id == UsageSample.endpoint_id)
-        .where(UsageSample.env_id == env_id, UsageSample.user_id.in_(user_ids))
-        .where(or_(UsageSample.status >= 500, UsageSample.error != ""))
-        .order_by(UsageSample.at.desc(), UsageSample.id.desc())
-        .limit(limit)
-    )
-    return [(sample, endpoint, user) for sample, endpoint, user in session.execute(query)]
+def check(runtime: Runtime) -> Finding:
+    """Say whether hours and days are made, and old minutes can go."""
+    with runtime.database.session() as session:
+        dirty, late, waited = overdue(session, runtime.clock.now())
+    if not late:
+        return Finding("usage tiers", "ok", f"Hours and days are made; {dirty} buckets are going on or about to be.")
+    words = f"{late} hours and days wait to be made, the first for {waited / 3600:.1f} h"
+    fix = "Run `trackside worker rollups` (one is enough) and `trackside schedule`, or `trackside usage backfill`."
+    return Finding("usage tiers", "warning", f"{words}: pages are exact but slow, and old minutes are kept.", fix)
