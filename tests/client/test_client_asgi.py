@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from trackside_client.usage import UsageASGI
+from trackside_client.usage.routes import AsgiRoutes
 
 Counted = Callable[[Any], dict[tuple[Any, ...], int]]
 GIVEN = {"url": "http://127.0.0.1:9", "api_key": "key", "flush_seconds": 60}
@@ -183,6 +184,41 @@ def test_users_from_headers_and_failing_callables(counted: Counted) -> None:
     wrapped = UsageASGI(app, user=coroutine, user_header="X-User", account_header="X-Account", **GIVEN)
     run(ask(wrapped, "/hello", headers=[(b"x-user", "zoë".encode()), (b"x-account", b"a1")]))
     assert counted(wrapped) == {("GET", "/hello", 200, "zoë", "a1"): 1}
+
+
+def test_a_version_that_does_not_tell_the_route_is_understood(counted: Counted) -> None:
+    """Starlette before 1.0 leaves only the endpoint, which may belong to several routes."""
+    inner = Starlette(routes=[Route("/things/{thing}", hello)])
+    app = Starlette(routes=[Route("/a/{b}", hello), Mount("/m/{x}", inner), Route("/once", ask)])
+    found = AsgiRoutes()
+    base = {"router": app.router, "endpoint": hello, "method": "GET"}
+    assert found.of(base | {"path": "/a/1", "root_path": ""}, 200) == "/a/{b}"
+    mounted = base | {"path": "/d/m/9/things/2", "root_path": "/d/m/9", "app_root_path": "/d"}
+    assert found.of(mounted, 200) == "/m/{x}/things/{thing}"
+    assert found.of(base | {"path": "/once", "root_path": "", "endpoint": ask}, 200) == "/once"
+    assert found.of(base | {"path": "/x", "root_path": "", "endpoint": run}, 200) is None
+
+
+def test_the_end_of_the_application_reports(door: Any) -> None:
+    """uvicorn kills itself by the signal it got: nothing that runs at exit would."""
+
+    async def life() -> None:
+        app = Starlette(routes=[Route("/hello", hello)])
+        wrapped = UsageASGI(app, **(GIVEN | {"url": door.url}))
+        await ask(wrapped, "/hello")
+        events = iter(["lifespan.startup", "lifespan.shutdown"])
+
+        async def receive() -> Any:
+            return {"type": next(events)}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                assert door.calls() == {("GET", "/hello", "200", None, None): 1}
+
+        await wrapped({"type": "lifespan", "state": {}}, receive, send)
+
+    run(life())
+    assert sum(door.calls().values()) == 1
 
 
 def test_other_kinds_of_scope_pass_through() -> None:

@@ -55,7 +55,7 @@ class UsageASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and count it once its body has been sent."""
         if self.site is None or scope["type"] != "http" or MARK in scope:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, self._ending(send) if scope["type"] == "lifespan" else send)
             return
         scope[MARK] = True
         call = _Call(self, self.site, scope, send)
@@ -65,6 +65,16 @@ class UsageASGI:
             call.fail(error)
             raise
         call.end()
+
+    def _ending(self, send: Send) -> Send:
+        """Return a `send` that reports the last requests before the application's end is told."""
+
+        async def sending(message: Message) -> None:
+            if self.site is not None and str(message["type"]).startswith("lifespan.shutdown."):
+                await asyncio.get_running_loop().run_in_executor(None, self.site.reporter.finish)
+            await send(message)
+
+        return sending
 
 
 class _Call:

@@ -81,6 +81,14 @@ class Reporter:
         with self._sending:
             self._send(timeout)
 
+    def finish(self) -> None:
+        """Send or spool what was counted so far: the application ends, and perhaps the process; never raises."""
+        try:
+            with self._sending:
+                self._send(_LAST_TIMEOUT, last=True)
+        except Exception:
+            notes.once("close", "the last requests could not be reported", error=True)
+
     def close(self) -> None:
         """Send or spool all there is, within some seconds: the process ends."""
         if self._pid != os.getpid():

@@ -3,7 +3,7 @@
 Never the path itself: it would make an endpoint of each order's number.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trackside_client.usage.site import MARK, ROUTE
@@ -26,7 +26,7 @@ class AsgiRoutes:
 
     def __init__(self) -> None:
         self._mounts: dict[str, str] = {}
-        self._endpoints: dict[int, tuple[object, Any]] = {}
+        self._endpoints: dict[int, tuple[object, tuple[Any, ...]]] = {}
         self._plain: dict[int, tuple[object, object, str]] = {}
 
     def of(self, scope: Mapping[str, Any], status: int) -> str | None:
@@ -70,17 +70,23 @@ class AsgiRoutes:
 
     def _by_endpoint(self, scope: Mapping[str, Any], endpoint: object) -> Any:
         """Look for the route of an endpoint where the framework's version does not tell it."""
-        kept, found = self._endpoints.get(id(endpoint), (None, None))
-        if kept is endpoint:
-            return found
-        app = scope.get("app")
-        for routes in (getattr(app, "routes", ()), getattr(scope.get("router"), "routes", ())):
-            found = next((route for route in routes if getattr(route, "endpoint", None) is endpoint), None)
-            if found is not None:
-                break
-        if len(self._endpoints) < _MOST_KNOWN:
-            self._endpoints[id(endpoint)] = (endpoint, found)
-        return found
+        kept, found = self._endpoints.get(id(endpoint), (None, ()))
+        if kept is not endpoint:
+            found = tuple(_routes_to(endpoint, getattr(scope.get("router"), "routes", ())))
+            if len(self._endpoints) < _MOST_KNOWN:
+                self._endpoints[id(endpoint)] = (endpoint, found)
+        if len(found) == 1:
+            return found[0]
+        path = str(scope.get("path", "")).removeprefix(str(scope.get("root_path", "")))
+        return next((route for route in found if route.path_regex.match(path)), None)
+
+
+def _routes_to(endpoint: object, routes: Any) -> Iterator[Any]:
+    """Yield the routes to an endpoint, those within mounts too."""
+    for route in routes:
+        if getattr(route, "endpoint", None) is endpoint and hasattr(route, "path_regex"):
+            yield route
+        yield from _routes_to(endpoint, getattr(route, "routes", ()))
 
 
 def _selected(scope: Mapping[str, Any]) -> Any:
