@@ -211,7 +211,7 @@ def test_a_crossing_is_stored_and_announced_once_whoever_tells_it(
     assert [type(each) for each in heard] == [QuotaApproached, QuotaApproached, QuotaReached]
     assert (heard[0].env_id, heard[0].policy, heard[0].quota_id, heard[0].limit) == (1, "api", number, 10)
     # a process that died between storing and taking off the list
-    redis_client.rpush("{e1}:quota:untold", *waiting, "nonsense")
+    redis_client.rpush("{e1}:quota:untold", *waiting, "nonsense", b"\xff\x00")
     crossings.tell_all(runtime)
     assert (len(rows(runtime)), len(heard), redis_client.llen("{e1}:quota:untold")) == (3, 3, 0)
 

@@ -10,7 +10,7 @@ the table alone.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from redis import RedisError
@@ -65,9 +65,7 @@ def store(session: Session, env_id: int, found: Sequence[Crossing]) -> int:
 def tell(runtime: Runtime, env_id: int) -> int:
     """Store and announce what waits in Redis for one environment; return how many were new. Raises RedisError."""
     client, key, told = runtime.redis.live, untold_key(env_id), 0
-    while raw := [
-        str(each, "ascii") if isinstance(each, bytes) else each for each in client.lrange(key, 0, AT_ONCE - 1)
-    ]:
+    while raw := cast("list[Any]", client.lrange(key, 0, AT_ONCE - 1)):
         with runtime.database.session() as session:
             told += store(session, env_id, [each for each in map(_read, raw) if each is not None])
         with client.pipeline(transaction=False) as pipe:
@@ -118,14 +116,10 @@ class Teller:
                 raise
 
 
-def _text(raw: bytes | str) -> str:
-    return raw if isinstance(raw, str) else raw.decode("ascii", "replace")
-
-
-def _read(raw: str) -> Crossing | None:
+def _read(raw: bytes) -> Crossing | None:
     """Return a crossing as the script wrote it; None for what is none."""
     try:
-        quota_id, member, level, since, used, amount, at = raw.split(" ")
+        quota_id, member, level, since, used, amount, at = raw.decode().split(" ")
         when = datetime.fromtimestamp(int(at) / 10**6, UTC)
         return Crossing(
             int(quota_id), member, int(level), datetime.fromtimestamp(int(since), UTC), int(used), int(amount), when
