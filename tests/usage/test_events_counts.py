@@ -159,3 +159,16 @@ def test_new_users_without_end_count_as_nobody_and_are_told(
     with runtime.database.session() as session:
         assert session.scalar(text("select count(*) from customer_user where id <> 0")) == 20
         assert session.scalar(text("select points from usage_warning where kind = 'users-over'")) >= 280
+
+
+def test_a_large_body_is_read_the_same(runtime: Runtime, send_events: Post, event: Any) -> None:
+    sent = [event(user=f"u-{number % 50}", error="x" * 150) for number in range(5000)]
+    sent[7] = event(status=7)
+    sent[8]["color"] = "red"
+    body = json.dumps({"events": sent}).encode()
+    assert len(body) > 2**20
+    status, said = send_events(body)
+    assert (status, said["accepted"], [each["index"] for each in said["rejected"]]) == (202, 4998, [7, 8])
+    lines = b"\n".join(json.dumps(each).encode() for each in sent)
+    assert send_events(lines, "application/x-ndjson") == (status, said)
+    assert counted(runtime) == 2 * 4998

@@ -1,5 +1,6 @@
 """What an event looks like, and how a body of them is read: as a whole where all is well, else one by one.
 
+A large body is always read one by one: as a whole it would keep every other request waiting for a tenth of a second.
 The form is ours, so a field we do not know is refused, and so is a key given twice; both name the event that has it.
 """
 
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from trackside.body import LARGE
 from trackside.errors import BadRequest, InputError, TooLarge
 
 MOST_EVENTS = 100_000
@@ -74,12 +76,13 @@ def read_json(content: bytes) -> Read:
 
     Raises BadRequest for what is no JSON, InputError where it has another form, TooLarge for too many events.
     """
-    try:
-        whole = _WHOLE.decode(content)
-        if content.count(_KEY) == _keys(whole.events) + _outer(whole):
-            return _checked(Read(whole.events, batch_id=whole.batch_id or None))
-    except (msgspec.MsgspecError, RecursionError):
-        pass  # the next reading tells which event it is
+    if len(content) <= LARGE:
+        try:
+            whole = _WHOLE.decode(content)
+            if content.count(_KEY) == _keys(whole.events) + _outer(whole):
+                return _checked(Read(whole.events, batch_id=whole.batch_id or None))
+        except (msgspec.MsgspecError, RecursionError):
+            pass  # the next reading tells which event it is
     if content.count(b",") > _MOST_COMMAS:
         raise _too_many()
     pieces = _pieces(content)
@@ -93,12 +96,13 @@ def read_lines(content: bytes) -> Read:
     """Return what a body with an event on each line holds; blank lines do not count. Raises TooLarge."""
     if content.count(b"\n") > 2 * MOST_EVENTS:
         raise _too_many()
-    try:
-        events = _ONE.decode_lines(content)
-        if content.count(_KEY) == _keys(events):
-            return _checked(Read(events))
-    except (msgspec.MsgspecError, RecursionError):
-        pass
+    if len(content) <= LARGE:
+        try:
+            events = _ONE.decode_lines(content)
+            if content.count(_KEY) == _keys(events):
+                return _checked(Read(events))
+        except (msgspec.MsgspecError, RecursionError):
+            pass
     return _checked(_one_by_one([line for line in content.split(b"\n") if line.strip()], None))
 
 
