@@ -35,8 +35,8 @@ HOUR = {"policy": "api", "amount": 100, "seconds": 3600}
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is, an id is looked up before its first check."""
-    monkeypatch.setattr(book, "PATIENCE", 5.0)
-    monkeypatch.setattr(book, "FIRST", 5.0)
+    for name in ("PATIENCE", "FIRST"):
+        monkeypatch.setattr(book, name, 5.0)
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_a_grant_and_a_refusal_are_both_answered_200(limit: Callable[..., int], 
     assert first["degraded"] is first["retry_after"] is None
     ask(user="someone")
     refused = ask(user="someone")
-    assert refused.status_code == 200
     assert refused.json is not None
+    assert refused.status_code == 200
     assert (refused.json["allowed"], refused.json["remaining"]) == (False, 0)
     assert 0 < refused.json["retry_after"] <= 3600
     assert int(refused.headers["Retry-After"]) <= 3600
@@ -169,8 +169,8 @@ def test_who_gets_known_keeps_what_was_used(
     assert left(ask(user="dora")) == 99
     with runtime.database.session() as session:
         customers.create(session, USER, SYSTEM, "dora", {}, now=runtime.clock.now())
-    monkeypatch.setattr(book, "FRESH", 0.0)
-    monkeypatch.setattr(book, "STALE", 0.0)
+    for name in ("FRESH", "STALE"):
+        monkeypatch.setattr(book, name, 0.0)
     assert left(ask(user="dora")) == 98
 
 
@@ -208,7 +208,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"policy": "api", "user": "a", "cost": True}, "cost"),
     ({"policy": "api", "user": "a", "cost": 1.5}, "cost"),
     ({"policy": "api", "user": "a", "cost": "1"}, "cost"),
-    ({"policy": "api", "user": "a", "cost": None}, "cost"),
     ({"policy": "api", "user": "a", "cost": 2**70}, "cost"),
     ({"policy": "api", "user": "a", "cost": 101}, "cost"),
     ({"policy": "api", "user": "a", "env_id": 2}, "env_id"),
@@ -273,10 +272,9 @@ def test_a_limit_on_counted_requests_is_not_asked_about(limit: Callable[..., int
 def test_known_callers_cost_no_query(limit: Callable[..., int], ask: Ask, people: None, runtime: Runtime) -> None:
     limit()
     ask(user="ada")
-    seen: list[Any] = []
+    seen = list[Any]()
     event.listen(runtime.database.engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
-    checker = door.build(runtime)
-    checker.book.close()  # its thread looks for changes; the checks themselves must not
+    door.build(runtime).book.close()  # its thread looks for changes; the checks themselves must not
     runtime.database.pool.close()
     for _ in range(20):
         ask(user="ada")
@@ -288,8 +286,7 @@ def test_invented_ids_cost_a_bounded_number_of_queries(
     limit: Callable[..., int], runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit()
-    asked: list[int] = []
-    found = book.lookup.who
+    asked, found = list[int](), book.lookup.who
     monkeypatch.setattr(book.lookup, "who", lambda r, keys: asked.append(len(keys)) or found(r, keys))
     monkeypatch.setattr(book, "QUERIES", 5)
     monkeypatch.setattr(book, "MOST_UNKNOWN", 50)
