@@ -50,10 +50,10 @@ class Crowd:
 
     @property
     def power(self) -> int:
-        """How many of the busiest make half of all these calls; 0 where that takes more than a tenth of them."""
+        """How many of the busiest make half of all these calls; 0 where that takes more than a tenth."""
         running = np.cumsum(np.sort(self.column("calls"))[::-1])
         many = int(np.searchsorted(running, running[-1] / 2)) + 1 if len(running) else 0
-        return many if many * _BUSIEST <= len(running) else 0
+        return many if many <= -(-len(running) // _BUSIEST) else 0
 
     def powerful(self) -> set[int]:
         """Return the ids of those."""
