@@ -43,8 +43,9 @@ from generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 
     lateral (select us[1 + (power((h %% 10007) / 10007.0, 2) * (array_length(us, 1) - 1))::int] id) u,
     lateral (select es[1 + (power((h / 10007 %% 1009) / 1009.0, 2) * (array_length(es, 1) - 1))::int] id) e,
     lateral (select (array[200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 201, 404, 422, 401, 429, 500, 503])
-        [1 + h / 10007007 %% 17]::smallint status) s
-join bench_pool p on p.n = h / 100003 %% %(pool)s
+        [1 + h / 10007007 %% 17]::smallint status) s,
+    bench_pool p
+where p.n = h / 100003 %% %(pool)s
 """
 _OLDER = {
     "hour": [timedelta(days=7 * week) for week in range(1, 4)],

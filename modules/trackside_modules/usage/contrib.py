@@ -37,6 +37,7 @@ def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[st
         "active_days": month.active,
         "trend": month.trend,
         "user_id": subject.id if subject.kind == "user" else None,
+        "account_id": subject.id if subject.kind == "account" else None,
         "endpoints": _endpoints(session, subject, now),
         "errors": _errors(session, subject, user_ids),
     }
