@@ -183,7 +183,7 @@ def world(runtime: Runtime, clock: FrozenClock) -> Callable[[], World]:
 
 
 @given(steps=st.lists(step, min_size=4, max_size=24))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_range_adds_up_whatever_was_rolled_or_dropped(
     world: Callable[[], World], steps: list[tuple[str, Any]]
 ) -> None:
@@ -302,13 +302,13 @@ def test_a_roll_up_killed_between_any_two_statements_leaves_all_or_nothing(
     world: Callable[[], World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = world()
-    it.send([late(ago) for ago in AGES])
+    it.send([late(ago) for ago in (1, 61, 1500)])
     fold.run(it.runtime, 1)
     deaths = 0
     for deaths in every_death(it, lambda: list(rollup.run(it.runtime, 60)), monkeypatch):
-        if deaths % 7 == 0:
+        if deaths % 5 == 0:
             it.check()
-    assert deaths > 50
+    assert deaths > 30
     it.check()
 
 
@@ -316,13 +316,14 @@ def test_a_retention_killed_between_any_two_statements_loses_nothing(
     world: Callable[[], World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = world()
-    it.send([late(ago) for ago in AGES])
+    it.send([late(ago) for ago in AGES[::3]])
     it.settle()
     it.clock.advance(9 * DAY)
-    for _ in every_death(it, lambda: retention.run(it.runtime), monkeypatch):
-        it.send([late(8 * 1440)])
-        it.settle()
-        it.check()
+    for deaths in every_death(it, lambda: retention.run(it.runtime), monkeypatch):
+        if deaths % 4 == 1:
+            it.send([late(8 * 1440)])
+            it.settle()
+            it.check()
     it.check()
 
 
