@@ -101,7 +101,7 @@ class World:
             far = (midnight - 900 * DAY, midnight + DAY)
             spans: list[tuple[tiers.Unit, datetime, datetime]] = [("day", *far), ("day", midnight - 2 * DAY, far[1])]
             spans += [("day", start, start + DAY) for start in {self._day(at) for at, _ in self.sent}]
-            spans += [("hour", max(begin[1], far[0]), far[1]), ("minute", max(begin[0], far[0]), far[1])]
+            spans += [("hour", max(begin[1], midnight - 60 * DAY), far[1]), ("minute", max(begin[0], far[0]), far[1])]
             ragged = max(begin[0], now - 3 * DAY - 7 * HOUR - timedelta(minutes=13))
             spans += [("day", ragged, now - timedelta(minutes=21)), ("hour", ragged, now)]
             for coarsest, start, end in spans:

@@ -5,6 +5,7 @@ anew and takes the mark away. So what is not dirty is whole, or empty, in every 
 hours as hours, and the rest (the hour going on, what came late, ragged ends) as minutes.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -54,7 +55,7 @@ def unit_for(step: timedelta) -> Unit:
 
 
 def parts(session: Session, env_id: int, start: datetime, end: datetime, coarsest: Unit = "day") -> list[Part]:
-    """Return the parts that `[start, end)` is read in, in order, none coarser than `coarsest`."""
+    """Return the parts that `[start, end)` is read in, in order, none coarser than `coarsest`; at least one."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     since = start.replace(hour=0, minute=0, second=0, microsecond=0)
     query = select(UsageDirty.tier, UsageDirty.at).where(
@@ -69,27 +70,38 @@ def parts(session: Session, env_id: int, start: datetime, end: datetime, coarses
 
 
 def _cut(start: datetime, end: datetime, coarsest: Unit, dirty: set[tuple[str, datetime]]) -> Iterator[Part]:
-    """Yield pieces of at most a day."""
+    """Yield pieces, each as long as it goes on without a mark; hours go no further than midnight where days count."""
     order: list[Unit] = {"day": ["day", "hour"], "hour": ["hour"], "minute": []}[coarsest]  # type: ignore[assignment]
-    if not order:
+    if not order or start >= end:
         yield Part("minute", start, end)
         return
+    marks = {unit: sorted(at for tier, at in dirty if tier == unit) for unit in order}
     at = start
     while at < end:
         for unit in order:
-            stop = at + LENGTHS[unit]
-            if stop <= end and _starts(at, unit) and (unit, at) not in dirty:
+            limit = min(end, _floor(at, "day") + LENGTHS["day"]) if unit != coarsest else end
+            stop = _clean_until(at, limit, unit, marks[unit])
+            if stop > at:
                 yield Part(unit, at, stop)
                 break
         else:
-            stop = min(end, at.replace(minute=0, second=0, microsecond=0) + LENGTHS["hour"])
+            stop = min(end, _floor(at, "hour") + LENGTHS["hour"])
             yield Part("minute", at, stop)
         at = stop
 
 
-def _starts(at: datetime, unit: Unit) -> bool:
-    whole_hour = not (at.minute or at.second or at.microsecond)
-    return whole_hour and (unit == "hour" or at.hour == 0)
+def _clean_until(at: datetime, end: datetime, unit: Unit, marks: Sequence[datetime]) -> datetime:
+    """Return the end of the whole buckets from `at` on without a mark; `at` itself where there are none."""
+    if at != _floor(at, unit):
+        return at
+    place = bisect_left(marks, at)
+    return _floor(min(end, marks[place]) if place < len(marks) else end, unit)
+
+
+def _floor(at: datetime, unit: Unit) -> datetime:
+    """Return the start of the bucket that a time (UTC) falls into."""
+    start = at.replace(minute=0, second=0, microsecond=0)
+    return start.replace(hour=0) if unit == "day" else start
 
 
 BY_USER: dict[Unit, Any] = {"minute": UsageMinute, "hour": UsageHour, "day": UsageDay}
