@@ -183,7 +183,7 @@ def world(runtime: Runtime, clock: FrozenClock) -> Callable[[], World]:
 
 
 @given(steps=st.lists(step, min_size=4, max_size=24))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_range_adds_up_whatever_was_rolled_or_dropped(
     world: Callable[[], World], steps: list[tuple[str, Any]]
 ) -> None:
