@@ -158,6 +158,7 @@ class Bench:
             idle = [
                 stack.enter_context(socket.create_connection(("127.0.0.1", self.port), 10)) for _ in range(CONNECTIONS)
             ]
+            sockets = {connection.fileno(): connection for connection in idle}
             for connection in idle:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 ready.register(connection, selectors.EVENT_READ)
@@ -174,7 +175,7 @@ class Bench:
                         connection.sendall(request.replace(MARK, b"%037d" % self._number))
                     open_, idle = open_ + len(idle), []
                 for selected, _ in ready.select(0.05):
-                    connection = selected.fileobj  # type: ignore[assignment]
+                    connection = sockets[selected.fd]
                     answer = connection.recv(65536)
                     if not answer.startswith((b"HTTP/1.1 202", b"HTTP/1.1 200")):
                         raise RuntimeError(answer[:300].decode(errors="replace"))

@@ -18,9 +18,12 @@ from trackside.auth.principal import KeyPrincipal
 from trackside.clock import FrozenClock
 from trackside.lane import LaneRequest
 from trackside.runtime import Runtime
-from trackside_modules.usage import endpoints, fold, follow, jobs
+from trackside_modules.usage import endpoints, fold, follow, jobs, store
 from trackside_modules.usage.arrivals import Sightings
+from trackside_modules.usage.batch import Batch, Request, Subject
 from trackside_modules.usage.events import door
+from trackside_modules.usage.otlp.answers import Verdict
+from trackside_modules.usage.store import Parcel
 
 Call = tuple[str, str, int]
 """User, route, seconds ago."""
@@ -91,6 +94,19 @@ def test_a_repeat_changes_nothing(runtime: Runtime, send: Callable[..., None]) -
         send(("ann", "/a", 100), ("ann", "/b", 90))
         fold.run(runtime, 1)
     assert steps(runtime) == {("/a", "/b"): 1}
+
+
+def test_spans_tell_too_also_where_metrics_count(runtime: Runtime, send: Callable[..., None]) -> None:
+    now = runtime.clock.now()
+    requests = [
+        Request(Subject("shop", "GET", route, 200, "ann", "acme"), int(now.timestamp() - ago) * 10**9, 5)
+        for route, ago in (("/x", 20), ("/y", 10))
+    ]
+    batch = Batch([], [], [], requests=requests)
+    store.shared(runtime).put(Parcel(1, b"spans", now, batch.pack(), Verdict()))
+    send(("ann", "/z", 5))
+    fold.run(runtime, 1)
+    assert steps(runtime) == {("/x", "/y"): 1, ("/y", "/z"): 1}
 
 
 def test_shares_are_of_all_that_follows(runtime: Runtime, send: Callable[..., None]) -> None:

@@ -38,12 +38,22 @@ class Arrivals:
 
 def names(batches: Iterable[Batch]) -> set[Name]:
     """Return the endpoints (service, method, route) of the single requests in these batches."""
-    return {name for batch in batches for it in batch.events for name in it.names}
+    found: set[Name] = set()
+    for batch in batches:
+        found.update((it.subject.service, it.subject.method, it.subject.route) for it in batch.requests)
+        for events in batch.events:
+            found.update(events.names)
+    return found
 
 
 def people(batches: Iterable[Batch]) -> set[tuple[str, str]]:
     """Return the users and their accounts."""
-    return {person for batch in batches for it in batch.events for person in it.people}
+    found: set[tuple[str, str]] = set()
+    for batch in batches:
+        found.update((it.subject.user, it.subject.account) for it in batch.requests)
+        for events in batch.events:
+            found.update(events.people)
+    return found
 
 
 def gather(batches: Iterable[Batch], endpoints: Mapping[Name, int], users: Mapping[str, int]) -> Arrivals:
