@@ -151,6 +151,9 @@ def test_samples_say_what_was_tried_and_what_is_near(session: Session, history: 
         ("GET", "/wp-login.php", None),
         ("POST", "/v1/custmers", "/v1/customers"),
         ("GET", "/", None),
+        ("GET", "/v2/orders", "/v1/orders"),
+        ("GET", "/v1/customer/{id}", "/v1/customers"),
+        ("GET", "/v1/orders/{id}/items/all", "/v1/orders/:id/items"),
     ],
 )
 def test_the_nearest_endpoint_is_the_one_misspelt(method: str, path: str, expected: str | None) -> None:

@@ -9,8 +9,9 @@ from difflib import SequenceMatcher
 from trackside_modules.usage.batch import OTHER, UNMATCHED
 
 _PARAMETER = re.compile(r"\{[^/{}]*\}|<[^/<>]*>|(?<=/):[^/]+|\(\?P<[^/]*\)|\*+")
-_LIKE = 0.72
-"""Shares of equal characters from which two paths are taken for one misspelt."""
+_VERSION = re.compile(r"v\d+")
+_LIKE = 0.65
+"""From this likeness on a path is taken for a route misspelt."""
 _CANDIDATES = 12
 
 
@@ -56,12 +57,10 @@ class Routes:
         for piece in _pieces(path):
             for plain in self._by_piece.get(piece, ()):
                 worth[plain] += 1 + 1000 // len(self._by_piece[piece])
-        matcher = SequenceMatcher(b=path, autojunk=False)
-        best, found = _LIKE, None
+        best, found = 0.0, None
         for plain, _ in worth.most_common(_CANDIDATES):
-            matcher.set_seq1(plain)
-            like = matcher.ratio() + (0.02 if method in self._methods[plain] else 0)
-            if like > best:
+            like = _like(path, plain) + (0.02 if method in self._methods[plain] else 0)
+            if like > max(best, _LIKE):
                 best, found = like, plain
         return None if found is None else Nearest(self._plain[found], tuple(sorted(self._methods[found])), exact=False)
 
@@ -74,3 +73,19 @@ def _plain(route: str) -> str:
 def _pieces(plain: str) -> set[str]:
     """Return how each segment begins and ends: what a misspelt one still shares."""
     return {piece for part in plain.split("/") if part and part != "{}" for piece in (part[:3], part[-3:])}
+
+
+def _like(path: str, plain: str) -> float:
+    """Return from 0 to 1 how like two paths are: where both have as many segments, the least like pair decides."""
+    pairs = list(zip(path.split("/"), plain.split("/"), strict=False))
+    if path.count("/") != plain.count("/"):
+        return SequenceMatcher(None, path, plain, autojunk=False).ratio() - 0.15
+    return min(_segments_like(*pair) for pair in pairs)
+
+
+def _segments_like(one: str, other: str) -> float:
+    if one == other:
+        return 1.0
+    if _VERSION.fullmatch(one) and _VERSION.fullmatch(other):
+        return 0.9
+    return SequenceMatcher(None, one, other, autojunk=False).ratio()
