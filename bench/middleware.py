@@ -2,11 +2,12 @@
 
 One trivial Flask route under nothing, trackside-client, prometheus-flask-exporter, OpenTelemetry's Flask
 instrumentation (metrics alone, as cheap as it gets) and Apitally; and one trivial Starlette route with and without
-trackside-client. Each measurement is a fresh process that calls the application itself, without a server, and takes the
-process's CPU time, threads included. The kinds alternate, and what is printed is the median over the rounds of the
-differences to the bare application of the same round.
+trackside-client.
+Each measurement is a fresh process that holds two applications, one bare and one that reports, and asks them in turn, a
+few requests at a time, without a server; it takes the process's CPU time, threads included, of the fastest tenth of
+the turns. The kinds alternate over the rounds, and the median of the rounds is printed.
 
-    python bench/middleware.py            # about 45 s; the first time it installs the peers into .venv/bench
+    python bench/middleware.py            # at most a minute; the first time it installs the peers into .venv/bench
 
 The peers and their versions are the extra `bench` of clients/python, locked in requirements/bench.lock.
 """
@@ -30,11 +31,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".venv" / "bench"
 LOCK = ROOT / "requirements" / "bench.lock"
-FLASK = ("bare", "trackside-client", "prometheus-flask-exporter", "opentelemetry", "apitally")
-STARLETTE = ("starlette", "starlette+trackside-client")
-OURS = {"trackside-client", "starlette+trackside-client"}
-BARE = {kind: "starlette" if kind.startswith("starlette") else "bare" for kind in FLASK + STARLETTE}
-REQUESTS, CHUNK = 4000, 250
+KINDS = ("trackside-client", "prometheus-flask-exporter", "opentelemetry", "apitally", "trackside-client on starlette")
+OURS = {"trackside-client", "trackside-client on starlette"}
+TURNS, CHUNK = 100, 30
 MOST_SECONDS = 60.0
 
 
@@ -107,7 +106,7 @@ def ask_starlette(kind: str, url: str) -> Callable[[int], None]:
         return PlainTextResponse("hello")
 
     app = Starlette(routes=[Route("/hello/{name}", hello)])
-    if kind.endswith("trackside-client"):
+    if kind:
         from trackside_client.usage import UsageASGI
 
         app.add_middleware(UsageASGI, url=url, api_key="key", spool="off")
@@ -127,18 +126,25 @@ def ask_starlette(kind: str, url: str) -> Callable[[int], None]:
     return lambda times: loop.run_until_complete(several(times))
 
 
-def measure(kind: str, url: str) -> float:
-    """Return the CPU of a request in microseconds: the median of chunks, in this process."""
-    ask = ask_starlette(kind, url) if kind in STARLETTE else ask_flask(flask_app(kind, url))
-    ask(CHUNK)
+def measure(kind: str, url: str) -> tuple[float, float]:
+    """Return the CPU of a bare request and what reporting adds, in microseconds.
+
+    Both are taken from the fastest tenth of the turns: whatever else runs on the machine only adds.
+    """
+    make = ask_starlette if kind.endswith("starlette") else lambda kind, url: ask_flask(flask_app(kind, url))
+    bare, reporting = make("", url), make(kind, url)
+    for ask in (bare, reporting) * 2:
+        ask(CHUNK)
     gc.collect()
     gc.freeze()
-    found = []
-    for _ in range(REQUESTS // CHUNK):
-        began = time.process_time()
-        ask(CHUNK)
-        found.append((time.process_time() - began) / CHUNK * 1e6)
-    return statistics.median(found)
+    times: dict[Callable[[int], None], list[float]] = {bare: [], reporting: []}
+    for turn in range(TURNS):
+        for ask in (bare, reporting) if turn % 2 else (reporting, bare):
+            began = time.process_time()
+            ask(CHUNK)
+            times[ask].append((time.process_time() - began) / CHUNK * 1e6)
+    whole, with_it = (statistics.quantiles(times[ask], n=10)[0] for ask in (bare, reporting))
+    return whole, with_it - whole
 
 
 class _Sink(BaseHTTPRequestHandler):
@@ -173,54 +179,51 @@ def install() -> Path:
     return python
 
 
-def rounds(python: Path, url: str, most: int) -> dict[str, list[float]]:
+def rounds(python: Path, url: str, most: int) -> dict[str, list[tuple[float, float]]]:
     """Return each kind's figures, one a round, in as many rounds as fit."""
     environ = os.environ | {
         "PYTHONPATH": str(ROOT / "clients/python/src"),
         "PYTHONHASHSEED": "0",
         "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
     }
-    kinds = FLASK + STARLETTE
-    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     began = time.monotonic()
     for number in range(most):
         if number and (time.monotonic() - began) * (number + 1) / number > MOST_SECONDS:
             break
-        for place in range(len(kinds)):
-            kind = kinds[(place + number) % len(kinds)]
+        for place in range(len(KINDS)):
+            kind = KINDS[(place + number) % len(KINDS)]
             command = [str(python), __file__, "--measure", kind, "--url", url]
             done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60)
-            found[kind].append(float(done.stdout.split()[-1]))
+            whole, added = map(float, done.stdout.split()[-2:])
+            found[kind].append((whole, added))
     return found
 
 
-def show(found: dict[str, list[float]]) -> None:
+def show(found: dict[str, list[tuple[float, float]]]) -> None:
     """Print the table."""
-    added = {
-        kind: statistics.median(mine - bare for mine, bare in zip(times, found[BARE[kind]], strict=True))
-        for kind, times in found.items()
-        if kind not in BARE.values()
-    }
+    added = {kind: statistics.median(each for _, each in figures) for kind, figures in found.items()}
     cheapest = min(value for kind, value in added.items() if kind not in OURS)
-    print(f"{len(found['bare'])} rounds, {REQUESTS} requests each in a fresh process; microseconds of CPU a request")
-    print(f"{'':<28}{'whole':>9}{'added':>9}{'from':>9}{'to':>8}{'of the cheapest peer':>23}")
-    for kind, times in found.items():
-        line = f"{kind:<28}{statistics.median(times):>9.1f}"
-        if kind in added:
-            each = [mine - bare for mine, bare in zip(times, found[BARE[kind]], strict=True)]
-            line += f"{added[kind]:>9.1f}{min(each):>9.1f}{max(each):>8.1f}{added[kind] / cheapest:>23.2f}"
-        print(line)
+    print(
+        f"{len(found[KINDS[0]])} rounds of {TURNS} x {CHUNK} requests each way; microseconds of CPU a request, "
+        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
+    print(f"{'':<30}{'bare':>9}{'added':>9}{'from':>9}{'to':>9}{'of the cheapest peer':>23}")
+    for kind, figures in found.items():
+        bare, each = statistics.median(whole for whole, _ in figures), [one for _, one in figures]
+        line = f"{kind:<30}{bare:>9.1f}{added[kind]:>9.1f}{min(each):>9.1f}{max(each):>9.1f}"
+        print(f"{line}{added[kind] / cheapest:>23.2f}")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure what reporting costs a request.")
     parser.add_argument("--rounds", type=int, default=7, help="at most; fewer where they would take over a minute")
-    parser.add_argument("--measure", choices=FLASK + STARLETTE, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(measure(options.measure, options.url), flush=True)
+        print(*measure(options.measure, options.url), flush=True)
         os._exit(0)  # the peers' last exports are not part of it
     python = install()
     sink = ThreadingHTTPServer(("127.0.0.1", 0), _Sink)

@@ -7,7 +7,8 @@ from typing import Any
 
 from trackside_client.usage import notes
 from trackside_client.usage.routes import AsgiRoutes
-from trackside_client.usage.site import CLIENT_CLOSED, EXCEPTION, MARK, Identify, Site, header_text, identity, key, site
+from trackside_client.usage.samples import SLOW
+from trackside_client.usage.site import CLIENT_CLOSED, EXCEPTION, MARK, Identify, Site, header_text, identity, site
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -125,12 +126,14 @@ class _Call:
         self._site = None
         ended = perf_counter()
         scope = self._scope
+        began, status = self._began, self._status or 500
         try:
-            status = self._status or 500
-            found = key(scope["method"], self._middleware.route(scope, status), status, self._who)
-            if site.note(found, self._began, ended):
+            route = self._middleware.route(scope, status)
+            key = (scope["method"], route, status, *self._who)
+            site.add(key, began, ended)
+            if route is None or status >= 500 or ended - began >= SLOW:
                 error = self._error or scope.get(EXCEPTION)
-                site.sample(found, ended - self._began, str(scope.get("path", "")), error)
+                site.sample(key, ended - began, str(scope.get("path", "")), error)
         except Exception:
             notes.once("count", "a request could not be counted", error=True)
 

@@ -7,6 +7,7 @@ how many requests that touched is told to the server.
 
 import time
 from collections import deque
+from collections.abc import Callable
 from math import ceil, log2
 from threading import Lock
 from typing import NamedTuple
@@ -26,6 +27,9 @@ MOST_SERIES = 5000
 """Different series in a window; each may cost a kilobyte."""
 _MOST_WINDOWS = 16
 OTHER = "(other)"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
+"""Every other method counts as `_OTHER`."""
+_LONGEST_ROUTE = 300
 _MINUTE = 60_000_000_000
 
 Key = tuple[str, "str | None", int, str, str]
@@ -70,8 +74,9 @@ def index_of(seconds: float) -> int:
 class Counters:
     """Adds up requests of all threads; a window ends with each minute, or when it is taken."""
 
-    def __init__(self, most: int = MOST_SERIES) -> None:
-        self._most = most
+    def __init__(self, most: int = MOST_SERIES, on_new: Callable[[], None] | None = None) -> None:
+        """Count up to `most` series by name; `on_new` is called, now and then, when one of them begins."""
+        self._most, self._on_new = most, on_new
         self.reset()
 
     def reset(self) -> None:
@@ -83,7 +88,7 @@ class Counters:
         self._open(time.time_ns())
 
     def add(self, key: Key, began: float, ended: float) -> None:
-        """Count a request; its times are `time.perf_counter`'s."""
+        """Count a request; its times are `time.perf_counter`'s. What is odd about a key `_make` puts right."""
         seconds = ended - began
         if seconds <= SHORTEST:
             index = ZERO
@@ -138,6 +143,14 @@ class Counters:
 
     def _make(self, key: Key) -> Series:
         """Return a new series for `key`, or the one it has to share; the caller holds the lock."""
+        method, route = key[0], key[1]
+        if method not in METHODS or (route is not None and len(route) > _LONGEST_ROUTE):
+            key = (method if method in METHODS else "_OTHER", route and route[:_LONGEST_ROUTE], *key[2:])
+        if self._on_new is not None:
+            self._on_new()
+        series = self._series.get(key)
+        if series is not None:
+            return series
         room = self._most - len(self._series)
         if room <= 0:
             self._folded += 1

@@ -15,7 +15,8 @@ from django.core.signals import got_request_exception
 from django.utils.module_loading import import_string
 
 from trackside_client.usage import notes
-from trackside_client.usage.site import MARK, Identify, Site, header_text, identity, key, site
+from trackside_client.usage.samples import SLOW
+from trackside_client.usage.site import MARK, Identify, Site, header_text, identity, site
 
 
 class UsageMiddleware:
@@ -73,10 +74,11 @@ def _count(site: Site, request: Any, status: int, who: tuple[str, str], times: t
     try:
         match = request.resolver_match
         route = None if match is None else "/" + (match.route or "").lstrip("/")
-        found = key(request.method or "", route, status, who)
-        if site.note(found, *times):
+        key = (request.method or "", route, status, *who)
+        site.add(key, *times)
+        if route is None or status >= 500 or times[1] - times[0] >= SLOW:
             error = getattr(request, "_trackside_exception", None)
-            site.sample(found, times[1] - times[0], request.path, error)
+            site.sample(key, times[1] - times[0], request.path, error)
     except Exception:
         notes.once("count", "a request could not be counted", error=True)
 

@@ -38,7 +38,7 @@ class Reporter:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self.counters = Counters()
+        self.counters = Counters(on_new=self._ensure)
         self.samples = Samples(config.stack_traces)
         self._sender = Sender(config.url, config.api_key)
         self._spool: Spool | None = None
@@ -67,6 +67,10 @@ class Reporter:
         self.is_running = False
         self._begin()
 
+    def _ensure(self) -> None:
+        if not self.is_running:
+            self.start()
+
     def start(self) -> None:
         """Start the thread of this process, at its first request."""
         with self._starting:
@@ -74,7 +78,12 @@ class Reporter:
                 return
             self.is_running = True
             _flush_with_multiprocessing(self)
-            threading.Thread(target=self._run, name="trackside-usage", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, name="trackside-usage", daemon=True).start()
+            except RuntimeError:
+                notes.once(
+                    "threads", "nothing is reported before the process ends: no thread can be started", error=True
+                )
 
     def flush(self, timeout: float = _TIMEOUT) -> None:
         """Send what was counted so far, at once; what cannot be sent goes to the spool."""

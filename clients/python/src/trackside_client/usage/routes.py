@@ -31,7 +31,9 @@ class AsgiRoutes:
 
     def of(self, scope: Mapping[str, Any], status: int) -> str | None:
         """Return the template for a scope that has been through the application."""
-        endpoint, route = scope.get("endpoint"), _selected(scope)
+        endpoint, route, own = scope.get("endpoint"), scope.get("route"), scope.get("fastapi")
+        if own and own.get("effective_route_context") is not None:  # FastAPI's, with its router's prefix
+            route = own["effective_route_context"]
         known = self._plain.get(id(route))
         is_plain = status != 405 and "app_root_path" not in scope
         if known is not None and is_plain and known[0] is route and known[1] is endpoint:
@@ -87,13 +89,6 @@ def _routes_to(endpoint: object, routes: Any) -> Iterator[Any]:
         if getattr(route, "endpoint", None) is endpoint and hasattr(route, "path_regex"):
             yield route
         yield from _routes_to(endpoint, getattr(route, "routes", ()))
-
-
-def _selected(scope: Mapping[str, Any]) -> Any:
-    """Return the route that was selected: FastAPI's with its router's prefix, else Starlette's."""
-    own = scope.get("fastapi")
-    effective = own.get("effective_route_context") if own else None
-    return scope.get("route") if effective is None else effective
 
 
 def _mount_template(routes: Any, path: str) -> str:

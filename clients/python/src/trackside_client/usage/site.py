@@ -5,7 +5,6 @@ from typing import Any
 
 from trackside_client.usage import config, notes, reporter
 from trackside_client.usage.counters import Key
-from trackside_client.usage.samples import SLOW
 
 MARK = "trackside.client"
 """Set on a request that is being counted: an application wrapped twice is counted once (WSGI: its SCRIPT_NAME)."""
@@ -15,8 +14,7 @@ ROUTE = "trackside.route"
 """Where a route's template is left for when the framework has forgotten it."""
 CLIENT_CLOSED = 499
 """The status of a request whose client went before an answer began, as proxies log it."""
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
-_LONGEST_ID, _LONGEST_ROUTE = 201, 300  # ids that are too long stay too long, so that the server can say so
+_LONGEST_ID = 201  # ids that are too long stay too long, so that the server can say so
 
 Identify = Callable[[Any], object]
 """Returns the id of a user or account, or None, for a request in the framework's own form."""
@@ -30,27 +28,11 @@ class Site:
         self.reporter = reporter.of(found)
         self.user, self.account = user, account
         self.asks = bool(user or account)
-
-    def note(self, key: Key, began: float, ended: float) -> bool:
-        """Count a request; return whether it is worth a sample."""
-        here = self.reporter
-        if not here.is_running:
-            here.start()
-        here.counters.add(key, began, ended)
-        return key[1] is None or key[2] >= 500 or ended - began >= SLOW
+        self.add = self.reporter.counters.add
 
     def sample(self, key: Key, seconds: float, path: str, error: BaseException | None) -> None:
         """Keep a request as an example, if there is room."""
         self.reporter.samples.note(key, path, seconds, error)
-
-
-def key(method: str, route: str | None, status: int, who: tuple[str, str]) -> Key:
-    """Return what a request is counted under."""
-    if method not in METHODS:
-        method = "_OTHER"
-    if route is not None and len(route) > _LONGEST_ROUTE:
-        route = route[:_LONGEST_ROUTE]
-    return method, route, status, who[0], who[1]
 
 
 def site(user: Identify | None, account: Identify | None, given: Mapping[str, object]) -> Site | None:

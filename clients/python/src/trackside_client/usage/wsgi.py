@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
 from trackside_client.usage import notes
-from trackside_client.usage.counters import Key
 from trackside_client.usage.routes import flask_route
-from trackside_client.usage.site import EXCEPTION, MARK, ROUTE, Identify, Site, header_text, identity, key, site
+from trackside_client.usage.samples import SLOW
+from trackside_client.usage.site import EXCEPTION, MARK, ROUTE, Identify, Site, header_text, identity, site
 
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -41,10 +42,11 @@ class UsageWSGI:
         self.app = app
         self.site = site(user, account, given)
         self.route = route
-        self.user_key, self.account_key = "", ""
+        self.user_key, self.account_key, self.asks = "", "", False
         if self.site is not None:
             self.user_key = _environ_key(self.site.config.user_header)
             self.account_key = _environ_key(self.site.config.account_header)
+            self.asks = self.site.asks or bool(self.user_key or self.account_key)
             _hear_flask()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -90,22 +92,19 @@ class _Call:
         self._began = perf_counter()
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
-        """Note the status, and who calls: here the framework's context is still alive."""
+        """Note the status, the route and who calls: here the framework's context is still alive."""
         try:
             self._status = int(status[:3])
-        except ValueError:
-            self._status = 0
-        self._look()
+            self._look()
+        except Exception:
+            notes.once("route", "the route of a request could not be told", error=True)
         return self._start(status, headers) if exc_info is None else self._start(status, headers, exc_info)
 
     def _look(self) -> None:
-        middleware, site = self._middleware, self._site
-        try:
-            self._route = middleware.route(self._environ)
-            if site is not None and (site.asks or middleware.user_key or middleware.account_key):
-                self._who = self._identify(site)
-        except Exception:
-            notes.once("route", "the route of a request could not be told", error=True)
+        middleware = self._middleware
+        self._route = middleware.route(self._environ)
+        if middleware.asks and self._site is not None:
+            self._who = self._identify(self._site)
 
     def follow(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return what the server is to send: the body as it is where its end can be known, else this."""
@@ -125,7 +124,8 @@ class _Call:
     def fail(self, error: BaseException) -> None:
         """Count the request as failed."""
         if not self._status:
-            self._look()
+            with suppress(Exception):
+                self._look()
         self._status, self._error = 500, error
         self.end()
 
@@ -136,18 +136,16 @@ class _Call:
             return
         self._site = None
         ended = perf_counter()
+        began, status, route = self._began, self._status or 500, self._route
         try:
-            found = self._key()
-            if site.note(found, self._began, ended):
+            key = (self._environ["REQUEST_METHOD"], route, status, *self._who)
+            site.add(key, began, ended)
+            if route is None or status >= 500 or ended - began >= SLOW:
                 environ = self._environ
                 path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-                error = self._error or environ.get(EXCEPTION)
-                site.sample(found, ended - self._began, header_text(path), error)
+                site.sample(key, ended - began, header_text(path), self._error or environ.get(EXCEPTION))
         except Exception:
             notes.once("count", "a request could not be counted", error=True)
-
-    def _key(self) -> Key:
-        return key(self._environ["REQUEST_METHOD"], self._route, self._status or 500, self._who)
 
     def _identify(self, site: Site) -> tuple[str, str]:
         middleware, environ = self._middleware, self._environ
@@ -187,7 +185,8 @@ class _Call:
         """Count a request that its server never closed; later, since this may run anywhere."""
         if self._site is not None:
             site, self._site = self._site, None
-            site.reporter.counters.add_later(self._key(), self._began, perf_counter())
+            key = (self._environ.get("REQUEST_METHOD", ""), self._route, self._status or 500, *self._who)
+            site.reporter.counters.add_later(key, self._began, perf_counter())
 
 
 def _ends_with(body: Any, end: Callable[[], None]) -> bool:
