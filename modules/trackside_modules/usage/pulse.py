@@ -86,7 +86,7 @@ def first(session: Session, env_id: int) -> datetime | None:
     return min((at for at in firsts if at), default=None)
 
 
-def fill(session: Session, env_id: int, now: datetime, most: int = 1000) -> int:
+def fill(session: Session, env_id: int, now: datetime, most: int = 5000) -> int:
     """Make what is missing of the hours and weeks that are over, commit as it goes, and return how many were made."""
     begin, made = first(session, env_id), 0
     for unit in STEPS if begin else ():
