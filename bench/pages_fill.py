@@ -28,7 +28,7 @@ insert into customer_user (external_id, name, account_id, attributes, source, fi
     from generate_series(1, {USERS}) n;
 insert into usage_endpoint (env_id, service, method, route, first_seen_at)
     select 1, 'service-' || n % {SERVICES}, (array['GET', 'POST', 'GET', 'DELETE'])[1 + n % 4],
-        case when n % 20 = 0 then '(unmatched)' else '/v1/things-' || n || '/<id>' end, now()
+        case when n % 30 = 0 then '(unmatched)' else '/v1/things-' || n || '/<id>' end, now()
     from generate_series(1, {ROUTES}) n on conflict do nothing;
 """
 _MINUTES = """
@@ -39,9 +39,8 @@ select distinct on (m, e.id, u.id, status)
 from generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 minute', interval '1 minute') m,
     generate_series(1, %(rows)s) k,
     lateral (select hashint8extended(extract(epoch from m)::bigint * 100003 + k, 7) & 9223372036854775807 h) drawn,
-    lateral (select %(users)s::int[] us, %(routes)s::int[] es) ids,
-    lateral (select us[1 + (power((h %% 10007) / 10007.0, 2) * (array_length(us, 1) - 1))::int] id) u,
-    lateral (select es[1 + (power((h / 10007 %% 1009) / 1009.0, 2) * (array_length(es, 1) - 1))::int] id) e,
+    lateral (select %(user)s + (power((h %% 10007) / 10007::float, 2) * %(users)s)::int id) u,
+    lateral (select %(route)s + (power((h / 10007 %% 1009) / 1009::float, 2) * %(routes)s)::int id) e,
     lateral (select (array[200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 201, 404, 422, 401, 429, 500, 503])
         [1 + h / 10007007 %% 17]::smallint status) s,
     bench_pool p
@@ -62,10 +61,8 @@ def fill(runtime: Runtime, rows: int, now: datetime) -> None:
         connection.execute(_NAMES)
         _pool(connection)
         values = {"pool": _POOL, "rows": math.ceil(rows / ((until - start) / timedelta(minutes=1)))}
-        values |= {
-            "users": _ids(connection, "customer_user where id > 0"),
-            "routes": _ids(connection, "usage_endpoint"),
-        }
+        values |= {"user": _first(connection, "customer_user where id > 0"), "users": USERS - 1}
+        values |= {"route": _first(connection, "usage_endpoint"), "routes": ROUTES - SERVICES}
         day = start
         while day < until:
             end = min(day + timedelta(days=1), until)
@@ -92,8 +89,10 @@ def fill(runtime: Runtime, rows: int, now: datetime) -> None:
     assert made
 
 
-def _ids(connection: psycopg.Connection[tuple[int]], table: str) -> list[int]:
-    return [id_ for (id_,) in connection.execute(f"select id from {table} order by id")]  # type: ignore[arg-type]
+def _first(connection: psycopg.Connection[tuple[int]], table: str) -> int:
+    row = connection.execute(f"select min(id) from {table}").fetchone()  # type: ignore[arg-type]
+    assert row is not None
+    return row[0]
 
 
 def _pool(connection: psycopg.Connection[tuple[int]]) -> None:
