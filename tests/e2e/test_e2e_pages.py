@@ -62,6 +62,6 @@ def test_the_open_palette_is_accessible(theme: str, context_of: Callable[..., Br
 
 
 def test_the_walk_finds_the_pages_one_knows(pages: dict[str, str]) -> None:
-    assert {"usage.overview", "users.index", "users.show", "accounts.show", "auth.sign_in", "auth.profile"} <= set(
-        pages
-    )
+    usage = {"overview", "endpoints", "endpoint", "users", "user", "accounts", "account", "rows"}
+    assert {f"usage.{name}" for name in usage} <= set(pages)
+    assert {"users.index", "users.show", "accounts.show", "auth.sign_in", "auth.profile"} <= set(pages)
