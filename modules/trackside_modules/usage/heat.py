@@ -14,7 +14,7 @@ from trackside_modules.usage.queries.figures import Figures
 from trackside_modules.usage.window import Window
 
 LEVELS = 8
-_MOST_BANDS = 18
+_MOST_BANDS = 28
 
 
 @dataclass(frozen=True, slots=True)

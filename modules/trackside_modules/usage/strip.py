@@ -9,6 +9,8 @@ from trackside_modules.usage.queries.customer import STRIP
 from trackside_modules.usage.window import DAY, floor
 
 LEVELS = 4
+FAILED = 0.05
+"""A day is marked where more than this share of its calls failed: a few do on any day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def strip(calls: Mapping[date, tuple[int, int]], now: datetime) -> Strip:
         x, y = divmod((day - monday).days, 7)
         level = -(-count * LEVELS // most) if count else 0
         words = f"{day.day} {day:%b}: {plural(count, 'request') if count else 'nothing'}"
-        days.append(Day(x, y, level, failed > 0, words + (f", {failed:,} failed" if failed else "")))
+        days.append(Day(x, y, level, failed > count * FAILED, words + (f", {failed:,} failed" if failed else "")))
         if day.day == 1:
             months.append((x, f"{day:%b}"))
     return Strip(days, days[-1].x + 1, sum(1 for each in days if each.level), months)

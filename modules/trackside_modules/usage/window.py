@@ -67,7 +67,7 @@ class Window:
         Where minutes or hours are no longer kept of that time, the point is the last whole hour or day before it.
         """
         length = self.end - self.start
-        kept = MINUTE if length <= WEEK else HOUR if length <= 190 * DAY else DAY
+        kept = MINUTE if length < WEEK else HOUR if length <= 190 * DAY else DAY
         now = self.now - length if kept == MINUTE else floor(self.now - length, kept)
         return Window(self.name, self.start - length, self.end - length, self.step, now)
 

@@ -1,6 +1,6 @@
 """What the pages ask of the counts; every figure is a sum of rows that one can look at."""
 
-from trackside_modules.usage.queries.cards import by_hour, of_users, top_endpoints
+from trackside_modules.usage.queries.cards import top_endpoints
 from trackside_modules.usage.queries.endpoints import EndpointRow
 from trackside_modules.usage.queries.figures import Figures, active_users, series, summed, total, unknown_share
 from trackside_modules.usage.queries.names import has_usage, services, waiting, warnings
@@ -16,12 +16,10 @@ __all__ = [
     "Place",
     "Scope",
     "active_users",
-    "by_hour",
     "counted_rows",
     "everyone",
     "everyone_of",
     "has_usage",
-    "of_users",
     "series",
     "services",
     "summed",

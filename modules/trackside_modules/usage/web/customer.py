@@ -14,11 +14,12 @@ from trackside.web.current import current_runtime
 from trackside.web.look import zone
 from trackside.web.marks import marks
 from trackside.web.policy import require
+from trackside_modules.usage import lately
 from trackside_modules.usage.queries import customer as reading
 from trackside_modules.usage.queries import people
 from trackside_modules.usage.queries.figures import Figures, series, summed, total
 from trackside_modules.usage.queries.people import Kind
-from trackside_modules.usage.queries.scope import Scope
+from trackside_modules.usage.queries.scope import Scope, everyone, everyone_of
 from trackside_modules.usage.strip import strip
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters
@@ -95,6 +96,9 @@ def _content(session: Session, asked: Asked, kind: Kind, who: Any, scope: Scope)
         "turns": reading.wrong_turns(session, scope, span),
         "strip": strip(reading.days(session, whole, span.now), span.now),
         "shown": SHOWN,
+        "errors": lately.last_errors(
+            session, asked.env.id, everyone(who.id) if kind == "user" else everyone_of(who.id)
+        ),
         "users": _busiest(session, users) if users else [],
         "crowd": users,
     }
