@@ -129,7 +129,7 @@ class _Call:
         began, status = self._began, self._status or 500
         try:
             route = self._middleware.route(scope, status)
-            key = (scope["method"], route, status, *self._who)
+            key = (scope["method"], route, status, self._who[0], self._who[1])
             site.add(key, began, ended)
             if route is None or status >= 500 or ended - began >= SLOW:
                 error = self._error or scope.get(EXCEPTION)

@@ -145,7 +145,8 @@ class Counters:
         """Return a new series for `key`, or the one it has to share; the caller holds the lock."""
         method, route = key[0], key[1]
         if method not in METHODS or (route is not None and len(route) > _LONGEST_ROUTE):
-            key = (method if method in METHODS else "_OTHER", route and route[:_LONGEST_ROUTE], *key[2:])
+            method = method if method in METHODS else "_OTHER"
+            key = (method, route and route[:_LONGEST_ROUTE], key[2], key[3], key[4])
         if self._on_new is not None:
             self._on_new()
         series = self._series.get(key)

@@ -138,7 +138,7 @@ class _Call:
         ended = perf_counter()
         began, status, route = self._began, self._status or 500, self._route
         try:
-            key = (self._environ["REQUEST_METHOD"], route, status, *self._who)
+            key = (self._environ["REQUEST_METHOD"], route, status, self._who[0], self._who[1])
             site.add(key, began, ended)
             if route is None or status >= 500 or ended - began >= SLOW:
                 environ = self._environ
@@ -185,7 +185,13 @@ class _Call:
         """Count a request that its server never closed; later, since this may run anywhere."""
         if self._site is not None:
             site, self._site = self._site, None
-            key = (self._environ.get("REQUEST_METHOD", ""), self._route, self._status or 500, *self._who)
+            key = (
+                self._environ.get("REQUEST_METHOD", ""),
+                self._route,
+                self._status or 500,
+                self._who[0],
+                self._who[1],
+            )
             site.reporter.counters.add_later(key, self._began, perf_counter())
 
 
