@@ -129,7 +129,11 @@ def test_refused_events_leave_no_endpoint_and_a_warning(runtime: Runtime, send_e
     assert send_events({"events": [event(route="/gone", status=7)]})[1]["accepted"] == 0
     assert counted(runtime) == 0
     assert scalar(runtime, "select count(*) from usage_endpoint") == 0
-    assert scalar(runtime, "select points from usage_warning where kind = 'refused'") == 1
+    assert send_events({"events": [event(**{"ann@example.com": 1})]})[1]["accepted"] == 0
+    assert counted(runtime) == 0
+    with runtime.database.session() as session:
+        told = session.scalars(text("select about from usage_warning where kind = 'refused' order by 1")).all()
+    assert told == ["object contains unknown field", "status: 7 is no HTTP status; send 0 where there was no answer"]
 
 
 UNREADABLE = [

@@ -10,6 +10,7 @@ from trackside_modules.usage.notable import SLOW, Notable
 from trackside_modules.usage.paths import clean
 
 _WORTH = frozenset({401, 403, 404, 405, 429, *range(500, 600)})
+_UNKNOWN = re.compile(r"(unknown field) .*")
 _TYPE = re.compile(r"([A-Za-z_][\w.:]{0,120}?)(?::\s+|$)")
 
 
@@ -61,5 +62,6 @@ def notices(columns: Columns | None, refused: dict[int, str]) -> list[Notice]:
     """Return what a person should know: clocks ahead, and why events were refused."""
     ahead = Counter(columns.names[columns.name[place]][0] for place in columns.ahead) if columns else {}
     told = [Notice("clock-ahead", service, points) for service, points in ahead.items()]
-    why = Counter(refused.values()).most_common(5)
+    # a field's name is whatever a client made up: it stays in the answer
+    why = Counter(_UNKNOWN.sub(r"\1", reason) for reason in refused.values()).most_common(5)
     return told + [Notice("refused", reason, points) for reason, points in why]
