@@ -95,7 +95,10 @@ class _Call:
         """Note the status, the route and who calls: here the framework's context is still alive."""
         try:
             self._status = int(status[:3])
-            self._look()
+            middleware = self._middleware
+            self._route = middleware.route(self._environ)
+            if middleware.asks and self._site is not None:
+                self._who = self._identify(self._site)
         except Exception:
             notes.once("route", "the route of a request could not be told", error=True)
         return self._start(status, headers) if exc_info is None else self._start(status, headers, exc_info)
@@ -112,13 +115,14 @@ class _Call:
         if kind is list or kind is tuple:
             self.end()
             return body
-        if not hasattr(kind, "__iter__"):  # a server's own way to send a file, which has to reach it unchanged
-            self.end()
-            return body
         if kind is self._environ.get("wsgi.file_wrapper") and _ends_with(body, self.end):
             return body
         self._body = body
-        self._next = iter(body).__next__
+        try:
+            self._next = iter(body).__next__
+        except TypeError:  # a server's own way to send a file, which has to reach it unchanged
+            self.end()
+            return body
         return self
 
     def fail(self, error: BaseException) -> None:
