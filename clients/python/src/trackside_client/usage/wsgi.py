@@ -72,7 +72,7 @@ class _Call:
         "_environ",
         "_error",
         "_middleware",
-        "_next",
+        "_parts",
         "_route",
         "_site",
         "_start",
@@ -119,7 +119,7 @@ class _Call:
             return body
         self._body = body
         try:
-            self._next = iter(body).__next__
+            self._parts = iter(body)
         except TypeError:  # a server's own way to send a file, which has to reach it unchanged
             self.end()
             return body
@@ -162,12 +162,11 @@ class _Call:
         return user, account
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
         try:
-            return self._next()
-        except StopIteration:
+            # not `yield from`, which would close the body once more than the server does
+            for part in self._parts:  # noqa: UP028
+                yield part
+        except GeneratorExit:  # the server has had enough
             raise
         except BaseException as error:
             self._status, self._error = 500, error
