@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/pages.py [--rows 1000000 10000000] [--times 15]
 
-Throw-away servers, filled by pages_fill.py (a week of minutes, four weeks of hours, three months of days; some ten
-minutes for 10 million). Every page is asked as a signed-in member asks for it, in this process, in turn: the whole
+Throw-away servers, filled by pages_fill.py (a week of minutes and hours, three months of days; some ten minutes for
+10 million). Every page is asked as a signed-in member asks for it, in this process, in turn: the whole
 request is timed, from WSGI call to last byte. Printed: median and p95 of each page, at each size, and their ratio.
 """
 

@@ -1,8 +1,8 @@
 """Fills a database with a week of minutes, and what lies above and before it, for bench/pages.py.
 
 PostgreSQL invents the minutes itself: who calls what in a minute is drawn by a hash, the durations come from a table
-of some thousand histograms. Hours, days and the endpoints' families are made by Trackside's own roll-up. Hours of the
-three weeks before and days of the three months before are copies of that week: they cost a page what real ones cost.
+of some thousand histograms; each user calls some five routes. Hours, days and the endpoints' families are made by
+Trackside's own roll-up. The days of the three months before are copies of that week, which cost a page the same.
 """
 
 import math
@@ -40,16 +40,13 @@ from generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '1 
     generate_series(1, %(rows)s) k,
     lateral (select hashint8extended(extract(epoch from m)::bigint * 100003 + k, 7) & 9223372036854775807 h) drawn,
     lateral (select %(user)s + (power((h %% 10007) / 10007::float, 2) * %(users)s)::int id) u,
-    lateral (select %(route)s + (power((h / 10007 %% 1009) / 1009::float, 2) * %(routes)s)::int id) e,
-    lateral (select (array[200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 201, 404, 422, 401, 429, 500, 503])
-        [1 + h / 10007007 %% 17]::smallint status) s,
+    lateral (select %(route)s + ((u.id * 7 + power((h / 10007 %% 1009) / 1009::float, 2) * 4)::int %% %(routes)s) id) e,
+    lateral (select (array[200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 201, 404, 429, 500])
+        [1 + h / 10007007 %% 14]::smallint status) s,
     bench_pool p
 where p.n = h / 100003 %% %(pool)s
 """
-_OLDER = {
-    "hour": [timedelta(days=7 * week) for week in range(1, 4)],
-    "day": [timedelta(days=7 * week) for week in range(1, 13)],
-}
+_OLDER = [timedelta(days=7 * week) for week in range(1, 13)]
 
 
 def fill(runtime: Runtime, rows: int, now: datetime) -> None:
@@ -113,20 +110,12 @@ def _pool(connection: psycopg.Connection[tuple[int]]) -> None:
 
 
 def _copy_back(connection: psycopg.Connection[tuple[int]], start: datetime) -> None:
-    for unit, distances in _OLDER.items():
-        for distance in distances:
-            partitions.ensure(connection, unit, [start - distance + timedelta(days=n) for n in range(8)])  # type: ignore[arg-type]
-            for table in partitions.TABLES[unit]:  # type: ignore[index]
-                columns = [
-                    name
-                    for (name,) in connection.execute(
-                        "select column_name from information_schema.columns where table_name = %s"
-                        " and column_name <> 'at' order by ordinal_position",
-                        (table,),
-                    )
-                ]
-                listed = ", ".join(columns)
-                connection.execute(  # type: ignore[call-overload]
-                    f"insert into {table} (at, {listed}) select at - %s, {listed} from {table} where at >= %s",
-                    (distance, start),
-                )
+    listing = "select column_name from information_schema.columns where table_name = %s and column_name <> 'at'"
+    for distance in _OLDER:
+        partitions.ensure(connection, "day", [start - distance + timedelta(days=n) for n in range(8)])
+        for table in partitions.TABLES["day"]:
+            columns = ", ".join(name for (name,) in connection.execute(listing, (table,)))  # type: ignore[misc]
+            connection.execute(
+                f"insert into {table} (at, {columns}) select at - %s, {columns} from {table} where at >= %s",  # type: ignore[arg-type]
+                (distance, start),
+            )

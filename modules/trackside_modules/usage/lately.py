@@ -107,8 +107,7 @@ def _read(
 
 def _mine(user_ids: Select[int]) -> tiers.Narrow:
     def narrow(table: Any) -> ColumnElement[bool]:
-        mine: ColumnElement[bool] = table.user_id.in_(user_ids)
-        return mine
+        return tiers.among(table.user_id, user_ids)
 
     return narrow
 
@@ -125,7 +124,7 @@ def last_errors(
         select(UsageSample, UsageEndpoint, User)
         .join(User, User.id == UsageSample.user_id)
         .outerjoin(UsageEndpoint, UsageEndpoint.id == UsageSample.endpoint_id)
-        .where(UsageSample.env_id == env_id, UsageSample.user_id.in_(user_ids))
+        .where(UsageSample.env_id == env_id, tiers.among(UsageSample.user_id, user_ids))
         .where(or_(UsageSample.status >= 500, UsageSample.error != ""))
         .order_by(UsageSample.at.desc(), UsageSample.id.desc())
         .limit(limit)

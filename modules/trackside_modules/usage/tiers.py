@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, Subquery, case, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, Subquery, any_, case, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.batch import UNMATCHED
@@ -177,3 +177,12 @@ def is_wrong_turn(env_id: int, table: Any) -> ColumnElement[bool]:
     """Return the condition that a row's calls went to what does not exist, or were not allowed or too many."""
     nowhere = select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.route == UNMATCHED)
     return or_(table.status.in_(WRONG_STATUSES), table.endpoint_id.in_(nowhere))
+
+
+def among(column: Any, ids: Select[int]) -> ColumnElement[bool]:
+    """Return the condition that a column is one of the ids that a query finds.
+
+    They are looked up once and then sought in an index; `in (select ...)` would join, and read every row of the span.
+    """
+    found: ColumnElement[bool] = column == any_(func.array(ids.scalar_subquery()))
+    return found

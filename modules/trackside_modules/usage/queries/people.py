@@ -216,7 +216,7 @@ def active_days(session: Session, env_id: int, window: Window, ids: Sequence[int
     root = func.coalesce(User.merged_into, User.id)
     mine = select(User.id).where(or_(User.id.in_(ids), User.merged_into.in_(ids)))
     spans = tiers.parts(session, env_id, window.start, window.until)
-    it = tiers.of_user(env_id, spans, lambda table: table.user_id.in_(mine)).c
+    it = tiers.of_user(env_id, spans, lambda table: tiers.among(table.user_id, mine)).c
     days = func.count(func.date_trunc("day", it.at).distinct())
     query = select(root, days).join(User, User.id == it.user_id).group_by(root)
     return {user_id: int(count) for user_id, count in session.execute(query)}

@@ -38,13 +38,13 @@ class Scope:
         """Return the condition on a table of counts, besides its environment and time."""
         found: list[ColumnElement[bool]] = []
         if self.service:
-            found.append(table.endpoint_id.in_(of_service(self.env_id, self.service)))
+            found.append(tiers.among(table.endpoint_id, of_service(self.env_id, self.service)))
         if self.endpoint_id is not None:
             found.append(table.endpoint_id == self.endpoint_id)
         if self.user_id is not None:
-            found.append(table.user_id.in_(everyone(self.user_id)))
+            found.append(tiers.among(table.user_id, everyone(self.user_id)))
         if self.account_id is not None:
-            found.append(table.user_id.in_(everyone_of(self.account_id)))
+            found.append(tiers.among(table.user_id, everyone_of(self.account_id)))
         if len(self.status) == 1:
             found.append(table.status.between(int(self.status) * 100, int(self.status) * 100 + 99))
         elif self.status:
