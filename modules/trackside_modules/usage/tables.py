@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 import numpy as np
 from psycopg import Connection, sql
@@ -136,7 +136,7 @@ def _existing(table: Table) -> sql.Composed:
 
 @cache
 def _insert(table: Table, *, adding: bool) -> sql.Composed:
-    values = {"status": "it.status::smallint", "approximate": "it.approximate <> 0"}
+    values: dict[str, LiteralString] = {"status": "it.status::smallint", "approximate": "it.approximate <> 0"}
     query = "insert into {table} (env_id, {columns}) select %s, {values} from unnest({given}) as it ({columns})"
     made = sql.SQL(query).format(
         table=sql.Identifier(table.name),
@@ -149,15 +149,18 @@ def _insert(table: Table, *, adding: bool) -> sql.Composed:
     return made + _on_conflict(table) if adding else made
 
 
+_ADDED: LiteralString = "{column} = {table}.{column} + excluded.{column}"
+
+
 def _on_conflict(table: Table) -> sql.Composed:
-    rules = dict.fromkeys(table.sums, "{column} = {table}.{column} + excluded.{column}") | {
+    rules: dict[str, LiteralString] = {
         "longest": "{column} = greatest({table}.{column}, excluded.{column})",
         "latency": "{column} = excluded.{column}",
         "approximate": "{column} = {table}.{column} or excluded.{column}",
         "users": "{column} = excluded.{column}",
     }
     changes = [
-        sql.SQL(rules[name]).format(column=sql.Identifier(name), table=sql.Identifier(table.name))
+        sql.SQL(rules.get(name, _ADDED)).format(column=sql.Identifier(name), table=sql.Identifier(table.name))
         for name in table.columns[len(table.keys) :]
     ]
     conflict = " on conflict (env_id, {keys}) do update set {changes}"

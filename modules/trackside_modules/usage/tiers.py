@@ -143,33 +143,34 @@ def of_user(env_id: int, spans: Sequence[Part], narrow: Narrow | None = None) ->
     )
 
 
-def _together(selects: list[Select[Any]]) -> Subquery:
+def _together(selects: list[Select[*tuple[Any, ...]]]) -> Subquery:
     return (union_all(*selects) if len(selects) > 1 else selects[0]).subquery()
 
 
 def _rows(
     tables: dict[Unit, Any], env_id: int, part: Part, narrow: Narrow | None, columns: tuple[str, ...]
-) -> Select[Any]:
+) -> Select[*tuple[Any, ...]]:
     table = tables[part.unit]
     at = table.minute if table is UsageMinute else table.at
-    query = select(at.label("at"), *(getattr(table, column) for column in columns))
-    query = query.where(table.env_id == env_id, at >= part.start, at < part.end)
+    wanted: list[Any] = [at.label("at"), *(getattr(table, column) for column in columns)]
+    query = select(*wanted).where(table.env_id == env_id, at >= part.start, at < part.end)
     return query if narrow is None else query.where(narrow(table))
 
 
-def _of_user_minutes(env_id: int, part: Part, narrow: Narrow | None) -> Select[Any]:
+def _of_user_minutes(env_id: int, part: Part, narrow: Narrow | None) -> Select[*tuple[Any, ...]]:
     it = UsageMinute
     sorts = (
         case((it.status.between(400, 499), it.calls), else_=0),
         case((it.status >= 500, it.calls), else_=0),
         case((is_wrong_turn(env_id, it), it.calls), else_=0),
     )
-    query = select(
+    wanted: list[Any] = [
         it.minute.label("at"),
         it.user_id,
         *(getattr(it, column) for column in _COUNTED),
         *(column.label(name) for name, column in zip(_SORTS, sorts, strict=True)),
-    ).where(it.env_id == env_id, it.minute >= part.start, it.minute < part.end)
+    ]
+    query = select(*wanted).where(it.env_id == env_id, it.minute >= part.start, it.minute < part.end)
     return query if narrow is None else query.where(narrow(it))
 
 

@@ -158,7 +158,7 @@ def _ranked(
         seconds, turned, row = after
         place = (seconds, turned, row) if wanted.order == "-seen" else (turned, seconds, row)
         query = query.having(tuple_(*ranks) < tuple_(*(literal(part, BigInteger) for part in place)))
-    return [(int(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in session.execute(query)]
+    return [(int(row[0] or 0), int(row[1] or 0), int(row[2] or 0), int(row[3] or 0)) for row in session.execute(query)]
 
 
 def _described(session: Session, wanted: Wanted, ranked: Sequence[tuple[int, int, int, int]]) -> list[Turns]:

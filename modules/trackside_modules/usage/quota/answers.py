@@ -82,7 +82,7 @@ def uncounted(policy: str, limit: Limit | None, why: str, *, allowed: bool) -> A
 
 def headers(answer: Answer) -> list[tuple[str, str]]:
     """Return the headers of an answer: the draft's fields, `Retry-After` where refused, and whether it was counted."""
-    made = [JSON]
+    made: list[tuple[str, str]] = [JSON]
     if isinstance(answer.fields, Fields):
         made += [("RateLimit-Policy", answer.fields.policy), ("RateLimit", answer.fields.state)]
     if answer.retry_after is not None:
