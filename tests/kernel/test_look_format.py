@@ -84,6 +84,7 @@ def test_a_zone_that_does_not_exist_is_utc() -> None:
         (112, 100, ("up", "12%")),
         (99.96, 100, ("flat", "0%")),
         (5, 0, ("new", "new")),
+        (700_000, 200, ("up", "over 999%")),
         (0, 5, ("down", "100%")),
     ],
 )

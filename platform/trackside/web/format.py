@@ -196,6 +196,10 @@ class Delta:
     """`12%`, `0.4 pp`, or `new` where there was nothing before."""
 
 
+_MOST_PERCENT = 999
+"""A larger rise is told as that: the period before was hardly there."""
+
+
 def delta(current: float | None, previous: float | None, points: bool = False) -> Delta | None:
     """Return the change from `previous` to `current`, or None where either is unknown or both are nothing.
 
@@ -206,6 +210,8 @@ def delta(current: float | None, previous: float | None, points: bool = False) -
     if not previous and not points:
         return Delta("new", "new")
     change = (current - previous) * 100 if points else (current - previous) / abs(previous) * 100
+    if change > _MOST_PERCENT:
+        return Delta("up", f"over {_MOST_PERCENT:,}%")
     unit = " pp" if points else "%"
     digits = 2 if points and abs(change) < 1 else 0 if abs(change) >= 10 else 1
     text = f"{abs(change):,.{digits}f}"
