@@ -39,7 +39,7 @@ class Web:
     def ask(
         self, method: str, path: str, body: bytes = b"", *, chunked: bool = False, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             parts = iter([body[at : at + 65536] for at in range(0, len(body), 65536)]) if chunked else body
