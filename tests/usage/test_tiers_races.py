@@ -91,3 +91,25 @@ def test_folds_and_roll_ups_and_the_retention_at_once_agree_with_what_was_sent(
     retention.run(runtime)
     assert rollup.due(runtime) == []
     assert sums(runtime, now) == [sent] * 3
+
+
+def test_a_day_is_not_made_while_an_hour_of_it_waits_however_it_came_to_be_due(
+    runtime: Runtime, clock: FrozenClock
+) -> None:
+    now = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    clock.advance(now - clock.now())
+    luck, sent = Random(9), 0
+    sent += send(runtime, now, luck)
+    fold.run(runtime, 1)
+    list(rollup.run(runtime, 30))
+    day = now.replace(hour=0, minute=0) - timedelta(days=5)
+    for tier in ("hour", "day"):
+        with runtime.database.pool.connection() as connection:
+            at = day.replace(hour=11) if tier == "hour" else day
+            mark = "insert into usage_dirty (env_id, tier, at, number) values (1, %s, %s, 7)"
+            connection.execute(mark, (tier, at))
+    found_due_before = rollup.Dirty(1, "day", day, 7)
+    assert not rollup.roll(runtime, found_due_before)
+    list(rollup.run(runtime, 30))
+    assert rollup.due(runtime) == []
+    assert sums(runtime, now) == [sent] * 3

@@ -50,6 +50,9 @@ where (%(env)s::bigint is null or d.env_id = %(env)s) and d.at >= %(start)s and 
 order by array_position(array['minute', 'hour', 'day'], d.tier), d.at, d.env_id limit %(limit)s
 """
 _NUMBER = "select number from usage_dirty where env_id = %s and tier = %s and at = %s"
+_UNROLLED = """
+select 1 from usage_dirty where env_id = %s and tier in ('minute', 'hour') and at >= %s and at < %s limit 1
+"""
 _CLEAN = "delete from usage_dirty where env_id = %s and tier = %s and at = %s"
 _READ = """
 select {numbers}, string_agg(int8send(octet_length(latency)), ''::bytea), string_agg(latency, ''::bytea)
@@ -150,6 +153,9 @@ def _roll(runtime: Runtime, dirty: Dirty) -> bool:
             mark = (dirty.env_id, dirty.tier, dirty.at)
             if not connection.execute(_NUMBER, mark).fetchone():
                 return True
+            # Asked again in this snapshot: a fold may have marked an hour since the day was found to be due.
+            if dirty.tier == "day" and connection.execute(_UNROLLED, dirty.bucket).fetchone():
+                return False
             _make(connection, dirty)
             connection.execute(_CLEAN, mark)
     except (errors.SerializationFailure, errors.UniqueViolation, errors.DeadlockDetected):
