@@ -83,19 +83,21 @@ def wheel() -> None:
         _tool("python", "-m", "build", "--wheel", "--no-isolation", "-o", folder)
         built = next(Path(folder).glob("*.whl"))
         clean = Path(folder) / "venv"
-        _client_wheel(Path(folder) / "client")
+        client = _client_wheel(Path(folder) / "client")
         install = _fresh(clean)
         _call(*install, "--require-hashes", "-r", str(ROOT / "requirements/up.lock"))
-        _call(*install, "--no-deps", str(built))
+        _call(*install, "--no-deps", str(built), str(client))
         _start(clean / "bin/trackside", Path(folder) / "elsewhere")
 
 
-def _client_wheel(folder: Path) -> None:
-    """Build the client's wheel and import it where nothing else is installed."""
+def _client_wheel(folder: Path) -> Path:
+    """Build the client's wheel, import it where nothing else is installed, and return it."""
     _tool("python", "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(CLIENT))
-    _call(*_fresh(folder / "venv"), "--no-deps", str(next(folder.glob("*.whl"))))
+    built = next(folder.glob("*.whl"))
+    _call(*_fresh(folder / "venv"), "--no-deps", str(built))
     code = "from trackside_client.usage import UsageASGI, UsageWSGI; print('the client imports by itself')"
     _call(str(folder / "venv/bin/python"), "-I", "-c", code)
+    return built
 
 
 def _fresh(clean: Path) -> list[str]:
