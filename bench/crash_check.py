@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from trackside import jobs
 from trackside.runtime import Runtime
-from trackside_modules.usage import tiers
-from trackside_modules.usage.histogram import unpack
-from trackside_modules.usage.reach import unpack as unpack_users
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.histogram import unpack
+from trackside_modules.usage.storage.reach import unpack as unpack_users
 
 DAY = timedelta(days=1)
 MINUTES_DAYS, HOURS_DAYS = 7, 100

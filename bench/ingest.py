@@ -204,7 +204,7 @@ def cpu(pid: int) -> float:
 
 def decode_only(size: int = 1000) -> float:
     """Return how many events a second and core are read from JSON into structs, nothing else."""
-    from trackside_modules.usage.events.form import Event
+    from trackside_modules.usage.ingest.events.form import Event
 
     class Whole(msgspec.Struct):
         batch_id: str

@@ -12,8 +12,8 @@ from random import Random
 import psycopg
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import partitions, pulse, rollup
-from trackside_modules.usage.histogram import index_of, pack, slow
+from trackside_modules.usage.storage import partitions, pulse, rollup
+from trackside_modules.usage.storage.histogram import index_of, pack, slow
 
 USERS, ACCOUNTS, ROUTES, SERVICES = 5_000, 400, 60, 3
 _POOL = 2_000

@@ -162,7 +162,7 @@ class Trackside:
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return what the fold has counted: service, method, route, status, user, calls."""
-        from trackside_modules.usage import fold
+        from trackside_modules.usage.folding import fold
 
         while fold.run(self.runtime, 1):
             pass

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from trackside_client.usage import counters, otlp, reporter
 from trackside_client.usage.counters import Counters
 from trackside_client.usage.samples import MOST, Samples
-from trackside_modules.usage import histogram
-from trackside_modules.usage.otlp import json_form, signals_json
-from trackside_modules.usage.otlp.conventions import Naming
-from trackside_modules.usage.otlp.normalise import normalise
-from trackside_modules.usage.otlp.spans import take_spans
+from trackside_modules.usage.ingest.otlp import json_form, signals_json
+from trackside_modules.usage.ingest.otlp.conventions import Naming
+from trackside_modules.usage.ingest.otlp.normalise import normalise
+from trackside_modules.usage.ingest.otlp.spans import take_spans
+from trackside_modules.usage.storage import histogram
 
 KEY = ("GET", "/orders", 200, "u1", "a1")
 durations = st.floats(0, 1e6) | st.integers(-20, 13).map(lambda power: 2.0**power)

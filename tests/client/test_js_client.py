@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trackside_modules.usage import histogram
+from trackside_modules.usage.storage import histogram
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients/js"

@@ -18,12 +18,13 @@ from trackside.customers.models import User
 from trackside.errors import TracksideError
 from trackside.lane import LaneRequest, LaneResponse, problem
 from trackside.runtime import Runtime
-from trackside_modules.usage import lane, partitions, reach
-from trackside_modules.usage.batch import UNMATCHED
-from trackside_modules.usage.events import door
-from trackside_modules.usage.histogram import pack
+from trackside_modules.usage.ingest import lane
+from trackside_modules.usage.ingest.events import door
 from trackside_modules.usage.models import UsageDirty, UsageEndpoint, UsageMinute
-from trackside_modules.usage.tiers import BY_ENDPOINT, BY_USER, OF_USER
+from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.storage import partitions, reach
+from trackside_modules.usage.storage.histogram import pack
+from trackside_modules.usage.storage.tiers import BY_ENDPOINT, BY_USER, OF_USER
 
 NANO = 1_000_000_000
 

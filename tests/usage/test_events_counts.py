@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold, identities
-from trackside_modules.usage.arrivals import indexes
-from trackside_modules.usage.histogram import index_of, merge, percentiles, unpack, upper_bounds
+from trackside_modules.usage.folding import fold, identities
+from trackside_modules.usage.folding.arrivals import indexes
+from trackside_modules.usage.storage.histogram import index_of, merge, percentiles, unpack, upper_bounds
 
 Post = Callable[..., tuple[int, Any]]
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold
-from trackside_modules.usage.events import door, form
+from trackside_modules.usage.folding import fold
+from trackside_modules.usage.ingest.events import door, form
 
 Post = Callable[..., tuple[int, Any]]
 

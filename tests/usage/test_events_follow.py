@@ -18,12 +18,14 @@ from trackside.auth.principal import KeyPrincipal
 from trackside.clock import FrozenClock
 from trackside.lane import LaneRequest
 from trackside.runtime import Runtime
-from trackside_modules.usage import endpoints, fold, follow, jobs, store
-from trackside_modules.usage.arrivals import Sightings
-from trackside_modules.usage.batch import Batch, Request, Subject
-from trackside_modules.usage.events import door
-from trackside_modules.usage.otlp.answers import Verdict
-from trackside_modules.usage.store import Parcel
+from trackside_modules.usage import jobs
+from trackside_modules.usage.folding import endpoints, fold, follow
+from trackside_modules.usage.folding.arrivals import Sightings
+from trackside_modules.usage.ingest import store
+from trackside_modules.usage.ingest.batch import Batch, Request, Subject
+from trackside_modules.usage.ingest.events import door
+from trackside_modules.usage.ingest.otlp.answers import Verdict
+from trackside_modules.usage.ingest.store import Parcel
 
 Call = tuple[str, str, int]
 """User, route, seconds ago."""

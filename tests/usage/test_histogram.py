@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackside_modules.usage import histogram as h
+from trackside_modules.usage.storage import histogram as h
 
 ERROR = (2 ** (1 / 16) - 1) / (2 ** (1 / 16) + 1)
 durations = st.floats(min_value=10.1e-6, max_value=3600.0)

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from trackside.customers.models import Account, User
 from trackside.module import Subject
 from trackside.runtime import Runtime
-from trackside_modules.usage import contrib, lately
-from trackside_modules.usage.batch import UNMATCHED
+from trackside_modules.usage import contrib
 from trackside_modules.usage.models import UsageEndpoint, UsageSample
+from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.reports import lately
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 

@@ -14,8 +14,6 @@ from sqlalchemy.orm import Session
 
 from trackside.customers.models import Account, User
 from trackside.runtime import Runtime
-from trackside_modules.usage import reach
-from trackside_modules.usage.batch import UNMATCHED
 from trackside_modules.usage.models import (
     UsageEndpoint,
     UsageError,
@@ -24,6 +22,8 @@ from trackside_modules.usage.models import (
     UsageSample,
     UsageVersion,
 )
+from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.storage import reach
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)  # a Monday, where the tests' clock stands
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

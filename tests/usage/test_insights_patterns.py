@@ -16,10 +16,12 @@ from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
 from trackside.runtime import Runtime
-from trackside_modules.usage import adding, jobs, patterns, pulse, reach, rollup
-from trackside_modules.usage.counts import Counts, unpacked
-from trackside_modules.usage.histogram import pack
+from trackside_modules.usage import jobs
 from trackside_modules.usage.models import UsageDirty, UsageEndpoint, UsageEndpointHour, UsageHorizon, UsagePulse
+from trackside_modules.usage.reports import patterns
+from trackside_modules.usage.storage import adding, pulse, reach, rollup
+from trackside_modules.usage.storage.counts import Counts, unpacked
+from trackside_modules.usage.storage.histogram import pack
 
 NOW = datetime(2026, 6, 17, 12, 30, tzinfo=UTC)
 MONDAY = datetime(2026, 6, 15, tzinfo=UTC)

@@ -11,13 +11,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import Account, User
-from trackside_modules.usage import failing, reach, wrong_turns
-from trackside_modules.usage.batch import UNMATCHED
-from trackside_modules.usage.hints import SORTS, Counts, Tried, hint
 from trackside_modules.usage.models import UsageEndpoint, UsageError, UsageErrorHour, UsageSample, UsageVersion
-from trackside_modules.usage.nearest import Routes
-from trackside_modules.usage.window import window
-from trackside_modules.usage.wrong_turns import Wanted
+from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.queries.window import window
+from trackside_modules.usage.reports import failing, wrong_turns
+from trackside_modules.usage.reports.hints import SORTS, Counts, Tried, hint
+from trackside_modules.usage.reports.nearest import Routes
+from trackside_modules.usage.reports.wrong_turns import Wanted
+from trackside_modules.usage.storage import reach
 
 NOW = datetime(2026, 6, 17, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trackside_modules.usage import packs
-from trackside_modules.usage.histogram import HIGHEST, ZERO, Histogram, merge, pack, percentiles, unpack
+from trackside_modules.usage.storage import packs
+from trackside_modules.usage.storage.histogram import HIGHEST, ZERO, Histogram, merge, pack, percentiles, unpack
 
 histograms = st.dictionaries(st.integers(ZERO, HIGHEST), st.integers(1, 2**40), max_size=12)
 

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold
+from trackside_modules.usage.folding import fold
 
 Send = Callable[..., int]
 MINUTE = 60 * 10**9

@@ -17,7 +17,7 @@ from trackside.customers import service as customers
 from trackside.customers.kinds import ACCOUNT, USER
 from trackside.events import QuotaApproached, QuotaReached
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold
+from trackside_modules.usage.folding import fold
 from trackside_modules.usage.models.quota import UsageQuota, UsageQuotaCrossing
 from trackside_modules.usage.quota import book, crossings, door, jobs, queries, requests, service
 from trackside_modules.usage.quota.counters import Counters

@@ -13,7 +13,8 @@ from trackside import cli
 from trackside.clock import FrozenClock
 from trackside.lane import LaneResponse
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold, jobs, standing
+from trackside_modules.usage import jobs, standing
+from trackside_modules.usage.folding import fold
 
 Post = Callable[..., LaneResponse]
 Export = Callable[..., Any]

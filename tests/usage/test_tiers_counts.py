@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackside_modules.usage.counts import LARGEST, Counts, Rows, by_endpoint, by_user, of_user, unpacked
-from trackside_modules.usage.histogram import HIGHEST, ZERO, pack, slow, unpack
+from trackside_modules.usage.storage.counts import LARGEST, Counts, Rows, by_endpoint, by_user, of_user, unpacked
+from trackside_modules.usage.storage.histogram import HIGHEST, ZERO, pack, slow, unpack
 
 call = st.fixed_dictionaries(
     {

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trackside_modules.usage.tiers import LENGTHS, Unit, _cut, _floor
+from trackside_modules.usage.storage.tiers import LENGTHS, Unit, _cut, _floor
 
 BEGIN = datetime(2026, 2, 26, tzinfo=UTC)
 minutes = st.integers(0, 5 * 24 * 60)

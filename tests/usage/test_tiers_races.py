@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 
 from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold, retention, rollup, tiers
-from trackside_modules.usage.batch import Batch, Calls, Subject
-from trackside_modules.usage.histogram import pack
+from trackside_modules.usage.folding import fold
+from trackside_modules.usage.ingest.batch import Batch, Calls, Subject
+from trackside_modules.usage.storage import retention, rollup, tiers
+from trackside_modules.usage.storage.histogram import pack
 
 DAYS = (0, 1, 5, 6, 7, 8, 9, 40)
 BATCHES = 20

@@ -16,10 +16,12 @@ from sqlalchemy.orm import Session
 
 from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
-from trackside_modules.usage import adding, fold, retention, rollup, tiers
-from trackside_modules.usage.batch import UNMATCHED, Batch, Calls, Subject
-from trackside_modules.usage.histogram import merge, pack, slow, unpack
-from trackside_modules.usage.reach import unite
+from trackside_modules.usage.folding import fold
+from trackside_modules.usage.ingest.batch import Batch, Calls, Subject
+from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.storage import adding, retention, rollup, tiers
+from trackside_modules.usage.storage.histogram import merge, pack, slow, unpack
+from trackside_modules.usage.storage.reach import unite
 
 _names = count()
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -19,8 +19,10 @@ from trackside.errors import Unavailable
 from trackside.lane import LaneRequest
 from trackside.module import Subject
 from trackside.runtime import Runtime
-from trackside_modules.usage import contrib, fold, jobs, lane
-from trackside_modules.usage.otlp import json_values, normalise, wire
+from trackside_modules.usage import contrib, jobs
+from trackside_modules.usage.folding import fold
+from trackside_modules.usage.ingest import lane
+from trackside_modules.usage.ingest.otlp import json_values, normalise, wire
 
 EMPTY = b"\x0a\x00"
 """A resource, scope, metric or point with nothing in it, in two bytes."""

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from trackside.demo import SERVICE
 from trackside.lane import LaneResponse
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold, live
 from trackside_modules.usage.demo import clear as demo
+from trackside_modules.usage.folding import fold, live
 from trackside_modules.usage.models import UsageBatch, UsageEndpoint, UsageInbox, UsageMinute, UsageStream
 
 Post = Callable[..., LaneResponse]

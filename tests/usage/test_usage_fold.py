@@ -10,8 +10,8 @@ import redis
 
 from trackside.lane import LaneResponse
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold, live
-from trackside_modules.usage.histogram import unpack
+from trackside_modules.usage.folding import fold, live
+from trackside_modules.usage.storage.histogram import unpack
 
 Post = Callable[..., LaneResponse]
 Export = Callable[..., Any]
@@ -224,7 +224,7 @@ def test_a_change_told_twice_counts_once(runtime: Runtime, post: Post, export: E
 def test_routes_over_the_limit_share_one_endpoint(
     runtime: Runtime, post: Post, export: Export, now_ns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trackside_modules.usage import endpoints
+    from trackside_modules.usage.folding import endpoints
 
     monkeypatch.setattr(endpoints.resolve, "__defaults__", (3,))
     points = [{"time_unix_nano": now_ns, "attributes": {"http.route": f"/r{number}"}} for number in range(10)]

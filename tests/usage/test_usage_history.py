@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from trackside.demo import story
 from trackside.demo import workspace as demo
 from trackside.runtime import Runtime
-from trackside_modules.usage import rollup
 from trackside_modules.usage.demo import history, past
+from trackside_modules.usage.storage import rollup
 
 DAYS = 3
 Rows = list[tuple[Any, ...]]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trackside.lane import LaneResponse
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold
+from trackside_modules.usage.folding import fold
 
 ROUTES = ("/a", "/b")
 USERS = ("", "ada", "bob")

@@ -20,10 +20,10 @@ from sqlalchemy import make_url
 
 from trackside.lane import LaneResponse
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold
-from trackside_modules.usage.otlp import json_form, protobuf
-from trackside_modules.usage.otlp.conventions import Naming
-from trackside_modules.usage.otlp.normalise import normalise
+from trackside_modules.usage.folding import fold
+from trackside_modules.usage.ingest.otlp import json_form, protobuf
+from trackside_modules.usage.ingest.otlp.conventions import Naming
+from trackside_modules.usage.ingest.otlp.normalise import normalise
 
 Post = Callable[..., LaneResponse]
 Export = Callable[..., Any]

@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 
 from trackside.module import Subject
 from trackside.runtime import Runtime
-from trackside_modules.usage import contrib, fold
+from trackside_modules.usage import contrib
+from trackside_modules.usage.folding import fold
 
 Pages = Callable[..., FlaskClient]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackside_modules.usage.paths import LONGEST, UNWANTED, template
+from trackside_modules.usage.ingest.paths import LONGEST, UNWANTED, template
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from trackside.lane import LaneResponse
 from trackside.registry import Registry
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings
-from trackside_modules.usage import fold, takeover
+from trackside_modules.usage.folding import fold, takeover
 
 SCRIPT = Path(__file__).with_name("sdk_app.py")
 APITALLY = Path(__file__).with_name("apitally_app.py")

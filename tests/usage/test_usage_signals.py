@@ -21,8 +21,9 @@ from trackside.customers.erase import erase
 from trackside.customers.kinds import USER
 from trackside.customers.service import by_external_id, edit
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold, jobs, seen, takeover
-from trackside_modules.usage.notable import mask
+from trackside_modules.usage import jobs
+from trackside_modules.usage.folding import fold, seen, takeover
+from trackside_modules.usage.ingest.notable import mask
 
 NANO = 10**9
 Post = Callable[..., Any]

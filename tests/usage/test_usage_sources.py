@@ -9,8 +9,9 @@ from flask.testing import FlaskClient
 
 from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
-from trackside_modules.usage import advice, fold
+from trackside_modules.usage.folding import fold
 from trackside_modules.usage.models import UsageInstance, UsageSource
+from trackside_modules.usage.reports import advice
 
 LONG = "a-service-" + "with-a-very-long-name-" * 5
 

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
-from trackside_modules.usage import fold
+from trackside_modules.usage.folding import fold
 
 NANO = 10**9
 RUN = 300

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from trackside.cli import as_json, runtime, say
 from trackside.errors import InputError
 from trackside.workspace import environment_by_slug, environments
-from trackside_modules.usage import backfill as backfilling
-from trackside_modules.usage import rollup, standing
+from trackside_modules.usage import standing
 from trackside_modules.usage.queries import totals
-from trackside_modules.usage.rollup import Scope
+from trackside_modules.usage.storage import backfill as backfilling
+from trackside_modules.usage.storage import rollup
+from trackside_modules.usage.storage.rollup import Scope
 
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 _from = click.option("--from", "start", type=click.DateTime(_FORMATS), help="First day, or time, in UTC.")

@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 
 from trackside.module import Mark, Subject
 from trackside.runtime import Runtime
-from trackside_modules.usage import lately, queries, releases
+from trackside_modules.usage import queries
+from trackside_modules.usage.folding import releases
 from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import Scope
-from trackside_modules.usage.window import MINUTE, window
+from trackside_modules.usage.queries.window import MINUTE, window
+from trackside_modules.usage.reports import lately
 
 
 def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:

@@ -11,8 +11,9 @@ from psycopg_pool import PoolTimeout
 from trackside.events import AccountErased, UserErased
 from trackside.runtime import Runtime
 from trackside.workspace import environments
-from trackside_modules.usage import fold as folding
-from trackside_modules.usage import live, partitions, pulse, retention, rollup, seen, sources, takeover
+from trackside_modules.usage.folding import fold as folding
+from trackside_modules.usage.folding import live, seen, sources, takeover
+from trackside_modules.usage.storage import partitions, pulse, retention, rollup
 
 log = structlog.get_logger(__name__)
 

@@ -29,14 +29,14 @@ MODULE = Module(
             LaneRoute(
                 "POST",
                 f"/v1/{signal}",
-                f"{_USAGE}.lane:{signal}",
+                f"{_USAGE}.ingest.lane:{signal}",
                 kinds=_SENDERS,
-                errors=f"{_USAGE}.lane:failure",
+                errors=f"{_USAGE}.ingest.lane:failure",
                 slow=True,
             )
             for signal in ("metrics", "traces", "logs")
         ),
-        LaneRoute("POST", "/v1/events", f"{_USAGE}.events.door:events", kinds=_SENDERS, slow=True),
+        LaneRoute("POST", "/v1/events", f"{_USAGE}.ingest.events.door:events", kinds=_SENDERS, slow=True),
         LaneRoute("POST", "/v1/quota/check", f"{_USAGE}.quota.door:check", kinds=frozenset({"server"})),
     ),
     api=(f"{_USAGE}.quota.api:api",),
@@ -46,7 +46,7 @@ MODULE = Module(
     },
     blueprints=(f"{_USAGE}.web:blueprint",),
     marks=f"{_USAGE}.contrib:marks",
-    streams=(StreamRoute("usage", f"{_USAGE}.live:channel", "usage.view"),),
+    streams=(StreamRoute("usage", f"{_USAGE}.folding.live:channel", "usage.view"),),
     permissions=(
         Permission("usage.view", "See usage", frozenset({"admin", "developer", "support", "viewer"})),
         Permission("usage.limits.edit", "Create, edit and delete rate limits", frozenset({"admin", "developer"})),

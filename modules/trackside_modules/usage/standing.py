@@ -10,9 +10,9 @@ from trackside.doctor import Finding
 from trackside.metrics import Gauge
 from trackside.runtime import Runtime
 from trackside_modules.usage.models import UsageDay, UsageHorizon, UsageHour, UsageMinute
-from trackside_modules.usage.partitions import TABLES
 from trackside_modules.usage.quota import door as quota_door
-from trackside_modules.usage.tiers import LENGTHS, Unit
+from trackside_modules.usage.storage.partitions import TABLES
+from trackside_modules.usage.storage.tiers import LENGTHS, Unit
 
 OVERDUE = timedelta(minutes=30)
 """How long after its end a bucket that is still dirty shows that nobody makes it."""

@@ -12,12 +12,9 @@ from trackside.db import Base
 from trackside.demo import SERVICE
 from trackside.runtime import Runtime
 from trackside.workspace import WorkspaceFact, environments
-from trackside_modules.usage import adding, rollup, tables
-from trackside_modules.usage.adding import LOCK
-from trackside_modules.usage.batch import unpack
-from trackside_modules.usage.counts import of_user
 from trackside_modules.usage.demo import limits
 from trackside_modules.usage.demo.history import FACT
+from trackside_modules.usage.ingest.batch import unpack
 from trackside_modules.usage.models import (
     UsageBatch,
     UsageEndpoint,
@@ -29,6 +26,9 @@ from trackside_modules.usage.models import (
     UsageStream,
     UsageWarning,
 )
+from trackside_modules.usage.storage import adding, rollup, tables
+from trackside_modules.usage.storage.adding import LOCK
+from trackside_modules.usage.storage.counts import of_user
 
 _AT_ONCE = 500
 _ENDPOINT_COLUMNS = ("endpoint_id", "from_endpoint", "to_endpoint")

@@ -21,13 +21,14 @@ from trackside.demo.people import people
 from trackside.jobs.tasks import enqueue
 from trackside.runtime import Runtime
 from trackside.workspace import fact
-from trackside_modules.usage import adding, endpoints, pulse, seen, tables
-from trackside_modules.usage.adding import LOCK
-from trackside_modules.usage.batch import Batch, Failure, Subject
-from trackside_modules.usage.counts import Counts, by_endpoint, by_user, joined, last_by_user, of_user, summed
 from trackside_modules.usage.demo import past
-from trackside_modules.usage.packs import ESTIMATES, Ints
-from trackside_modules.usage.tables import Bucket
+from trackside_modules.usage.folding import endpoints, seen
+from trackside_modules.usage.ingest.batch import Batch, Failure, Subject
+from trackside_modules.usage.storage import adding, pulse, tables
+from trackside_modules.usage.storage.adding import LOCK
+from trackside_modules.usage.storage.counts import Counts, by_endpoint, by_user, joined, last_by_user, of_user, summed
+from trackside_modules.usage.storage.packs import ESTIMATES, Ints
+from trackside_modules.usage.storage.tables import Bucket
 
 MINUTES_FOR = timedelta(hours=14)
 """How far back minutes go: the longest range that pages draw from minutes (6 h), the same span before it, and some."""

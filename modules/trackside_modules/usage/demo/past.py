@@ -18,10 +18,10 @@ from trackside.demo import story
 from trackside.demo.api import MEDIAN_MS
 from trackside.demo.people import COMPANIES, POWER_USER, Person, people
 from trackside.demo.traffic import CALM
-from trackside_modules.usage.batch import UNMATCHED
-from trackside_modules.usage.counts import Buckets
-from trackside_modules.usage.histogram import ZERO, index_of
-from trackside_modules.usage.packs import WIDTH, Ints
+from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.storage.counts import Buckets
+from trackside_modules.usage.storage.histogram import ZERO, index_of
+from trackside_modules.usage.storage.packs import WIDTH, Ints
 
 Floats = NDArray[np.float64]
 

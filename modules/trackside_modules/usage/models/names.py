@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from trackside.db import Base
 from trackside_modules.usage.models.columns import env_id
 
+UNMATCHED, OTHER = "(unmatched)", "(other)"
+"""Routes that stand for what matched none, and for those beyond what one environment may have."""
+
 
 class UsageEndpoint(Base):
     """A method and route of a service."""

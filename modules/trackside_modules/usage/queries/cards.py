@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from trackside_modules.usage.queries.endpoints import EndpointRow, named
 from trackside_modules.usage.queries.figures import grouped
 from trackside_modules.usage.queries.scope import Scope, rows
-from trackside_modules.usage.window import Window
+from trackside_modules.usage.queries.window import Window
 
 
 def top_endpoints(session: Session, scope: Scope, window: Window, limit: int = 10) -> list[EndpointRow]:

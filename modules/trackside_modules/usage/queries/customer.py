@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import func, literal_column, select
 from sqlalchemy.orm import Session
 
-from trackside_modules.usage import tiers
 from trackside_modules.usage.models import UsageDay, UsageEndpoint
 from trackside_modules.usage.queries.endpoints import named
 from trackside_modules.usage.queries.figures import Figures, grouped
 from trackside_modules.usage.queries.scope import Scope, rows
-from trackside_modules.usage.window import DAY, Window, floor
+from trackside_modules.usage.queries.window import DAY, Window, floor
+from trackside_modules.usage.storage import tiers
 
 STRIP = 90
 """Days that the strip of active days shows."""

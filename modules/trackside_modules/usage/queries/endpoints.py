@@ -9,12 +9,12 @@ import numpy as np
 from sqlalchemy import LargeBinary, SmallInteger, cast, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from trackside_modules.usage import reach
 from trackside_modules.usage.models import UsageEndpoint
-from trackside_modules.usage.packs import quantiles
 from trackside_modules.usage.queries.figures import Figures, bucket, grouped
 from trackside_modules.usage.queries.scope import Scope, rows
-from trackside_modules.usage.window import DAY, HOUR, MINUTE, Window
+from trackside_modules.usage.queries.window import DAY, HOUR, MINUTE, Window
+from trackside_modules.usage.storage import reach
+from trackside_modules.usage.storage.packs import quantiles
 
 SORTS = ("endpoint", "calls", "users", "errors", "refused", "p50", "p95", "p99", "change")
 _TRENDS = (MINUTE, 2 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, LargeBinary, SmallInteger, Subquery, cast,
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageMinute
-from trackside_modules.usage.packs import WIDTH, Ints, joined, quantiles
 from trackside_modules.usage.queries.scope import Scope, rows
-from trackside_modules.usage.tiers import Unit
-from trackside_modules.usage.window import Window
+from trackside_modules.usage.queries.window import Window
+from trackside_modules.usage.storage.packs import WIDTH, Ints, joined, quantiles
+from trackside_modules.usage.storage.tiers import Unit
 
 
 def _nothing() -> Ints:

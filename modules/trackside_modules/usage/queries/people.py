@@ -14,10 +14,10 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from trackside.customers.models import UNKNOWN_USER, Account, User
-from trackside_modules.usage import tiers
-from trackside_modules.usage.packs import Ints
 from trackside_modules.usage.queries.scope import Scope
-from trackside_modules.usage.window import Window
+from trackside_modules.usage.queries.window import Window
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.packs import Ints
 
 Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 Kind = Literal["user", "account"]

@@ -9,10 +9,10 @@ from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
-from trackside_modules.usage import tiers
 from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries.scope import Scope
-from trackside_modules.usage.tiers import Part, Unit
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.tiers import Part, Unit
 
 
 @dataclass(frozen=True, slots=True)

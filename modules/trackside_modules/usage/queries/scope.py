@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Select, Subquery, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
-from trackside_modules.usage import tiers
 from trackside_modules.usage.models import UsageEndpoint, UsageMinute
-from trackside_modules.usage.tiers import Unit
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.tiers import Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
-from trackside_modules.usage import tiers
 from trackside_modules.usage.models import UsageEndpoint, UsageHorizon
-from trackside_modules.usage.packs import matrix, quantiles
-from trackside_modules.usage.reach import unite
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.packs import matrix, quantiles
+from trackside_modules.usage.storage.reach import unite
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -21,7 +21,7 @@ from trackside.lane import LaneRequest, LaneResponse
 from trackside.metrics import Gauge
 from trackside.redis import connect
 from trackside.runtime import Runtime
-from trackside_modules.usage.lane import UnsupportedType
+from trackside_modules.usage.ingest.lane import UnsupportedType
 from trackside_modules.usage.quota import answers
 from trackside_modules.usage.quota.answers import Answer
 from trackside_modules.usage.quota.book import Book, Kind

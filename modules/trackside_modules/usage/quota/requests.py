@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session, aliased
 from trackside.customers.models import UNKNOWN_USER, Account, User
 from trackside.runtime import Runtime
 from trackside.workspace import environments
-from trackside_modules.usage import tiers
 from trackside_modules.usage.models.quota import UsageQuotaCrossing
 from trackside_modules.usage.quota import crossings, queries
 from trackside_modules.usage.quota.crossings import Crossing
 from trackside_modules.usage.quota.rules import LEVELS, Limit, Policy, Who, member_of
+from trackside_modules.usage.storage import tiers
 
 Used = dict[tuple[int, str], int]
 """Requests of the window going on, by limit and member."""

@@ -21,7 +21,7 @@ from trackside.web.look import zone
 from trackside.workspace import Environment
 from trackside_modules.usage.queries.horizon import finest_step
 from trackside_modules.usage.queries.names import services
-from trackside_modules.usage.window import CUSTOM, DEFAULT, RANGES, Window, between, window
+from trackside_modules.usage.queries.window import CUSTOM, DEFAULT, RANGES, Window, between, window
 
 LONGEST = timedelta(days=3700)
 _TEXT = 200

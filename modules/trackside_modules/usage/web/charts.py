@@ -6,9 +6,9 @@ from datetime import datetime, tzinfo
 
 from trackside.module import Mark
 from trackside.web.charts import Chart, Series
-from trackside_modules.usage.overview import percent, rates
 from trackside_modules.usage.queries.figures import Figures, total
-from trackside_modules.usage.window import Window
+from trackside_modules.usage.queries.window import Window
+from trackside_modules.usage.reports.overview import percent, rates
 
 _MOST = 6
 """Series of a chart: as many as there are colours."""

@@ -14,13 +14,13 @@ from trackside.web.current import current_runtime
 from trackside.web.look import zone
 from trackside.web.marks import marks
 from trackside.web.policy import require
-from trackside_modules.usage import lately
 from trackside_modules.usage.queries import customer as reading
 from trackside_modules.usage.queries import people
 from trackside_modules.usage.queries.figures import Figures, series, summed, total
 from trackside_modules.usage.queries.people import Kind
 from trackside_modules.usage.queries.scope import Scope, everyone, everyone_of
-from trackside_modules.usage.strip import strip
+from trackside_modules.usage.reports import lately
+from trackside_modules.usage.reports.strip import strip
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters
 from trackside_modules.usage.web.base import blueprint

@@ -14,13 +14,13 @@ from trackside.web.current import current_runtime
 from trackside.web.look import zone
 from trackside.web.marks import marks
 from trackside.web.policy import require
-from trackside_modules.usage.heat import heat
 from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import endpoints as reading
 from trackside_modules.usage.queries import people
 from trackside_modules.usage.queries.endpoints import EndpointRow
 from trackside_modules.usage.queries.figures import Figures, summed, total
 from trackside_modules.usage.queries.scope import Scope
+from trackside_modules.usage.reports.heat import heat
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters, choice, skip, text
 from trackside_modules.usage.web.base import blueprint

@@ -12,8 +12,9 @@ from trackside.web.current import current_runtime
 from trackside.web.look import zone
 from trackside.web.marks import marks
 from trackside.web.policy import require
-from trackside_modules.usage import failing, queries
-from trackside_modules.usage.failing import Detail, Failing, Group, Wanted
+from trackside_modules.usage import queries
+from trackside_modules.usage.reports import failing
+from trackside_modules.usage.reports.failing import Detail, Failing, Group, Wanted
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters, choice, number, text
 from trackside_modules.usage.web.base import blueprint

@@ -16,8 +16,8 @@ from trackside.web.look import zone
 from trackside.web.marks import marks
 from trackside.web.policy import allowed, require
 from trackside_modules.usage import queries
-from trackside_modules.usage.overview import overview as load_overview
 from trackside_modules.usage.queries import Scope
+from trackside_modules.usage.reports.overview import overview as load_overview
 from trackside_modules.usage.web.asked import ask_filters
 from trackside_modules.usage.web.base import blueprint
 

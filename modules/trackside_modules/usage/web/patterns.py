@@ -10,10 +10,11 @@ from trackside.db import db
 from trackside.errors import InputError, NotFound
 from trackside.web.look import now, zone
 from trackside.web.policy import require
-from trackside_modules.usage import bars, follow, patterns
-from trackside_modules.usage.follow import Step
+from trackside_modules.usage.folding import follow
+from trackside_modules.usage.folding.follow import Step
 from trackside_modules.usage.models import UsageEndpoint
-from trackside_modules.usage.patterns import KINDS, MEASURES, Kind, Measure, Person, Week
+from trackside_modules.usage.reports import bars, patterns
+from trackside_modules.usage.reports.patterns import KINDS, MEASURES, Kind, Measure, Person, Week
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters, choice, number, text
 from trackside_modules.usage.web.base import blueprint

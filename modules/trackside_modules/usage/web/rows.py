@@ -12,16 +12,16 @@ from trackside.customers.models import Account, User
 from trackside.db import db
 from trackside.errors import InputError
 from trackside.web.policy import require
-from trackside_modules.usage import tiers
 from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries.horizon import finest_step
 from trackside_modules.usage.queries.rows import NEWEST, SORTS, CountedRow, Place, counted_rows
 from trackside_modules.usage.queries.scope import Scope
-from trackside_modules.usage.tiers import Unit, unit_for
+from trackside_modules.usage.queries.window import HOUR, MINUTE, Window
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.tiers import Unit, unit_for
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters, choice, number
 from trackside_modules.usage.web.base import blueprint
-from trackside_modules.usage.window import HOUR, MINUTE, Window
 
 UNITS: dict[str, str] = {"minute": "Minutes", "hour": "Hours", "day": "Days"}
 _COLUMNS: export.Columns[CountedRow] = (

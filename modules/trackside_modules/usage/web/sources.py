@@ -9,9 +9,9 @@ from trackside.db import db
 from trackside.errors import InputError, NotFound
 from trackside.web.current import current_runtime
 from trackside.web.policy import require
-from trackside_modules.usage import advice, queries
-from trackside_modules.usage.queries import senders
-from trackside_modules.usage.warnings import sentence
+from trackside_modules.usage import queries
+from trackside_modules.usage.folding.warnings import sentence
+from trackside_modules.usage.reports import advice, senders
 from trackside_modules.usage.web.asked import ask_filters, choice, text
 from trackside_modules.usage.web.base import blueprint
 from trackside_modules.usage.web.places import asked_place, cursor

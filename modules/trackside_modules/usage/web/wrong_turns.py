@@ -8,13 +8,14 @@ from flask.typing import ResponseReturnValue
 from trackside.customers.models import User
 from trackside.db import db
 from trackside.web.policy import require
-from trackside_modules.usage import queries, wrong_turns
-from trackside_modules.usage.hints import SORTS
+from trackside_modules.usage import queries
+from trackside_modules.usage.reports import wrong_turns
+from trackside_modules.usage.reports.hints import SORTS
+from trackside_modules.usage.reports.wrong_turns import ORDERS, Turns, Wanted
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters, choice, text
 from trackside_modules.usage.web.base import blueprint
 from trackside_modules.usage.web.places import asked_place, cursor
-from trackside_modules.usage.wrong_turns import ORDERS, Turns, Wanted
 
 TURNS: export.Columns[Turns] = (
     ("id", lambda it: it.who.external_id if it.who else None),

@@ -1,0 +1,1 @@
+"""The way in: what services send is read, made one form, and committed before the answer."""

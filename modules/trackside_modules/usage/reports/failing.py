@@ -1,0 +1,286 @@
+"""Errors in groups, and which endpoints fail: how often in a span, since when, since which version, and for whom."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, and_, func, literal, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from trackside.customers.models import Account, User
+from trackside_modules.usage.models import UsageEndpoint, UsageError, UsageErrorHour, UsageSample, UsageVersion
+from trackside_modules.usage.queries.window import Window, floor
+from trackside_modules.usage.storage import pulse, reach, tiers
+
+_SOON = timedelta(hours=1)
+"""An error first seen within this time of a version's first sight came with it, as far as one can tell."""
+ORDERS = ("-calls", "-seen", "-first")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a page asks for; empty is everything."""
+
+    env_id: int
+    span: Window
+    service: str = ""
+    endpoint_id: int | None = None
+    status: str = ""
+    """`4` or `5` for a class, or one status such as `503`."""
+    q: str = ""
+    only_new: bool = False
+    order: str = "-calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures alike, in a span."""
+
+    error: UsageError
+    endpoint: UsageEndpoint | None
+    calls: int
+    users: int
+    trend: list[float | None]
+    """Calls in each bucket of the span."""
+    is_new: bool
+    """Whether it was first seen in the span."""
+    version: str
+    """The version it came with, as far as one can tell; empty where none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """An endpoint that failed, exactly: calls by status of 400 and more, of all its calls; users who met it."""
+
+    endpoint: UsageEndpoint
+    calls: int
+    statuses: dict[int, int]
+    users: int
+
+    def of(self, digit: int) -> int:
+        """Return the calls with a status of this class."""
+        return sum(calls for status, calls in self.statuses.items() if status // 100 == digit)
+
+    @property
+    def share(self) -> float:
+        """The share of its calls that failed on the server's side."""
+        return self.of(5) / self.calls if self.calls else 0.0
+
+
+def groups(
+    session: Session, wanted: Wanted, after: tuple[int, int] | None = None, limit: int | None = 50
+) -> tuple[list[Group], tuple[int, int] | None]:
+    """Return the groups with failures in the span, and the place (rank, id) where the next begin."""
+    hours = select(UsageErrorHour.error_id, func.sum(UsageErrorHour.calls).label("calls"))
+    counted = hours.where(_hours(wanted)).group_by(UsageErrorHour.error_id).subquery()
+    ranks: dict[str, ColumnElement[Any]] = {
+        "-calls": counted.c.calls.cast(BigInteger),
+        "-seen": func.extract("epoch", UsageError.last_seen_at).cast(BigInteger),
+        "-first": func.extract("epoch", UsageError.first_seen_at).cast(BigInteger),
+    }
+    rank = ranks[wanted.order]
+    query = (
+        select(UsageError, UsageEndpoint, counted.c.calls, rank.label("rank"))
+        .join(counted, counted.c.error_id == UsageError.id)
+        .outerjoin(UsageEndpoint, UsageEndpoint.id == UsageError.endpoint_id)
+        .where(*_narrowed(wanted))
+        .order_by(rank.desc(), UsageError.id.desc())
+        .limit(limit + 1 if limit else None)
+    )
+    if after is not None:
+        query = query.where(tuple_(rank, UsageError.id) < tuple_(*(literal(part, BigInteger) for part in after)))
+    rows = session.execute(query).all()
+    last = rows[limit - 1] if limit and len(rows) > limit else None
+    return _described(session, wanted, rows[:limit]), (int(last[3]), last[0].id) if last else None
+
+
+def _hours(wanted: Wanted) -> ColumnElement[bool]:
+    """Return the condition for the hours of the span, whole ones."""
+    it, span = UsageErrorHour, wanted.span
+    return and_(it.env_id == wanted.env_id, it.at >= pulse.floor("hour", span.start), it.at < span.end)
+
+
+def _narrowed(wanted: Wanted) -> list[ColumnElement[bool]]:
+    it = UsageError
+    found = [it.env_id == wanted.env_id]
+    if wanted.service:
+        found.append(it.service == wanted.service)
+    if wanted.endpoint_id is not None:
+        found.append(it.endpoint_id == wanted.endpoint_id)
+    if len(wanted.status) == 1:
+        found.append(it.status.between(int(wanted.status) * 100, int(wanted.status) * 100 + 99))
+    elif wanted.status:
+        found.append(it.status == int(wanted.status))
+    if wanted.only_new:
+        found.append(it.first_seen_at >= wanted.span.start)
+    if wanted.q:
+        columns = (it.error, it.message, UsageEndpoint.route)
+        found.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
+    return found
+
+
+def _described(session: Session, wanted: Wanted, rows: Sequence[Any]) -> list[Group]:
+    ids = [row[0].id for row in rows]
+    query = select(UsageErrorHour.error_id, UsageErrorHour.at, UsageErrorHour.calls, UsageErrorHour.users)
+    trends: dict[int, dict[datetime, int]] = defaultdict(lambda: defaultdict(int))
+    packed: dict[int, list[bytes]] = defaultdict(list)
+    step = max(wanted.span.step, timedelta(hours=1))
+    for id_, at, calls, users in session.execute(query.where(_hours(wanted), UsageErrorHour.error_id.in_(ids))):
+        trends[id_][floor(at, step)] += calls
+        packed[id_].append(users)
+    start = floor(wanted.span.start, step)
+    times = [start + step * place for place in range(-((start - wanted.span.end) // step))]
+    who, released = reach.people(session), _versions(session, wanted.env_id)
+    return [
+        Group(
+            error,
+            endpoint,
+            int(calls),
+            len(who.of(reach.unite(packed[error.id]))),
+            [trends[error.id].get(at, 0) for at in times],
+            error.first_seen_at >= wanted.span.start,
+            came_with(released[error.service], error.first_seen_at),
+        )
+        for error, endpoint, calls, _ in rows
+    ]
+
+
+def _versions(session: Session, env_id: int) -> dict[str, list[UsageVersion]]:
+    found: dict[str, list[UsageVersion]] = defaultdict(list)
+    query = select(UsageVersion).where(UsageVersion.env_id == env_id).order_by(UsageVersion.first_seen_at)
+    for version in session.scalars(query):
+        found[version.service].append(version)
+    return found
+
+
+def came_with(released: Sequence[UsageVersion], first_seen: datetime) -> str:
+    """Return the version that was first seen soon before an error was; the first one ever says nothing."""
+    for version in reversed(released[1:]):
+        if timedelta() <= first_seen - version.first_seen_at <= _SOON:
+            return version.version
+    return ""
+
+
+def failing(session: Session, wanted: Wanted, limit: int = 8) -> list[Failing]:
+    """Return the endpoints with the most calls that failed on the server's side, then those most refused."""
+    spans = tiers.parts(session, wanted.env_id, wanted.span.start, wanted.span.until)
+    mine = select(UsageEndpoint.id).where(UsageEndpoint.env_id == wanted.env_id)
+    if wanted.service:
+        mine = mine.where(UsageEndpoint.service == wanted.service)
+    if wanted.endpoint_id is not None:
+        mine = mine.where(UsageEndpoint.id == wanted.endpoint_id)
+    rows = tiers.by_endpoint(wanted.env_id, spans, lambda table: and_(table.status >= 400, table.endpoint_id.in_(mine)))
+    statuses: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    packed: dict[int, list[bytes]] = defaultdict(list)
+    for id_, status, calls, users in session.execute(
+        select(rows.c.endpoint_id, rows.c.status, rows.c.calls, rows.c.users)
+    ):
+        statuses[id_][status] += calls
+        packed[id_].append(users)
+    top = sorted(statuses, key=lambda id_: (-_share(statuses[id_], 5), -_share(statuses[id_], 4), id_))[:limit]
+    every = tiers.by_endpoint(wanted.env_id, spans, lambda table: table.endpoint_id.in_(top))
+    summed = select(every.c.endpoint_id, func.sum(every.c.calls)).group_by(every.c.endpoint_id)
+    totals = {id_: int(calls) for id_, calls in session.execute(summed)} if top else {}
+    named = {it.id: it for it in session.scalars(select(UsageEndpoint).where(UsageEndpoint.id.in_(top)))}
+    who = reach.people(session)
+    return [
+        Failing(
+            named[id_],
+            totals[id_],
+            dict(sorted(statuses[id_].items(), reverse=True)),
+            len(who.of(reach.unite(packed[id_]))),
+        )
+        for id_ in top
+    ]
+
+
+def any_known(session: Session, env_id: int) -> bool:
+    """Whether a service of the environment ever told of an error."""
+    return session.scalar(select(UsageError.id).where(UsageError.env_id == env_id).limit(1)) is not None
+
+
+def _share(statuses: dict[int, int], digit: int) -> int:
+    return sum(calls for status, calls in statuses.items() if status // 100 == digit)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request of a group, and who made it."""
+
+    sample: UsageSample
+    user: User | None
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """An account, and how many of its users met an error; None for users without one."""
+
+    account: Account | None
+    users: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One group with all that is known of it."""
+
+    group: Group
+    times: list[datetime]
+    step: timedelta
+    samples: list[Sample]
+    users: list[User] = field(default_factory=list[User])
+    """Those who met it in the span, who called last first; at most 50 of `group.users`."""
+    accounts: list[Affected] = field(default_factory=list[Affected])
+    versions: list[UsageVersion] = field(default_factory=list[UsageVersion])
+    """Of its service, that were new since a day before it was first seen."""
+
+
+def detail(session: Session, wanted: Wanted, error_id: int) -> Detail | None:
+    """Return the group `error_id` in the span; None where the environment has none of that number."""
+    row = session.execute(
+        select(UsageError, UsageEndpoint)
+        .outerjoin(UsageEndpoint, UsageEndpoint.id == UsageError.endpoint_id)
+        .where(UsageError.env_id == wanted.env_id, UsageError.id == error_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    error, endpoint = row
+    mine = _hours(wanted), UsageErrorHour.error_id == error_id
+    counted = session.execute(select(UsageErrorHour.calls, UsageErrorHour.users).where(*mine)).all()
+    group = _described(session, wanted, [(error, endpoint, sum(calls for calls, _ in counted), 0)])[0]
+    met = list(reach.people(session).of(reach.unite(users for _, users in counted)))
+    step = max(wanted.span.step, timedelta(hours=1))
+    start = floor(wanted.span.start, step)
+    since = error.first_seen_at - timedelta(days=1)
+    return Detail(
+        group,
+        [start + step * place for place in range(len(group.trend))],
+        step,
+        _samples(session, wanted.env_id, error_id),
+        list(session.scalars(_by_id(met).order_by(User.last_seen.desc().nulls_last(), User.id).limit(50))),
+        _accounts(session, met),
+        [it for it in _versions(session, wanted.env_id)[error.service] if it.first_seen_at >= since],
+    )
+
+
+def _by_id(ids: Sequence[int]) -> Any:
+    return select(User).where(User.id.in_(ids))
+
+
+def _samples(session: Session, env_id: int, error_id: int, limit: int = 20) -> list[Sample]:
+    query = (
+        select(UsageSample, User)
+        .outerjoin(User, and_(User.id == UsageSample.user_id, User.id != 0))
+        .where(UsageSample.env_id == env_id, UsageSample.error_id == error_id)
+        .order_by(UsageSample.at.desc(), UsageSample.id.desc())
+        .limit(limit)
+    )
+    return [Sample(sample, user) for sample, user in session.execute(query)]
+
+
+def _accounts(session: Session, users: Sequence[int], limit: int = 20) -> list[Affected]:
+    count = func.count(User.id)
+    query = select(Account, count).select_from(User).outerjoin(Account, Account.id == User.account_id)
+    query = query.where(User.id.in_(users)).group_by(Account.id).order_by(count.desc(), Account.id).limit(limit)
+    return [Affected(account, number) for account, number in session.execute(query)]

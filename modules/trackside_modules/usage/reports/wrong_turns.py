@@ -1,0 +1,250 @@
+"""Wrong turns: calls of what does not exist, and calls refused with 401, 403 or 429, by who made them.
+
+What support should know before the customer writes. Counts are exact, from the tiers; paths come from samples, of
+which a busy hour keeps only some, so they say what was tried and never how often in all.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from pyroaring import BitMap64
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    any_,
+    case,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.orm import Session, aliased, joinedload
+
+from trackside.customers.models import UNKNOWN_USER, Account, User
+from trackside_modules.usage.models import UsageEndpoint, UsageRoute, UsageSample
+from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.reports.hints import STATUS, Counts, Sort, Tried, hint
+from trackside_modules.usage.reports.nearest import Routes
+from trackside_modules.usage.storage import reach, tiers
+
+By = Literal["user", "account"]
+ORDERS = ("-seen", "-turns")
+_PATHS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a page asks for."""
+
+    env_id: int
+    start: datetime
+    end: datetime
+    service: str = ""
+    sort: Sort | None = None
+    """Only who took this sort of turn."""
+    by: By = "user"
+    q: str = ""
+    order: str = "-seen"
+
+
+@dataclass(slots=True)
+class Turns:
+    """The wrong turns of a user or an account in a span."""
+
+    who: User | Account | None
+    """None for everybody unknown."""
+    calls: int = 0
+    """All their calls, right and wrong."""
+    counts: Counts = field(default_factory=Counts)
+    first: datetime | None = None
+    last: datetime | None = None
+    tried: list[Tried] = field(default_factory=list[Tried])
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows, where the next begin, and what all of them come to; `unknown` is who sent no user."""
+
+    rows: list[Turns]
+    next: tuple[int, int, int] | None
+    counts: Counts
+    users: int
+    unknown: Turns
+
+
+def page(session: Session, wanted: Wanted, after: tuple[int, int, int] | None = None, limit: int | None = 50) -> Page:
+    """Return who took wrong turns, newest or most first."""
+    counts, users = _everybody(session, wanted)
+    found = _ranked(session, wanted, users, after, limit)
+    rows = _described(session, wanted, found[:limit])
+    last = found[limit - 1] if limit and len(found) > limit else None
+    place = (last[1], last[2], last[0]) if last else None
+    return Page(rows, place, counts, len(reach.people(session).of(users)), _unknown(session, wanted))
+
+
+def _turn(wanted: Wanted) -> tiers.Narrow:
+    """Return the condition for the wrong turns wanted, for any table of endpoints."""
+
+    def narrow(table: Any) -> ColumnElement[bool]:
+        kept = [tiers.is_wrong_turn(wanted.env_id, table)]
+        if wanted.service:
+            kept.append(table.endpoint_id.in_(_endpoints(wanted, UsageEndpoint.service == wanted.service)))
+        nowhere = table.endpoint_id.in_(_endpoints(wanted, UsageEndpoint.route == UNMATCHED))
+        if wanted.sort == "nowhere":
+            kept.append(nowhere)
+        elif wanted.sort:
+            kept += [table.status == next(status for status, sort in STATUS.items() if sort == wanted.sort), ~nowhere]
+        return and_(*kept)
+
+    return narrow
+
+
+def _endpoints(wanted: Wanted, which: ColumnElement[bool]) -> Select[int]:
+    return select(UsageEndpoint.id).where(UsageEndpoint.env_id == wanted.env_id, which)
+
+
+def _everybody(session: Session, wanted: Wanted) -> tuple[Counts, BitMap64]:
+    """Return how many turns there were, and who took them."""
+    spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
+    rows = tiers.by_endpoint(wanted.env_id, spans, _turn(wanted))
+    query = select(UsageEndpoint.route, rows.c.status, rows.c.calls, rows.c.users)
+    counts, packed = Counts(), set[bytes]()
+    for route, status, calls, users in session.execute(
+        query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
+    ):
+        counts.add("nowhere" if route == UNMATCHED else STATUS[status], calls)
+        packed.add(users)
+    return counts, reach.unite(packed)
+
+
+def _ranked(
+    session: Session, wanted: Wanted, users: BitMap64, after: tuple[int, int, int] | None, limit: int | None
+) -> list[tuple[int, int, int, int]]:
+    """Return (key, seconds of the last turn's bucket, turns, calls) in the order wanted, one more than `limit`."""
+    among = literal(list(users), ARRAY(BigInteger))
+    spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
+    rows = tiers.of_user(wanted.env_id, spans, lambda table: table.user_id == any_(among))
+    one, head = User, aliased(User)
+    key = head.id if wanted.by == "user" else head.account_id
+    turns, calls = func.sum(rows.c.wrong_turns), func.sum(rows.c.calls)
+    last = func.max(case((rows.c.wrong_turns > 0, extract("epoch", rows.c.at)), else_=0)).cast(BigInteger)
+    ranks = (last, turns, key) if wanted.order == "-seen" else (turns, last, key)
+    query = (
+        select(key, last, turns, calls)
+        .join(one, one.id == rows.c.user_id)
+        .join(head, head.id == func.coalesce(one.merged_into, one.id))
+        .where(key.is_not(None))
+        .group_by(key)
+        .having(turns > 0)
+        .order_by(*(rank.desc() for rank in ranks))
+        .limit(limit + 1 if limit else None)
+    )
+    if wanted.q:
+        names = [column.icontains(wanted.q, autoescape=True) for column in (head.external_id, head.name, head.email)]
+        account = select(Account.id).where(
+            or_(*(column.icontains(wanted.q, autoescape=True) for column in (Account.external_id, Account.name)))
+        )
+        query = query.where(or_(*names, head.account_id.in_(account)))
+    if after is not None:
+        seconds, turned, row = after
+        place = (seconds, turned, row) if wanted.order == "-seen" else (turned, seconds, row)
+        query = query.having(tuple_(*ranks) < tuple_(*(literal(part, BigInteger) for part in place)))
+    return [(int(row[0] or 0), int(row[1] or 0), int(row[2] or 0), int(row[3] or 0)) for row in session.execute(query)]
+
+
+def _described(session: Session, wanted: Wanted, ranked: Sequence[tuple[int, int, int, int]]) -> list[Turns]:
+    """Return the rows in order, with their counts by sort, their times, what was tried, and a hint."""
+    keys = [row[0] for row in ranked]
+    named: dict[int, User | Account] = {}
+    if wanted.by == "user":
+        users = select(User).where(User.id.in_(keys)).options(joinedload(User.account))
+        named |= {it.id: it for it in session.scalars(users)}
+    else:
+        named |= {it.id: it for it in session.scalars(select(Account).where(Account.id.in_(keys)))}
+    owners = _owners(session, wanted.by, keys)
+    found = {key: Turns(named[key], calls) for key, _, _, calls in ranked}
+    _fill(session, wanted, owners, found)
+    return [found[key] for key in keys]
+
+
+def _owners(session: Session, by: By, keys: Sequence[int]) -> dict[int, int]:
+    """Return the user ids that calls of these users or accounts were ever counted under, with the key of each."""
+    head = aliased(User)
+    key = head.id if by == "user" else head.account_id
+    query = select(User.id, key).join(head, head.id == func.coalesce(User.merged_into, User.id))
+    return {user: owner for user, owner in session.execute(query.where(key.in_(keys))) if owner is not None}
+
+
+def _unknown(session: Session, wanted: Wanted) -> Turns:
+    """Return the turns of everybody who sent no user."""
+    found = {UNKNOWN_USER: Turns(None)}
+    _fill(session, wanted, {UNKNOWN_USER: UNKNOWN_USER}, found)
+    return found[UNKNOWN_USER]
+
+
+def _fill(session: Session, wanted: Wanted, owners: dict[int, int], found: dict[int, Turns]) -> None:
+    if not owners:
+        return
+    among = literal(list(owners), ARRAY(BigInteger))
+    wrong = _turn(wanted)
+    spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end, "hour")
+    rows = tiers.by_user(wanted.env_id, spans, lambda table: and_(table.user_id == any_(among), wrong(table)))
+    summed = (func.sum(rows.c.calls), func.min(rows.c.at), func.max(rows.c.at))
+    query = select(rows.c.user_id, UsageEndpoint.route, rows.c.status, *summed)
+    query = query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
+    for user, route, status, calls, first, last in session.execute(
+        query.group_by(rows.c.user_id, UsageEndpoint.route, rows.c.status)
+    ):
+        it = found[owners[user]]
+        it.counts.add("nowhere" if route == UNMATCHED else STATUS[status], int(calls))
+        it.first, it.last = min(it.first or first, first), max(it.last or last, last)
+    routes = _routes(session, wanted.env_id)
+    for owner, tried in _tried(session, wanted, owners).items():
+        it = found[owner]
+        it.tried = tried[:_PATHS]
+        it.last = max([*(each.at for each in tried), *([it.last] if it.last else [])])
+    for it in found.values():
+        it.hint = hint(it.counts, it.calls, it.tried, routes, known=it.who is not None)
+
+
+def _tried(session: Session, wanted: Wanted, owners: dict[int, int]) -> dict[int, list[Tried]]:
+    """Return the paths of samples by key, what was tried most first."""
+    where = UsageSample.env_id == wanted.env_id, UsageSample.at >= wanted.start, UsageSample.at < wanted.end
+    path = case((UsageSample.path != "", UsageSample.path), else_=UsageEndpoint.route)
+    keys = (UsageSample.user_id, UsageEndpoint.method, path, UsageSample.status)
+    query = (
+        select(*keys, func.count(), func.max(UsageSample.at))
+        .join(UsageEndpoint, UsageEndpoint.id == UsageSample.endpoint_id)
+        .where(*where, UsageSample.user_id.in_(list(owners)), _turn(wanted)(UsageSample))
+        .group_by(*keys)
+    )
+    merged: dict[int, dict[tuple[str, str, int], Tried]] = defaultdict(dict)
+    for user, method, tried, status, samples, at in session.execute(query):
+        mine, key = merged[owners[user]], (method, tried, status)
+        before = mine.get(key)
+        mine[key] = Tried(
+            method, tried, status, samples + (before.samples if before else 0), max(at, before.at) if before else at
+        )
+    return {
+        owner: sorted(mine.values(), key=lambda it: (-it.samples, -it.at.timestamp(), it.path))
+        for owner, mine in merged.items()
+    }
+
+
+def _routes(session: Session, env_id: int) -> Routes:
+    there = select(UsageEndpoint.method, UsageEndpoint.route).where(UsageEndpoint.env_id == env_id)
+    told = select(UsageRoute.method, UsageRoute.route).where(UsageRoute.env_id == env_id)
+    return Routes(_pairs(session.execute(there)) + _pairs(session.execute(told)))
+
+
+def _pairs(rows: Iterable[Any]) -> list[tuple[str, str]]:
+    return [(method, route) for method, route in rows]

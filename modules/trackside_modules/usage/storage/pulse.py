@@ -1,0 +1,200 @@
+"""The calls, failures and users of each hour and week: counted from the tiers, and remembered once they are over.
+
+A heat map of thirteen weeks is two thousand hours, "new users" is every week there ever was: too many rows to add up
+for a page. So each hour and week that is over is kept as one small row (`UsagePulse`), which is only a memory: what is
+missing, going on or dirty is counted from the tiers, by the same function that makes the rows, so a page is exact and
+fresh whatever was made yet. Whoever changes an hour or day that is not marked dirty calls `forget` in the same
+transaction; whoever takes a mark away calls it before, while the mark still stands.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from psycopg import Connection
+from pyroaring import BitMap64
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from trackside_modules.usage.models import (
+    UsageDirty,
+    UsageEndpoint,
+    UsageEndpointDay,
+    UsageEndpointHour,
+    UsageEndpointMinute,
+    UsagePulse,
+)
+from trackside_modules.usage.storage import reach, tiers
+
+Unit = Literal["hour", "week"]
+STEPS: dict[Unit, timedelta] = {"hour": timedelta(hours=1), "week": timedelta(days=7)}
+KEEP_HOURS = timedelta(weeks=14)
+"""Hours older than this are on no page."""
+_AT_ONCE: dict[Unit, int] = {"hour": 24, "week": 1}
+_LOCK = 0x70756C73
+
+_FORGET = """
+delete from usage_pulse p using unnest(%(at)s::timestamptz[]) as changed (at)
+where p.env_id = %(env)s and (p.unit = 'hour' and %(tier)s = 'hour' and p.at = changed.at
+    or p.unit = 'week' and p.at > changed.at - interval '7 days' and p.at <= changed.at)
+"""
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What calls of an hour or week came to; `users` by number, merged ones apart."""
+
+    calls: int = 0
+    server_errors: int = 0
+    users: BitMap64 = field(default_factory=BitMap64)
+
+
+def floor(unit: Unit, at: datetime) -> datetime:
+    """Return the start of the hour or week (Monday, UTC) that `at` is in."""
+    at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return at if unit == "hour" else at.replace(hour=0) - timedelta(days=at.weekday())
+
+
+def read(
+    session: Session, env_id: int, unit: Unit, start: datetime, end: datetime, *, service: str = ""
+) -> dict[datetime, Pulse]:
+    """Return each hour or week of `[start, end)` that had calls; `start` is the start of one, the last may be cut."""
+    made = _made(session, env_id, unit, start, end)
+    found: dict[datetime, Pulse] = {}
+    query = select(UsagePulse).where(
+        UsagePulse.env_id == env_id,
+        UsagePulse.unit == unit,
+        UsagePulse.service == service,
+        UsagePulse.at >= start,
+        UsagePulse.at < end,
+    )
+    for row in session.scalars(query):
+        if row.at in made and row.calls:
+            found[row.at] = Pulse(row.calls, row.server_errors, reach.unpack(row.users))
+    for first, last in _spans((at for at in _starts(unit, start, end) if at not in made), STEPS[unit]):
+        counted = _count(session, env_id, unit, first, min(last, end), service=service)
+        found |= {at: it for (name, at), it in counted.items() if name == service}
+    return found
+
+
+def first(session: Session, env_id: int) -> datetime | None:
+    """Return the start of the first minute, hour or day that has calls; None where there are none."""
+    tables: tuple[Any, ...] = (UsageEndpointDay, UsageEndpointHour, UsageEndpointMinute)
+    firsts = [session.scalar(select(func.min(it.at)).where(it.env_id == env_id)) for it in tables]
+    return min((at for at in firsts if at), default=None)
+
+
+def fill(session: Session, env_id: int, now: datetime, most: int = 5000) -> int:
+    """Make what is missing of the hours and weeks that are over, commit as it goes, and return how many were made."""
+    begin, made = first(session, env_id), 0
+    for unit in STEPS if begin else ():
+        start = floor(unit, max(begin or now, now - KEEP_HOURS) if unit == "hour" else begin or now)
+        end = floor(unit, now)
+        there = _made(session, env_id, unit, start, end) | _dirty(session, env_id, unit, start, end)
+        missing = [at for at in _starts(unit, start, end) if at not in there][: most - made]
+        for place in range(0, len(missing), _AT_ONCE[unit]):
+            _make(session, env_id, unit, missing[place : place + _AT_ONCE[unit]])
+            session.commit()
+        made += len(missing)
+    return made
+
+
+def forget(connection: Connection[Any], env_id: int, tier: str, changed: Iterable[datetime]) -> None:
+    """Drop what was remembered of hours or days (`tier`) that change.
+
+    The lock is held until the end of the transaction: who was about to remember them has committed by then and is
+    forgotten too, and who comes later sees the change, or the mark. So the transaction must not be one of repeatable
+    reads.
+    """
+    connection.execute("select pg_advisory_xact_lock(%s, %s)", (_LOCK, env_id))
+    connection.execute(_FORGET, {"env": env_id, "tier": tier, "at": list(changed)})
+
+
+def _make(session: Session, env_id: int, unit: Unit, starts: Sequence[datetime]) -> None:
+    """Remember hours or weeks; what has become dirty since is made when it no longer is."""
+    session.execute(select(func.pg_advisory_xact_lock(_LOCK, env_id)))
+    for begin, end in _spans(starts, STEPS[unit]):
+        counted = _count(session, env_id, unit, begin, end)
+        dirty = _dirty(session, env_id, unit, begin, end)
+        for at in _starts(unit, begin, end):
+            counted.setdefault(("", at), Pulse())
+        rows = [
+            {
+                "env_id": env_id,
+                "unit": unit,
+                "service": service,
+                "at": at,
+                "calls": it.calls,
+                "server_errors": it.server_errors,
+                "users": reach.pack(it.users),
+            }
+            for (service, at), it in counted.items()
+            if at not in dirty
+        ]
+        if rows:
+            session.execute(insert(UsagePulse).on_conflict_do_nothing(), rows)
+
+
+def _made(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> set[datetime]:
+    """Return the hours or weeks that are remembered, and still true."""
+    query = select(UsagePulse.at).where(
+        UsagePulse.env_id == env_id,
+        UsagePulse.unit == unit,
+        UsagePulse.service == "",
+        UsagePulse.at >= start,
+        UsagePulse.at < end,
+    )
+    return {at.astimezone(UTC) for at in session.scalars(query)} - _dirty(session, env_id, unit, start, end)
+
+
+def _dirty(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> set[datetime]:
+    query = select(UsageDirty.at).where(UsageDirty.env_id == env_id, UsageDirty.at >= start, UsageDirty.at < end)
+    if unit == "hour":
+        query = query.where(UsageDirty.tier == "hour")
+    return {floor(unit, at) for at in session.scalars(query)}
+
+
+def _count(
+    session: Session, env_id: int, unit: Unit, start: datetime, end: datetime, *, service: str = ""
+) -> dict[tuple[str, datetime], Pulse]:
+    """Return all calls by service and hour or week, `""` for all services; by one service where it is named."""
+    spans = tiers.parts(session, env_id, start, end, "day" if unit == "week" else "hour")
+    rows = tiers.by_endpoint(env_id, spans)
+    query = select(rows.c.at, UsageEndpoint.service, rows.c.status, rows.c.calls, rows.c.users)
+    query = query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
+    if service:
+        query = query.where(UsageEndpoint.service == service)
+    found: dict[tuple[str, datetime], Pulse] = {}
+    packed: dict[tuple[str, datetime], set[bytes]] = {}
+    for at, name, status, calls, users in session.execute(query):
+        begin = floor(unit, at)
+        for key in ((name, begin), ("", begin)):
+            it = found.get(key)
+            if it is None:
+                it, packed[key] = found.setdefault(key, Pulse()), set()
+            it.calls += calls
+            it.server_errors += calls if status >= 500 else 0
+            packed[key].add(users)
+    for key, sets in packed.items():
+        found[key].users = reach.unite(sets)
+    return found
+
+
+def _starts(unit: Unit, start: datetime, end: datetime) -> Iterator[datetime]:
+    at = start.astimezone(UTC)
+    while at < end:
+        yield at
+        at += STEPS[unit]
+
+
+def _spans(starts: Iterable[datetime], step: timedelta) -> list[tuple[datetime, datetime]]:
+    """Return the stretches without a gap that hours or weeks make together."""
+    found: list[tuple[datetime, datetime]] = []
+    for at in starts:
+        if found and found[-1][1] == at:
+            found[-1] = (found[-1][0], at + step)
+        else:
+            found.append((at, at + step))
+    return found

@@ -1,0 +1,189 @@
+"""Which tier a span of time is read from, so that a sum is exact and fresh whatever the roll-up has done yet.
+
+The fold writes minutes, and marks the hour and the day they fall into as dirty; the roll-up makes dirty hours and days
+anew and takes the mark away. So what is not dirty is whole, or empty, in every tier: clean days are read as days, clean
+hours as hours, and the rest (the hour going on, what came late, ragged ends) as minutes.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Select, Subquery, any_, case, func, or_, select, union_all
+from sqlalchemy.orm import Session
+
+from trackside_modules.usage.models import (
+    UsageDay,
+    UsageDirty,
+    UsageEndpoint,
+    UsageEndpointDay,
+    UsageEndpointHour,
+    UsageEndpointMinute,
+    UsageHour,
+    UsageMinute,
+    UsageUserDay,
+    UsageUserHour,
+)
+from trackside_modules.usage.models.names import UNMATCHED
+
+Unit = Literal["minute", "hour", "day"]
+LENGTHS: dict[Unit, timedelta] = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+}
+WRONG_STATUSES = (401, 403, 429)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`[start, end)`, read from the tier of `unit`."""
+
+    unit: Unit
+    start: datetime
+    end: datetime
+
+
+def unit_for(step: timedelta) -> Unit:
+    """Return the coarsest tier whose buckets fit into steps of this length."""
+    return (
+        "day" if step % LENGTHS["day"] == timedelta() else "hour" if step % LENGTHS["hour"] == timedelta() else "minute"
+    )
+
+
+def parts(session: Session, env_id: int, start: datetime, end: datetime, coarsest: Unit = "day") -> list[Part]:
+    """Return the parts that `[start, end)` is read in, in order, none coarser than `coarsest`; at least one."""
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    since = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    query = select(UsageDirty.tier, UsageDirty.at).where(
+        UsageDirty.env_id == env_id, UsageDirty.at >= since, UsageDirty.at < end
+    )
+    dirty = {(tier, at.astimezone(UTC)) for tier, at in session.execute(query)} if coarsest != "minute" else set()
+    found: list[Part] = []
+    for _, group in groupby(_cut(start, end, coarsest, dirty), key=lambda part: part.unit):
+        adjacent = list(group)
+        found.append(Part(adjacent[0].unit, adjacent[0].start, adjacent[-1].end))
+    return found
+
+
+def _cut(start: datetime, end: datetime, coarsest: Unit, dirty: set[tuple[str, datetime]]) -> Iterator[Part]:
+    """Yield pieces, each as long as it goes on without a mark; hours go no further than midnight where days count."""
+    order: list[Unit] = {"day": ["day", "hour"], "hour": ["hour"], "minute": []}[coarsest]  # type: ignore[assignment]
+    if not order or start >= end:
+        yield Part("minute", start, end)
+        return
+    marks = {unit: sorted(at for tier, at in dirty if tier == unit) for unit in order}
+    at = start
+    while at < end:
+        for unit in order:
+            limit = min(end, _floor(at, "day") + LENGTHS["day"]) if unit != coarsest else end
+            stop = _clean_until(at, limit, unit, marks[unit])
+            if stop > at:
+                yield Part(unit, at, stop)
+                break
+        else:
+            stop = min(end, _floor(at, "hour") + LENGTHS["hour"])
+            yield Part("minute", at, stop)
+        at = stop
+
+
+def _clean_until(at: datetime, end: datetime, unit: Unit, marks: Sequence[datetime]) -> datetime:
+    """Return the end of the whole buckets from `at` on without a mark; `at` itself where there are none."""
+    if at != _floor(at, unit):
+        return at
+    place = bisect_left(marks, at)
+    return _floor(min(end, marks[place]) if place < len(marks) else end, unit)
+
+
+def _floor(at: datetime, unit: Unit) -> datetime:
+    """Return the start of the bucket that a time (UTC) falls into."""
+    start = at.replace(minute=0, second=0, microsecond=0)
+    return start.replace(hour=0) if unit == "day" else start
+
+
+BY_USER: dict[Unit, Any] = {"minute": UsageMinute, "hour": UsageHour, "day": UsageDay}
+BY_ENDPOINT: dict[Unit, Any] = {"minute": UsageEndpointMinute, "hour": UsageEndpointHour, "day": UsageEndpointDay}
+OF_USER: dict[Unit, Any] = {"hour": UsageUserHour, "day": UsageUserDay}
+
+_COUNTED = ("calls", "micros", "longest", "latency", "slow")
+_SORTS = ("client_errors", "server_errors", "wrong_turns")
+
+Narrow = Callable[[Any], ColumnElement[bool]]
+"""What to keep of a table: given the table (each has the columns of its family), a condition."""
+
+
+def by_user(env_id: int, spans: Sequence[Part], narrow: Narrow | None = None) -> Subquery:
+    """Return rows of endpoint, user and status: `at`, those three, what was counted, and whether approximate."""
+    columns = ("endpoint_id", "user_id", "status", *_COUNTED, "approximate")
+    return _together([_rows(BY_USER, env_id, part, narrow, columns) for part in spans])
+
+
+def by_endpoint(env_id: int, spans: Sequence[Part], narrow: Narrow | None = None) -> Subquery:
+    """Return rows of endpoint and status, as `by_user`, but with the set of `users` (see `reach`)."""
+    columns = ("endpoint_id", "status", *_COUNTED, "approximate", "users")
+    return _together([_rows(BY_ENDPOINT, env_id, part, narrow, columns) for part in spans])
+
+
+def of_user(env_id: int, spans: Sequence[Part], narrow: Narrow | None = None) -> Subquery:
+    """Return rows of users: `at`, user_id, what was counted, and how many calls were errors or wrong turns.
+
+    A user has several rows in a minute and one in an hour or a day: sum them.
+    """
+    columns = ("user_id", *_COUNTED, *_SORTS)
+    return _together(
+        [
+            _of_user_minutes(env_id, part, narrow)
+            if part.unit == "minute"
+            else _rows(OF_USER, env_id, part, narrow, columns)
+            for part in spans
+        ]
+    )
+
+
+def _together(selects: list[Select[*tuple[Any, ...]]]) -> Subquery:
+    return (union_all(*selects) if len(selects) > 1 else selects[0]).subquery()
+
+
+def _rows(
+    tables: dict[Unit, Any], env_id: int, part: Part, narrow: Narrow | None, columns: tuple[str, ...]
+) -> Select[*tuple[Any, ...]]:
+    table = tables[part.unit]
+    at = table.minute if table is UsageMinute else table.at
+    wanted: list[Any] = [at.label("at"), *(getattr(table, column) for column in columns)]
+    query = select(*wanted).where(table.env_id == env_id, at >= part.start, at < part.end)
+    return query if narrow is None else query.where(narrow(table))
+
+
+def _of_user_minutes(env_id: int, part: Part, narrow: Narrow | None) -> Select[*tuple[Any, ...]]:
+    it = UsageMinute
+    sorts = (
+        case((it.status.between(400, 499), it.calls), else_=0),
+        case((it.status >= 500, it.calls), else_=0),
+        case((is_wrong_turn(env_id, it), it.calls), else_=0),
+    )
+    wanted: list[Any] = [
+        it.minute.label("at"),
+        it.user_id,
+        *(getattr(it, column) for column in _COUNTED),
+        *(column.label(name) for name, column in zip(_SORTS, sorts, strict=True)),
+    ]
+    query = select(*wanted).where(it.env_id == env_id, it.minute >= part.start, it.minute < part.end)
+    return query if narrow is None else query.where(narrow(it))
+
+
+def is_wrong_turn(env_id: int, table: Any) -> ColumnElement[bool]:
+    """Return the condition that a row's calls went to what does not exist, or were not allowed or too many."""
+    nowhere = select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.route == UNMATCHED)
+    return or_(table.status.in_(WRONG_STATUSES), table.endpoint_id.in_(nowhere))
+
+
+def among(column: Any, ids: Select[int]) -> ColumnElement[bool]:
+    """Return the condition that a column is one of the ids that a query finds.
+
+    They are looked up once and then sought in an index; `in (select ...)` would join, and read every row of the span.
+    """
+    found: ColumnElement[bool] = column == any_(func.array(ids.scalar_subquery()))
+    return found
