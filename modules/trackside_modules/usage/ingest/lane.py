@@ -1,9 +1,10 @@
 """`POST /v1/metrics`, `/v1/traces`, `/v1/logs`: read, normalise, commit, answer; in the lane, without Flask."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from threading import BoundedSemaphore
+from typing import TypeVar
 
 from trackside.auth.principal import KeyPrincipal
 from trackside.errors import BadRequest, TracksideError, Unavailable
@@ -34,46 +35,34 @@ class UnsupportedType(TracksideError):
     title = "This content type is not taken here"
 
 
-_Take = Callable[[bytes, Naming, int], tuple[Batch, Verdict]]
+_Door = Callable[[LaneRequest], LaneResponse]
+_Content = TypeVar("_Content")
 
 
-def metrics(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+def metrics(runtime: Runtime) -> _Door:
     """Return the handler of OTLP metrics of this process."""
-    return _door(
-        runtime,
-        "metrics",
-        {
-            answers.PROTOBUF: lambda body, naming, now: normalise(protobuf.read(body), naming, now),
-            answers.JSON: lambda body, naming, now: normalise(json_form.read(body), naming, now),
-        },
-    )
+    return _door(runtime, "metrics", normalise, {answers.PROTOBUF: protobuf.read, answers.JSON: json_form.read})
 
 
-def traces(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+def traces(runtime: Runtime) -> _Door:
     """Return the handler of OTLP traces of this process."""
-    return _door(
-        runtime,
-        "traces",
-        {
-            answers.PROTOBUF: lambda body, naming, now: take_spans(signals_protobuf.spans(body), naming, now),
-            answers.JSON: lambda body, naming, now: take_spans(signals_json.spans(body), naming, now),
-        },
-    )
+    readers = {answers.PROTOBUF: signals_protobuf.spans, answers.JSON: signals_json.spans}
+    return _door(runtime, "traces", take_spans, readers)
 
 
-def logs(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+def logs(runtime: Runtime) -> _Door:
     """Return the handler of OTLP logs of this process."""
-    return _door(
-        runtime,
-        "logs",
-        {
-            answers.PROTOBUF: lambda body, naming, now: take_logs(signals_protobuf.logs(body), naming, now),
-            answers.JSON: lambda body, naming, now: take_logs(signals_json.logs(body), naming, now),
-        },
-    )
+    readers = {answers.PROTOBUF: signals_protobuf.logs, answers.JSON: signals_json.logs}
+    return _door(runtime, "logs", take_logs, readers)
 
 
-def _door(runtime: Runtime, signal: str, takes: Mapping[str, _Take]) -> Callable[[LaneRequest], LaneResponse]:
+def _door(
+    runtime: Runtime,
+    signal: str,
+    batch_of: Callable[[Iterable[_Content], Naming, int], tuple[Batch, Verdict]],
+    readers: Mapping[str, Callable[[bytes], Iterable[_Content]]],
+) -> _Door:
+    """Return the handler of `signal`: `readers` read a body, by its media type, and `batch_of` makes its batch."""
     store = shared(runtime)
     naming = Naming(runtime.settings.user_attributes)
     turns = turns_of(runtime)
@@ -91,7 +80,7 @@ def _door(runtime: Runtime, signal: str, takes: Mapping[str, _Take]) -> Callable
     def take(content: bytes, key: KeyPrincipal, media: str) -> LaneResponse:
         now = runtime.clock.now()
         try:
-            batch, verdict = takes[media](content, naming, int(now.timestamp() * 1e9))
+            batch, verdict = batch_of(readers[media](content), naming, int(now.timestamp() * 1e9))
         except ValueError as error:
             raise BadRequest(f"This request could not be read: {error}.") from error
         if not batch.is_empty:

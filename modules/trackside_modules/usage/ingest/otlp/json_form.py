@@ -32,7 +32,7 @@ class _Buckets(Json):
     bucket_counts: list[Whole] | None = None
 
 
-class _Explicit(Json):
+class _Point(Json):
     attributes: list[Pair] | None = None
     start_time_unix_nano: Whole = 0
     time_unix_nano: Whole = 0
@@ -41,19 +41,14 @@ class _Explicit(Json):
     min: Real = None
     max: Real = None
     flags: Whole = 0
+
+
+class _Explicit(_Point):
     bucket_counts: list[Whole] | None = None
     explicit_bounds: list[Real] | None = None
 
 
-class _Exponential(Json):
-    attributes: list[Pair] | None = None
-    start_time_unix_nano: Whole = 0
-    time_unix_nano: Whole = 0
-    count: Whole = 0
-    sum: Real = None
-    min: Real = None
-    max: Real = None
-    flags: Whole = 0
+class _Exponential(_Point):
     scale: Whole = 0
     zero_count: Whole = 0
     zero_threshold: Real = 0.0
@@ -151,7 +146,7 @@ def _exponential(point: _Exponential) -> Point:
     )
 
 
-def _common(point: _Explicit | _Exponential) -> dict[str, Any]:
+def _common(point: _Point) -> dict[str, Any]:
     return {
         "attributes": attributes(point.attributes),
         "start": whole(point.start_time_unix_nano),
