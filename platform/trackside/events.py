@@ -88,6 +88,21 @@ class QuotaReached(Event):
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class FlagChanged(Event):
+    """A flag, or how it is rolled out, was changed; one of these for each environment that it changed in."""
+
+    env_id: int
+    flag_id: int
+    key: str
+    what: str
+    """`created`, `edited`, `reverted`, `promoted`, `applied`, `imported`, `archived`, `restored` or `step`."""
+    change_id: int
+    """In the history of flags."""
+    version: int
+    """Of the environment's ruleset, from this change on."""
+
+
 Handler = Callable[[Any], None]
 
 

@@ -1,0 +1,1 @@
+"""Feature flags: who gets which variant of what, where, and since when."""

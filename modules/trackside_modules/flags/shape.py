@@ -1,0 +1,82 @@
+"""The shape of a flag: the parts of the ruleset's FLAG that are the flag's own, and those of an environment. Pure.
+
+    FLAG = {"type", "salt", "variants", "hash", "metadata"}                                   the flag's, everywhere
+         | {"enabled", "off", "by", "overrides", "prerequisites", "rules", "serve", "schedule"}   an environment's
+
+Weights and rollouts are whole numbers of 100,000.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trackside.errors import InputError
+
+WHOLE = 100_000
+"""All users, in the units of rollouts and weights."""
+TYPES = ("boolean", "string", "number", "json")
+KINDS = ("release", "experiment", "ops", "permission")
+USER = "targetingKey"
+ACCOUNT = "account"
+CONFIG = ("enabled", "off", "by", "overrides", "prerequisites", "rules", "serve", "schedule")
+"""The parts of an environment."""
+
+_KEY = re.compile(r"[A-Za-z0-9._/-]{1,200}")
+
+Config = dict[str, Any]
+
+
+def checked_key(key: str) -> str:
+    """Return `key`; raises InputError for what programs could not call a flag."""
+    if not _KEY.fullmatch(key):
+        message = "Use 1 to 200 of A to Z, a to z, 0 to 9, dot, underscore, slash and hyphen."
+    elif any(part in {"", ".", ".."} for part in key.split("/")):
+        message = "Between slashes there must be a name: no empty part, '.' or '..'."
+    else:
+        return key
+    raise InputError(f"key: {message}", {"key": message})
+
+
+def compose(definition: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ruleset's FLAG of a flag's `definition` and its `config` in an environment."""
+    return {**definition, **{name: config[name] for name in CONFIG}}
+
+
+def base_config(variants: Mapping[str, Any], *, off: str = "", enabled: bool = False, rollout: int = WHOLE) -> Config:
+    """Return a config that serves the first variant which is not `off` to `rollout` of all users, once enabled."""
+    off = off or ("off" if "off" in variants else list(variants)[-1])
+    on = next((name for name in variants if name != off), off)
+    return {
+        "enabled": enabled,
+        "off": off,
+        "by": USER,
+        "overrides": [],
+        "prerequisites": [],
+        "rules": [],
+        "serve": {"rollout": rollout, "split": [[on, WHOLE]]},
+        "schedule": [],
+    }
+
+
+def diff(before: Any, after: Any, path: str = "") -> Iterator[dict[str, Any]]:
+    """Yield what differs, as `{"path", "old", "new"}` with plain values; `old` or `new` is missing where it was not.
+
+    A path is `rules[0].serve.rollout`. Lists of the same length are compared by place, others as a whole.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in [*before, *(name for name in after if name not in before)]:
+            yield from _side(before, after, name, f"{path}.{name}".lstrip("."))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from diff(old, new, f"{path}[{index}]")
+    elif before != after or type(before) is not type(after):
+        yield {"path": path, "old": before, "new": after}
+
+
+def _side(before: Mapping[str, Any], after: Mapping[str, Any], name: str, path: str) -> Iterator[dict[str, Any]]:
+    if name not in after:
+        yield {"path": path, "old": before[name]}
+    elif name not in before:
+        yield {"path": path, "new": after[name]}
+    else:
+        yield from diff(before[name], after[name], path)
