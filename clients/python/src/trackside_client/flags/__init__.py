@@ -1,0 +1,40 @@
+"""Feature flags evaluated in the process: pure functions of a ruleset and a context, shared by server and client.
+
+    parse(document, *, segments=None, clock=..., lenient=False) -> Ruleset     raises RulesetError (.problems)
+    check_flag(key, flag, known=None, *, segments=None) -> list[Problem]       what is wrong with one flag
+    check_context(context) -> str | None                                       why a door refuses a context
+    key_problem(key) -> str | None                                             why a text can be no flag's key
+    Ruleset.evaluate(key, context, now=None) -> Result                         never raises
+    Ruleset.evaluate_all(context, now=None) -> list[Result]
+    Ruleset.keys(), .spec(key) -> Flag | None, .environment, .version, .problems
+    Ruleset.choosers: key -> choose(context, now | None) -> Result             the hot path; may raise on bad contexts
+    bucket(salt, unit) -> int, variant_bucket(salt, unit) -> int
+
+`now` is an aware datetime, None for the clock's. A `Result` is shared between evaluations and compared by identity, so
+it can be the key of a counter.
+"""
+
+from trackside_client.flags.hashing import BUCKETS, bucket, unit_text, variant_bucket
+from trackside_client.flags.limits import check_context
+from trackside_client.flags.problems import Problem, RulesetError
+from trackside_client.flags.reading import key_problem
+from trackside_client.flags.result import Context, Result, failure
+from trackside_client.flags.ruleset import SCHEMA, Ruleset, check_flag, parse
+
+__all__ = [
+    "BUCKETS",
+    "SCHEMA",
+    "Context",
+    "Problem",
+    "Result",
+    "Ruleset",
+    "RulesetError",
+    "bucket",
+    "check_context",
+    "check_flag",
+    "failure",
+    "key_problem",
+    "parse",
+    "unit_text",
+    "variant_bucket",
+]

@@ -1,0 +1,147 @@
+"""A ruleset: the flags of one environment, parsed and compiled once, immutable, safe to share between threads."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timezone
+from types import MappingProxyType
+from typing import Any
+
+from trackside_client.flags.compiling import Choose, Clock, CompiledFlag, compile_flag
+from trackside_client.flags.conditions import Segments
+from trackside_client.flags.cursor import Cursor
+from trackside_client.flags.linking import link, link_problems
+from trackside_client.flags.problems import Problem, RulesetError
+from trackside_client.flags.reading import FlagReader
+from trackside_client.flags.result import (
+    FLAG_NOT_FOUND,
+    GENERAL,
+    INVALID_CONTEXT,
+    PARSE_ERROR,
+    Context,
+    Result,
+    failure,
+)
+from trackside_client.flags.spec import Flag
+
+SCHEMA = 1
+
+
+def _system_clock() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Ruleset:
+    """The flags of one environment. Made by `parse`."""
+
+    __slots__ = ("_broken", "_flags", "choosers", "environment", "problems", "version")
+
+    def __init__(
+        self,
+        environment: str,
+        version: int,
+        flags: Mapping[str, CompiledFlag],
+        broken: Mapping[str, Problem],
+        clock: Clock,
+    ) -> None:
+        self.environment, self.version = environment, version
+        self.problems = tuple(broken.values())
+        self._flags, self._broken = dict(flags), dict(broken)
+        self.choosers: Mapping[str, Choose] = MappingProxyType(link(self._flags, clock))
+
+    def keys(self) -> Collection[str]:
+        """Return the keys of all flags, those that could not be read included."""
+        return [*self._flags, *self._broken]
+
+    def spec(self, key: str) -> Flag | None:
+        """Return a flag as read; None where there is none."""
+        flag = self._flags.get(key)
+        return None if flag is None else flag.spec
+
+    def evaluate(self, key: str, context: Context, now: datetime | None = None) -> Result:
+        """Return a flag's result for a context at a moment (an aware datetime; now where not given). Never raises."""
+        try:
+            choose = self.choosers.get(key)
+            return self._absent(key) if choose is None else choose(context, now)
+        except Exception as broken:
+            return refusal(key, context, broken)
+
+    def evaluate_all(self, context: Context, now: datetime | None = None) -> list[Result]:
+        """Return the results of all flags, in the order of the document. Never raises."""
+        return [self.evaluate(key, context, now) for key in self.keys()]
+
+    def _absent(self, key: str) -> Result:
+        problem = self._broken.get(key) if isinstance(key, str) else None
+        if problem is not None:
+            return failure(key, PARSE_ERROR, f"the flag cannot be read: {problem.path}: {problem.message}")
+        return failure(key, FLAG_NOT_FOUND, "there is no such flag in this environment")
+
+
+def refusal(key: str, context: Any, broken: Exception) -> Result:
+    """Return the answer where an evaluation raised: the context is to blame, or we are."""
+    if not isinstance(context, Mapping):
+        return failure(key, INVALID_CONTEXT, "the context must be an object")
+    if isinstance(broken, UnicodeError):
+        return failure(key, INVALID_CONTEXT, "the context holds text that is no Unicode (a lone surrogate)")
+    return failure(key, GENERAL, f"the evaluation failed: {type(broken).__name__}")
+
+
+def parse(
+    document: Any, *, segments: Segments | None = None, clock: Clock = _system_clock, lenient: bool = False
+) -> Ruleset:
+    """Return the ruleset of a document; raises `RulesetError` with every problem found.
+
+    `segments` says who belongs to which; names it lacks hold nobody. Unknown fields are passed over, so that an older
+    client reads a newer server's document. With `lenient` a flag that cannot be read answers PARSE_ERROR and the others
+    work (`problems` lists them): what a client wants, where a server wants to know.
+    """
+    root = Cursor(document)
+    broken: dict[str, Problem] = {}
+    specs: dict[str, Flag] = {}
+    if root.object():
+        root.field("schema").integer(SCHEMA, SCHEMA)
+        for key, at in root.field("flags").entries():
+            reader = FlagReader(key, at.value, None, strict=False)
+            flag = reader.read()
+            if flag is not None:
+                specs[key] = flag
+            elif lenient:
+                broken[key] = reader.problems[0]
+            else:
+                root.problems.extend(reader.problems)
+    environment = root.field("environment", "").text(empty=True)
+    version = root.field("version", 0).integer(0, 2**63 - 1)
+    _check_links(specs, broken, root.problems, lenient=lenient)
+    if root.problems:
+        raise RulesetError(root.problems)
+    flags = {key: compile_flag(flag, segments or {}) for key, flag in specs.items()}
+    return Ruleset(environment, version, flags, broken, clock)
+
+
+def _check_links(specs: dict[str, Flag], broken: dict[str, Problem], found: list[Problem], *, lenient: bool) -> None:
+    """Note what is wrong between flags; leniently, take flags out until nothing is."""
+    while problems := list(link_problems(specs)):
+        if not lenient:
+            found.extend(problems)
+            return
+        for problem in problems:
+            broken[problem.flag] = problem
+            specs.pop(problem.flag, None)
+
+
+def check_flag(
+    key: str, flag: Any, known: Mapping[str, Any] | None = None, *, segments: Collection[str] | None = None
+) -> list[Problem]:
+    """Return everything wrong with one flag's JSON before it is saved; an empty list where nothing is.
+
+    `known` are the documents of the environment's other flags, for prerequisites (its own old one is passed over);
+    `segments` the names there are, None where they are not to be checked. Unknown fields are refused.
+    """
+    reader = FlagReader(key, flag, segments, strict=True)
+    spec = reader.read()
+    if spec is None or not spec.prerequisites:
+        return reader.problems
+    specs = {key: spec}
+    for other, document in (known or {}).items():
+        read = FlagReader(other, document, None, strict=False).read() if other != key else None
+        if read is not None:
+            specs[other] = read
+    return [problem for problem in link_problems(specs) if problem.flag == key]
