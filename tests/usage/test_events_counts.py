@@ -41,6 +41,15 @@ def test_a_repeat_is_answered_as_the_first_and_counts_nothing(runtime: Runtime, 
     assert counted(runtime) == 2
 
 
+def test_repeats_are_noticed_for_the_page_of_sources(runtime: Runtime, send_events: Post, event: Any) -> None:
+    batch = {"events": [event()]}
+    for _ in range(3):
+        send_events(batch)
+    with runtime.database.session() as session:
+        noticed = session.execute(text("select kind, points from usage_warning")).all()
+    assert noticed == [("batch-repeated", 2)]
+
+
 def test_a_batch_id_with_another_payload_changes_nothing_and_says_so(
     runtime: Runtime, send_events: Post, event: Any
 ) -> None:

@@ -18,6 +18,7 @@ TEXTS = {
     "spans-lost": "Too many spans waited for metrics that did not come: those over the limit are not counted",
     "client-folded": "{about} met too many users or routes at once: over the limit requests count without their name",
     "client-lost": "{about} could not deliver reports of requests for too long, or had them refused: these are lost",
+    "batch-repeated": "Batches sent again that had been accepted: answered as the first time, and counted once",
     "dead-batch": "A batch could not be counted after 3 tries and was set aside: {about}",
 }
 """A sentence for each kind; `{about}` is what it is about."""

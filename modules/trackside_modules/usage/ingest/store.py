@@ -32,7 +32,15 @@ with known as (
 )
 insert into usage_inbox (env_id, batch, received_at, body) select %(env)s, %(batch)s, %(at)s, %(body)s from known
 """
-_ANSWERED = "select rejected, message from usage_batch where env_id = %s and batch = %s"
+_REPEATED = """
+with noticed as (
+    insert into usage_warning (env_id, kind, about, points, first_seen_at, last_seen_at)
+    values (%(env)s, 'batch-repeated', '', 1, %(at)s, %(at)s)
+    on conflict (env_id, kind, about) do update
+    set points = usage_warning.points + 1, last_seen_at = excluded.last_seen_at
+)
+select rejected, message from usage_batch where env_id = %(env)s and batch = %(batch)s
+"""
 
 
 class Overdue(psycopg.OperationalError):
@@ -131,7 +139,7 @@ class Store:
             connection.heard = time.monotonic()
             if stored:
                 return parcel.verdict, False
-            row = connection.execute(_ANSWERED, (parcel.env_id, parcel.batch)).fetchone()
+            row = connection.execute(_REPEATED, values).fetchone()
         return (Verdict(row[0], row[1]) if row else parcel.verdict), True
 
     def close(self) -> None:
