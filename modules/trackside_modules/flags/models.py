@@ -7,7 +7,7 @@ environment. `flags_environment` holds the version of an environment's ruleset; 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, PrimaryKeyConstraint, false
+from sqlalchemy import ForeignKey, Identity, Index, PrimaryKeyConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
@@ -56,6 +56,7 @@ class State(Base):
     __table_args__ = (
         PrimaryKeyConstraint("env_id", "flag_id", name="pk_flags_state"),
         Index("ix_flags_state_flag_id", "flag_id"),
+        Index("ix_flags_state_next_step_at", "next_step_at", postgresql_where=text("next_step_at is not null")),
     )
 
     env_id: Mapped[int] = mapped_column(ForeignKey("environment.id"))
@@ -67,6 +68,8 @@ class State(Base):
     updated_by: Mapped[str]
     since: Mapped[datetime]
     """Since when it answers as it does: the last edit of its rules, or the last step of its schedule."""
+    next_step_at: Mapped[datetime | None]
+    """When it changes by itself the next time, by a step of a ramp or its schedule: the history marks it then."""
 
 
 class Change(Base):

@@ -8,6 +8,7 @@ Weights and rollouts are whole numbers of 100,000.
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from trackside.errors import InputError
@@ -56,6 +57,61 @@ def base_config(variants: Mapping[str, Any], *, off: str = "", enabled: bool = F
         "serve": {"rollout": rollout, "split": [[on, WHOLE]]},
         "schedule": [],
     }
+
+
+def text_of(at: datetime) -> str:
+    """Return a time as the ruleset has it: RFC 3339 in UTC."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    """Return a time of the ruleset, in UTC; a day alone is its first moment."""
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def enabled_at(config: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a flag is on at `now`, its schedule heeded."""
+    past = [each["enabled"] for each in config["schedule"] if moment(each["at"]) <= now]
+    return bool(past[-1] if past else config["enabled"])
+
+
+def rollout_at(serve: Mapping[str, Any], now: datetime) -> int:
+    """Return how many of 100,000 a serve takes in at `now`, its steps heeded."""
+    past = [each["rollout"] for each in serve.get("steps") or () if moment(each["at"]) <= now]
+    return int(past[-1] if past else serve.get("rollout", WHOLE))
+
+
+def times(config: Mapping[str, Any]) -> list[datetime]:
+    """Return when the config changes by itself, in order: steps of ramps and of the schedule."""
+    serves = [config["serve"], *(rule["serve"] for rule in config["rules"])]
+    steps = [*config["schedule"], *(step for serve in serves for step in serve.get("steps") or ())]
+    return sorted({moment(each["at"]) for each in steps})
+
+
+def at_rest(config: Mapping[str, Any], now: datetime) -> Config:
+    """Return the config as it works at `now`: its schedule and its steps done, none to come."""
+
+    def still(serve: Mapping[str, Any]) -> dict[str, Any]:
+        return {**{k: v for k, v in serve.items() if k != "steps"}, "rollout": rollout_at(serve, now)}
+
+    rules = [{**rule, "serve": still(rule["serve"])} for rule in config["rules"]]
+    now_on = enabled_at(config, now)
+    return {**config, "enabled": now_on, "schedule": [], "serve": still(config["serve"]), "rules": rules}
+
+
+def verdict(config: Mapping[str, Any], now: datetime) -> str | None:
+    """Return the one variant that everybody gets at `now`, None where it differs by who asks."""
+    if not enabled_at(config, now):
+        return str(config["off"])
+    if config["prerequisites"]:
+        return None
+    given = {each["variant"] for each in config["overrides"]}
+    for serve in [*(rule["serve"] for rule in config["rules"]), config["serve"]]:
+        of = rollout_at(serve, now)
+        given |= {name for name, weight in serve["split"] if weight} if of else set()
+        given |= {config["off"]} if of < WHOLE and serve is config["serve"] else set()
+    return str(given.pop()) if len(given) == 1 else None
 
 
 def diff(before: Any, after: Any, path: str = "") -> Iterator[dict[str, Any]]:

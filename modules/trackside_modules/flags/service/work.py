@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor, audit
@@ -24,6 +25,15 @@ from trackside_modules.flags import checking, ruleset, shape
 from trackside_modules.flags.models import Change, Flag, FlagsEnvironment, State
 
 LONGEST_REASON = 1000
+# Change requests that a flag has moved away from can never be applied any more.
+_STALE = text("""
+update flags_request it set status = 'stale'
+from flags_flag flag
+where flag.id = it.flag_id and flag.id = any(:flags) and it.status in ('open', 'approved')
+    and it.id is distinct from :this
+    and (flag.archived_at is not null or it.version <> case when it.env_id is null then flag.version
+        else (select s.version from flags_state s where s.env_id = it.env_id and s.flag_id = it.flag_id) end)
+""")
 SERVED = ("type", "salt", "variants", "hash", "facts", "archived_at")
 """What of a flag itself is in the rulesets."""
 
@@ -60,17 +70,22 @@ class Work:
         env_ids: Collection[int] | None = None,
         approved: bool = False,
         request_id: int | None = None,
+        dry: bool = False,
     ) -> Iterator["Work"]:
         """Lock `env_ids` (None: all environments), give the work, then check and announce what it did.
 
-        Raises InputError where a flag would not make sense; nothing is changed then.
+        Raises InputError where a flag would not make sense; nothing is changed then, nor when it is `dry`.
         """
         reason = clean_line(" ".join(reason.split()), "reason", longest=LONGEST_REASON, empty=True)
-        with session.begin_nested():
+        with session.begin_nested() as savepoint:
             locked = {row.env_id: row for row in ruleset.lock(session, env_ids)}
             work = cls(session, who, reason, now, locked, approved, request_id)
             yield work
-            work._finish()
+            touched = work._checked()
+            if dry:
+                savepoint.rollback()
+            elif work._done:
+                work._settle(touched)
 
     def state(self, flag: Flag, env_id: int, config: Mapping[str, Any], what: str) -> State:
         """Make `config` the state of a flag in an environment; nothing happens where it is that already."""
@@ -115,6 +130,13 @@ class Work:
             self.session.add(row)
             self.note(flag, what, None, config, 1, env_id=env_id)
 
+    def step(
+        self, flag: Flag, state: State, before: Mapping[str, Any], after: Mapping[str, Any], at: datetime
+    ) -> None:
+        """Mark that a state changed by itself at `at`: the version of it stays, that of the ruleset goes up."""
+        state.since = at
+        self.note(flag, "step", before, after, state.version, env_id=state.env_id, at=at)
+
     def must_be_approved(self, env_ids: Collection[int]) -> None:
         """Raise ApprovalNeeded where one of `env_ids` demands a second member, and there was none."""
         demanding = [env_id for env_id in env_ids if self.environments[env_id].demands_approval]
@@ -134,12 +156,13 @@ class Work:
         *,
         env_id: int | None = None,
         served: bool = True,
+        at: datetime | None = None,
     ) -> None:
         """Write a change into the history and the audit log; `served`: it is of what the rulesets hold."""
         change = Change(
             env_id=env_id,
             flag_id=flag.id,
-            at=self.now,
+            at=at or self.now,
             what=what,
             who=self.who.name,
             member_id=self.who.member_id,
@@ -164,14 +187,22 @@ class Work:
             changes=changes,
         )  # fmt: skip
 
-    def _finish(self) -> None:
-        touched = sorted({env_id for _, _, here in self._done for env_id in here})
-        if not touched:
-            return
+    def _checked(self) -> list[int]:
+        """Return the environments whose rulesets have changed, if all that changed in them makes sense."""
         self.session.flush()
+        touched = sorted({env_id for _, _, here in self._done for env_id in here})
         for env_id in touched:
             keys = {flag.key for _, flag, here in self._done if env_id in here}
-            checking.check_environment(self.session, self.environments[env_id].env_id, keys)
+            checking.check_environment(self.session, env_id, keys)
+        return touched
+
+    def _settle(self, touched: Collection[int]) -> None:
+        """Bring up to date what follows from the changes, and let everybody know."""
+        changed = {flag.id for _, flag, _ in self._done}
+        for row in self.session.scalars(select(State).where(State.flag_id.in_(changed), State.env_id.in_(touched))):
+            row.next_step_at = next((at for at in shape.times(row.config) if at > self.now), None)
+        self.session.flush()
+        self.session.execute(_STALE, {"flags": list(changed), "this": self.request_id})
         ruleset.bump(self.session, [self.environments[env_id] for env_id in touched], now=self.now)
         for change, flag, here in self._done:
             for env_id in sorted(here):
