@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trackside.errors import InputError
+from trackside_client.flags.moments import parse_moment
 
 WHOLE = 100_000
 """All users, in the units of rollouts and weights."""
@@ -65,9 +66,11 @@ def text_of(at: datetime) -> str:
 
 
 def moment(text: str) -> datetime:
-    """Return a time of the ruleset, in UTC; a day alone is its first moment."""
-    at = datetime.fromisoformat(text)
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    """Return a time of a ruleset that was checked, in UTC, read as the engine reads it."""
+    found = parse_moment(text)
+    if found is None:
+        raise InputError(f"{text!r} is no time as in 2026-11-23T09:00:00Z.")
+    return found
 
 
 def enabled_at(config: Mapping[str, Any], now: datetime) -> bool:

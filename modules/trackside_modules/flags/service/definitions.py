@@ -82,7 +82,9 @@ def archive(
             raise Conflict(f"{key} is a prerequisite of {', '.join(needed)}: take it out there first.")
         on = _on_where_approval_is_due(session, work, flag)
         if on:
-            raise Conflict(f"{key} is on in {', '.join(on)}, where changes take an approval: switch it off there first.")
+            raise Conflict(
+                f"{key} is on in {', '.join(on)}, where changes take an approval: switch it off there first."
+            )
         work.approved = True
         work.define(flag, {"archived_at": now}, "archived")
         return flag

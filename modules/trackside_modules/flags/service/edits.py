@@ -5,6 +5,7 @@ Each returns what `states.change` takes: a function from the config as it is to 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from trackside.errors import InputError
@@ -41,7 +42,7 @@ def ramp(steps: Sequence[tuple[datetime, int]], rule: str = "", *, now: datetime
     """
     if not 1 <= len(steps) <= MOST_STEPS:
         raise _wrong("steps", f"Give 1 to {MOST_STEPS} steps.")
-    if any(later[0] <= earlier[0] for earlier, later in zip(steps, steps[1:], strict=False)):
+    if any(later[0] <= earlier[0] for earlier, later in pairwise(steps)):
         raise _wrong("steps", "Each step must be later than the one before.")
     made = [{"at": shape.text_of(at), "rollout": of} for at, of in steps]
     return _serving(rule, lambda it: {**_steady(it), "rollout": shape.rollout_at(it, now), "steps": made})

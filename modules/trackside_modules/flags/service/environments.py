@@ -11,9 +11,7 @@ from trackside_modules.flags import ruleset
 from trackside_modules.flags.models import FlagsEnvironment
 
 
-def demand_approval(
-    session: Session, env_id: int, *, demanded: bool, who: Actor, now: datetime
-) -> FlagsEnvironment:
+def demand_approval(session: Session, env_id: int, *, demanded: bool, who: Actor, now: datetime) -> FlagsEnvironment:
     """Demand that a second member approves each change in an environment, or no more; raises NotFound."""
     rows = ruleset.lock(session, [env_id])
     if not rows:

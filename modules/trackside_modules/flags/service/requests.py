@@ -1,8 +1,8 @@
 """Changes that a second member must agree to: proposed, approved by another, applied. Never by the one who proposed.
 
-    open --approve--> approved --apply--> applied
-      |-- refuse --> refused      |-- what it was based on has changed --> stale
-      |-- withdraw --> withdrawn
+open --approve--> approved --apply--> applied
+  |-- refuse --> refused      |-- what it was based on has changed --> stale
+  |-- withdraw --> withdrawn
 """
 
 from collections.abc import Mapping
@@ -209,5 +209,15 @@ def _add(
 def _audit(session: Session, who: Actor, row: Request, what: str, now: datetime) -> None:
     key = session.get_one(Flag, row.flag_id).key
     changes = {"reason": row.reason, **({"note": row.note} if row.note else {})}
-    audit(session, who, f"change-request.{what}", "change-request", row.id, key, at=now, env_id=row.env_id, changes=changes)
+    audit(
+        session,
+        who,
+        f"change-request.{what}",
+        "change-request",
+        row.id,
+        key,
+        at=now,
+        env_id=row.env_id,
+        changes=changes,
+    )
     session.flush()

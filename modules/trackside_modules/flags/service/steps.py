@@ -37,7 +37,9 @@ def mark(session: Session, *, now: datetime) -> int:
 
 
 def _mark(work: Work, state: State, flag: Flag) -> int:
-    since = state.next_step_at
+    since, state.next_step_at = state.next_step_at, None  # the work's end says when the next one is
+    if flag.archived_at is not None:
+        return 0
     passed = [at for at in shape.times(state.config) if since is not None and since <= at <= work.now]
     before = _working(state, passed[0] - timedelta(microseconds=1)) if passed else {}
     for at in passed:
@@ -45,11 +47,9 @@ def _mark(work: Work, state: State, flag: Flag) -> int:
         changed = {name: after[name] for name in after if after[name] != before[name]}
         work.step(flag, state, {name: before[name] for name in changed}, changed, at)
         before = after
-    state.next_step_at = None  # the work's end says when the next one is
     return len(passed)
 
 
 def _working(state: State, at: datetime) -> dict[str, Any]:
     config = shape.at_rest(state.config, at)
     return {name: config[name] for name in ("enabled", "rules", "serve")}
-

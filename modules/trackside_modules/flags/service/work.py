@@ -130,9 +130,7 @@ class Work:
             self.session.add(row)
             self.note(flag, what, None, config, 1, env_id=env_id)
 
-    def step(
-        self, flag: Flag, state: State, before: Mapping[str, Any], after: Mapping[str, Any], at: datetime
-    ) -> None:
+    def step(self, flag: Flag, state: State, before: Mapping[str, Any], after: Mapping[str, Any], at: datetime) -> None:
         """Mark that a state changed by itself at `at`: the version of it stays, that of the ruleset goes up."""
         state.since = at
         self.note(flag, "step", before, after, state.version, env_id=state.env_id, at=at)
