@@ -166,6 +166,7 @@ OPERATORS: dict[str, Operator] = {
     "starts_with": Operator("text", True, "starts with", "does not start with", _texts(str.startswith)),
     "ends_with": Operator("text", True, "ends with", "does not end with", _texts(str.endswith)),
     "matches": Operator("pattern", True, "matches", "does not match", _matches),
+    "num_eq": Operator("number", False, "is the number", "is not the number", _ordered(number_of, operator.eq)),
     "gt": Operator("number", False, "is greater than", "is not greater than", _ordered(number_of, operator.gt)),
     "gte": Operator("number", False, "is at least", "is not at least", _ordered(number_of, operator.ge)),
     "lt": Operator("number", False, "is less than", "is not less than", _ordered(number_of, operator.lt)),
