@@ -6,9 +6,15 @@
     key_problem(key) -> str | None                                             why a text can be no flag's key
     Ruleset.evaluate(key, context, now=None) -> Result                         never raises
     Ruleset.evaluate_all(context, now=None) -> list[Result]
+    Ruleset.explain(key, context, now=None) -> Trace                           each step and why; .as_dict() for JSON
     Ruleset.keys(), .spec(key) -> Flag | None, .environment, .version, .problems
     Ruleset.choosers: key -> choose(context, now | None) -> Result             the hot path; may raise on bad contexts
+    resplit(current_split, weights) -> list[(variant, weight)]                 moves only the difference
+    weights_of(split) -> {variant: weight}
     bucket(salt, unit) -> int, variant_bucket(salt, unit) -> int
+
+Whoever changes the weights of a `split` must go through `resplit(split in force, new weights)`: the pieces of a split
+are laid out along the buckets, and a new layout would move people who need not move.
 
 `now` is an aware datetime, None for the clock's. A `Result` is shared between evaluations and compared by identity, so
 it can be the key of a counter.
@@ -20,21 +26,29 @@ from trackside_client.flags.problems import Problem, RulesetError
 from trackside_client.flags.reading import key_problem
 from trackside_client.flags.result import Context, Result, failure
 from trackside_client.flags.ruleset import SCHEMA, Ruleset, check_flag, parse
+from trackside_client.flags.split import resplit, weights_of
+from trackside_client.flags.trace import BucketTrace, ConditionTrace, Step, Trace
 
 __all__ = [
     "BUCKETS",
     "SCHEMA",
+    "BucketTrace",
+    "ConditionTrace",
     "Context",
     "Problem",
     "Result",
     "Ruleset",
     "RulesetError",
+    "Step",
+    "Trace",
     "bucket",
     "check_context",
     "check_flag",
     "failure",
     "key_problem",
     "parse",
+    "resplit",
     "unit_text",
     "variant_bucket",
+    "weights_of",
 ]

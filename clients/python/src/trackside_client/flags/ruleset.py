@@ -8,6 +8,7 @@ from typing import Any
 from trackside_client.flags.compiling import Choose, Clock, CompiledFlag, compile_flag
 from trackside_client.flags.conditions import Segments
 from trackside_client.flags.cursor import Cursor
+from trackside_client.flags.explaining import Walk, summary
 from trackside_client.flags.linking import link, link_problems
 from trackside_client.flags.problems import Problem, RulesetError
 from trackside_client.flags.reading import FlagReader
@@ -21,6 +22,7 @@ from trackside_client.flags.result import (
     failure,
 )
 from trackside_client.flags.spec import Flag
+from trackside_client.flags.trace import Trace
 
 SCHEMA = 1
 
@@ -32,7 +34,7 @@ def _system_clock() -> datetime:
 class Ruleset:
     """The flags of one environment. Made by `parse`."""
 
-    __slots__ = ("_broken", "_flags", "choosers", "environment", "problems", "version")
+    __slots__ = ("_broken", "_clock", "_flags", "choosers", "environment", "problems", "version")
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Ruleset:
     ) -> None:
         self.environment, self.version = environment, version
         self.problems = tuple(broken.values())
-        self._flags, self._broken = dict(flags), dict(broken)
+        self._flags, self._broken, self._clock = dict(flags), dict(broken), clock
         self.choosers: Mapping[str, Choose] = MappingProxyType(link(self._flags, clock))
 
     def keys(self) -> Collection[str]:
@@ -67,6 +69,20 @@ class Ruleset:
     def evaluate_all(self, context: Context, now: datetime | None = None) -> list[Result]:
         """Return the results of all flags, in the order of the document. Never raises."""
         return [self.evaluate(key, context, now) for key in self.keys()]
+
+    def explain(self, key: str, context: Context, now: datetime | None = None) -> Trace:
+        """Return each step of an evaluation and why; `result` is what `evaluate` gives. Never raises."""
+        now = self._clock() if now is None else now
+        flag = self._flags.get(key)
+        if flag is None:
+            result = self._absent(key)
+            return Trace(key, now, result, f"{result.error_details or ''}.".capitalize())
+        walk = Walk(self._flags, flag, context, now)
+        try:
+            result = walk.run()
+        except Exception as broken:
+            result = refusal(key, context, broken)
+        return Trace(key, now, result, summary(result, walk.steps), tuple(walk.steps))
 
     def _absent(self, key: str) -> Result:
         problem = self._broken.get(key) if isinstance(key, str) else None
