@@ -118,16 +118,16 @@ def _start(program: Path, folder: Path) -> None:
     with output.open("w") as out:
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_clean())
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not (found := READY.search(output.read_text())):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"it did not become ready:\n{output.read_text()}")
             time.sleep(0.1)
-        with urlopen(f"{found[1]}/healthz", timeout=10) as answer:
+        with urlopen(f"{found[1]}/healthz", timeout=60) as answer:
             print(f"{found[1]}/healthz answers {answer.status}: {json.dumps(answer.read().decode()[:80])}")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def _free_port() -> int:

@@ -6,12 +6,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from trackside.testing.running import Up, up
 
 WIDE, NARROW = (1440, 900), (390, 844)
 PASSWORD = "correct horse battery staple"
+PATIENCE = 180_000
+"""Milliseconds to wait for anything: how quick this machine is today is no fact about Trackside."""
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,7 @@ def join(trackside: Up) -> Callable[..., str]:
 def owner(browser: Browser, join: Callable[..., str]) -> Any:
     """Cookies of a signed-in owner, for contexts of other tests."""
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
     join(context.new_page(), "owner")
     state = context.storage_state()
     context.close()
@@ -87,7 +91,7 @@ def context_of(browser: Browser, trackside: Up, owner: Any) -> Iterator[Callable
             storage_state=owner if signed_in else None,
         )
         context.route(lambda url: urlsplit(url).hostname != "127.0.0.1", lambda route: route.abort())
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         made.append(context)
         return context
 

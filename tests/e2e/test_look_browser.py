@@ -118,7 +118,7 @@ def test_a_live_part_says_when_it_has_lost_the_server(patterns: Page) -> None:
     patterns.context.set_offline(True)
     expect(state).to_have_text("Reconnecting")
     patterns.context.set_offline(False)
-    expect(state).to_have_text("Live", timeout=10_000)
+    expect(state).to_have_text("Live")
 
 
 def test_a_theme_is_taken_at_once_and_kept(patterns: Page, url: str) -> None:

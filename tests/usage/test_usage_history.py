@@ -1,5 +1,6 @@
 """The demo's past: the same each time, the same in every tier, and gone with the demo."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from trackside.demo import story
 from trackside.demo import workspace as demo
 from trackside.runtime import Runtime
 from trackside_modules.usage.demo import history, past
+from trackside_modules.usage.folding import fold
 from trackside_modules.usage.storage import rollup
 
 DAYS = 3
@@ -44,6 +46,29 @@ def test_the_tiers_and_families_of_the_past_add_up_to_each_other(runtime: Runtim
         detail = f"select at, user_id, sum(calls), sum(micros), max(longest), sum(slow) from usage_{unit}"
         users = f"select at, user_id, calls, micros, longest, slow from usage_user_{unit} order by 1, 2"
         assert ask(runtime, f"{detail} group by 1, 2 order by 1, 2") == ask(runtime, users)
+
+
+def test_what_comes_in_while_the_past_is_written_is_counted_at_once(
+    runtime: Runtime,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    send_events: Callable[..., tuple[int, Any]],
+    event: Callable[..., dict[str, Any]],
+) -> None:
+    monkeypatch.setattr(story, "DAYS", 1)
+    demo.seed(runtime, session)
+    session.commit()
+    finish, folded = history._Writer._finish, []
+
+    def fold_before(writer: Any) -> None:
+        send_events({"events": [event()]})
+        # All the past's rows are written, nothing is committed: a fold that had to wait would be ended by its timeout.
+        folded.append(fold.run(runtime, 1))
+        finish(writer)
+
+    monkeypatch.setattr(history._Writer, "_finish", fold_before)
+    history.write(runtime, runtime.clock.now())
+    assert folded == [1]
 
 
 def test_failures_of_the_past_are_in_groups_that_add_up(runtime: Runtime, past_written: int) -> None:

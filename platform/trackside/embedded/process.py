@@ -120,7 +120,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.01
     return True
 
 
-def wait_ready(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path, seconds: float = 60) -> None:
+def wait_ready(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path, seconds: float = 180) -> None:
     """Wait for `ready`; raise EmbeddedError with the log's last lines when the process ends or takes too long."""
     wait_until(lambda: process.poll() is not None or ready(), seconds)
     if process.poll() is None and ready():

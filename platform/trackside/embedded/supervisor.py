@@ -26,7 +26,7 @@ STARTED = "UP_STARTED_AT"
 """Variable in which `bin/up` says when it began (Unix time), so that the seconds shown are those that one waited."""
 STOP_WITHIN = 8.0
 """Seconds for all of Trackside's processes to stop; the servers need one more."""
-READY_WITHIN = 60.0
+READY_WITHIN = 180.0
 Say = Callable[[str], None]
 
 

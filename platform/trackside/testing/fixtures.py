@@ -234,5 +234,6 @@ def page(browser: Browser) -> Iterator[Page]:
     """Open a fresh context; a request that would leave this machine fails."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.route(lambda url: urlsplit(url).hostname not in {"127.0.0.1", "localhost"}, lambda route: route.abort())
+    context.set_default_timeout(180_000)
     yield context.new_page()
     context.close()

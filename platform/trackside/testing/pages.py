@@ -1,6 +1,7 @@
 """Every page of a running Trackside, found by following its links: for tests and pictures that must miss none."""
 
 import re
+import time
 import urllib.error
 import urllib.request
 from collections import deque
@@ -20,6 +21,8 @@ BY_FORM = {"users.preview", "accounts.preview"}
 """Pages that only a sent form leads to: their own tests look at them."""
 STARTS = ("/", "/profile", "/-/palette?q=a", "/-/patterns")
 MOST = 20_000
+PATIENCE = 300.0
+"""Seconds until what the demo sends is counted, on a machine that does much else: till then no link leads to it."""
 _HREF = re.compile(r"""href=(?:"([^"]+)"|'([^']+)')""")
 
 
@@ -30,25 +33,30 @@ class UnreachablePages(Exception):
 def find_pages(running: Up, cookie: str) -> dict[str, str]:
     """Return the path of one page for each endpoint that answers HTML, error pages by names of their own.
 
-    `cookie` is the header of a signed-in owner. Raises UnreachablePages where a page cannot be reached by links.
+    `cookie` is the header of a signed-in owner. Waits for what only the demo's traffic makes. Raises UnreachablePages
+    where a page cannot be reached by links.
     """
     settings = load_settings({"TRACKSIDE_DATA": str(running.data), "TRACKSIDE_DEVELOPMENT": "1"})
     rules = create_app(settings).url_map
     adapter = rules.bind("127.0.0.1")
-    found, others = _follow(running.url, cookie, adapter)
-    found |= {
+    wanted = {rule.endpoint for rule in rules.iter_rules() if rule.methods and "GET" in rule.methods}
+    made = {
         "auth.sign_in": "/sign-in",
         "auth.forgot_password": "/forgot-password",
         "auth.link": urlsplit(running.json("member", "create", "page@example.com", "--role", "viewer")["link"]).path,
         "dead link": "/link/none",
         "not found": "/nothing/here",
     }
-    found |= {f"error {status}": f"/-/patterns/error/{status}" for status in (400, 403, 404, 409, 422, 429, 500, 503)}
-    wanted = {rule.endpoint for rule in rules.iter_rules() if rule.methods and "GET" in rule.methods}
-    missing = {each for each in wanted - set(found) - others - BY_FORM if not _is_for_programs(each)}
-    if missing:
-        raise UnreachablePages(f"no link leads to {', '.join(sorted(missing))}")
-    return found
+    made |= {f"error {status}": f"/-/patterns/error/{status}" for status in (400, 403, 404, 409, 422, 429, 500, 503)}
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found, others = _follow(running.url, cookie, adapter)
+        missing = {each for each in wanted - {*found, *made, *others, *BY_FORM} if not _is_for_programs(each)}
+        if not missing:
+            return found | made
+        if time.monotonic() > deadline:
+            raise UnreachablePages(f"no link leads to {', '.join(sorted(missing))}")
+        time.sleep(1)
 
 
 def _is_for_programs(endpoint: str) -> bool:
@@ -97,7 +105,7 @@ def _get(base: str, path: str, cookie: str) -> tuple[str, str, str]:
     """Return the type of what answers, the path it was found at, and its text."""
     request = urllib.request.Request(base + path, headers={"Cookie": cookie})  # noqa: S310 - our own server
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             landed = urlsplit(answer.url)
             where = landed.path + (f"?{landed.query}" if landed.query else "")
             kind = answer.headers.get_content_type()

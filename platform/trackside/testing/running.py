@@ -17,7 +17,8 @@ from typing import Any
 
 _READY = re.compile(r"^READY (http://\S+)$")
 _LINK = re.compile(r"(http://\S+/link/\S+)")
-START_SECONDS = 90
+START_SECONDS = 300
+"""Minutes rather than seconds: what a start takes says nothing about whether it works."""
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Up:
     process: "subprocess.Popen[str]"
     lines: list[str] = field(default_factory=list)
 
-    def link(self, seconds: float = 5) -> str:
+    def link(self, seconds: float = 60) -> str:
         """Return the one-time sign-in link it printed; raises RuntimeError where none comes within `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -90,7 +91,7 @@ def free_port() -> int:
             return port
 
 
-def stop(process: "subprocess.Popen[str]", seconds: float = 30) -> None:
+def stop(process: "subprocess.Popen[str]", seconds: float = 60) -> None:
     """Stop it as Ctrl-C does; by force where that takes longer than `seconds`."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
@@ -128,6 +129,6 @@ def _environment(data: Path) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("TRACKSIDE_") and name not in {"DATABASE_URL", "REDIS_URL"}
+        if not name.startswith("TRACKSIDE_") and name not in {"DATABASE_URL", "REDIS_URL", "UP_STARTED_AT"}
     }
     return {**kept, "TRACKSIDE_DATA": str(data)}

@@ -27,7 +27,8 @@ from trackside.testing import probe
 from trackside.workspace import fact
 
 _fork = multiprocessing.get_context("fork")
-PATIENCE = 20.0
+PATIENCE = 120.0
+"""Seconds to wait for a condition: what a machine that does much else may need."""
 
 
 def _main(settings: Settings, said: int, grace: int, command: tuple[str, ...], max_jobs: int) -> None:
@@ -123,7 +124,7 @@ class Work:
 
     @staticmethod
     def until(condition: Callable[[], bool], what: str) -> None:
-        """Wait for `condition`, and fail the test after 20 s."""
+        """Wait for `condition`, and fail the test where it does not come."""
         if not wait_until(condition, PATIENCE, 0.02):
             raise AssertionError(f"waited {PATIENCE:g} s for {what}")
 

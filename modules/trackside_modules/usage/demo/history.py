@@ -24,11 +24,12 @@ from trackside.workspace import fact
 from trackside_modules.usage.demo import past
 from trackside_modules.usage.folding import endpoints, seen
 from trackside_modules.usage.ingest.batch import Batch, Failure, Subject
-from trackside_modules.usage.storage import adding, pulse, tables
+from trackside_modules.usage.storage import adding, partitions, pulse, tables
 from trackside_modules.usage.storage.adding import LOCK
 from trackside_modules.usage.storage.counts import Counts, by_endpoint, by_user, joined, last_by_user, of_user, summed
 from trackside_modules.usage.storage.packs import ESTIMATES, Ints
 from trackside_modules.usage.storage.tables import Bucket
+from trackside_modules.usage.storage.tiers import Unit
 
 MINUTES_FOR = timedelta(hours=14)
 """How far back minutes go: the longest range that pages draw from minutes (6 h), the same span before it, and some."""
@@ -76,8 +77,18 @@ def write(runtime: Runtime, until: datetime) -> int:
             return 0
         row = connection.execute("select id from environment where slug = %s", (ENVIRONMENT,)).fetchone()
         assert row is not None
+        _make_room(runtime, until)
         connection.execute("select pg_advisory_xact_lock_shared(%s)", (adding.KEEPING,))
         return _Writer(connection, row[0], _names(runtime, row[0], until), until).write()
+
+
+def _make_room(runtime: Runtime, until: datetime) -> None:
+    """Make the partitions, in a transaction of its own: whoever makes one holds up all folds until it commits."""
+    days = [until - n * _DAY for n in range(story.DAYS + 1)]
+    spans: dict[Unit, list[datetime]] = {"minute": [until - MINUTES_FOR, until], "hour": days, "day": days}
+    with runtime.database.pool.connection() as connection, connection.transaction():
+        for unit, moments in spans.items():
+            partitions.ensure(connection, unit, moments)
 
 
 @dataclass(frozen=True, slots=True)

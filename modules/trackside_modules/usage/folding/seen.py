@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from psycopg import Connection
@@ -97,6 +98,7 @@ class _Group:
         self.hour_users.setdefault(hour, set()).add(user)
 
 
+@lru_cache(256)  # the same few messages come again and again
 def templated(message: str) -> str:
     """Return a message with `<n>`, `<id>`, `<value>`, `<time>` and `<address>` for what differs between failures."""
     for pattern, instead in _TEMPLATES:
