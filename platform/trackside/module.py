@@ -96,6 +96,8 @@ class LaneRoute:
     """What an admin key must carry besides."""
     slow: bool = False
     """It reads large bodies or waits for a server: it gets a share of the threads (see `trackside.places`)."""
+    cors: bool = False
+    """Whether pages of other sites may call it from a browser: preflights are answered, answers may be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,10 @@ class Module:
     """`(Runtime, Session, env_id, text) -> list[PaletteHit]` (see `trackside.web.palette`): found by Ctrl/Cmd-K."""
     gauges: Ref | None = None
     """`(Runtime, Session) -> list[Gauge]` (see `trackside.metrics`): for /metrics, and /readyz where behind."""
+    readiness: Ref | None = None
+    """`(Runtime) -> Mapping[str, str]`: parts for /readyz, asked without PostgreSQL: `{"flags": "stale"}`."""
+    stands_alone: Ref | None = None
+    """`(Settings) -> bool`: whether it can serve from its snapshot, so that web starts with PostgreSQL away."""
     steps: tuple[Step, ...] = ()
     checks: tuple[Check, ...] = ()
     subscribes: Mapping[type[Any], Ref] = field(default_factory=dict)

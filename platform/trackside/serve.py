@@ -39,6 +39,15 @@ SAFE = (
     ("Cache-Control", "no-store"),
 )
 """Headers of what Flask does not answer; a route's own come first."""
+_READABLE = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, X-Trackside-Stale"),
+)
+_PREFLIGHT = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, X-API-Key, X-Request-Id"),
+    ("Access-Control-Max-Age", "86400"),
+)
 
 
 class Keys(Protocol):
@@ -102,11 +111,19 @@ class Lane:
         request_id = self._ids.take(environ)
         method = environ["REQUEST_METHOD"]
         endpoint = methods.get("GET" if method == "HEAD" else method)
-        response = self._refuse_method(environ, path, methods) if endpoint is None else _run(self, endpoint, environ)
+        if endpoint is not None:
+            response = _run(self, endpoint, environ)
+        elif method == "OPTIONS" and (opened := [each for each in methods.values() if each.route.cors]):
+            response = _preflight(opened)
+        else:
+            response = self._refuse_method(environ, path, methods)
         if self._count is not None:
             route = endpoint.route.path if endpoint else next(iter(methods.values())).route.path
             self._count(route, int(response.status[:3]))
-        start_response(response.status, _headers(response, ("X-Request-Id", request_id)))
+        headers = _headers(response, ("X-Request-Id", request_id))
+        if endpoint is not None and endpoint.route.cors and "HTTP_ORIGIN" in environ:
+            headers += _READABLE
+        start_response(response.status, headers)
         return [response.body]
 
     def _refuse_method(self, environ: Environ, path: str, methods: dict[str, _Endpoint]) -> LaneResponse:
@@ -125,6 +142,12 @@ class Lane:
 def _headers(response: LaneResponse, *more: tuple[str, str]) -> list[tuple[str, str]]:
     given = {name.lower() for name, _ in response.headers}
     return [*response.headers, *more, *(each for each in SAFE if each[0].lower() not in given)]
+
+
+def _preflight(endpoints: list[_Endpoint]) -> LaneResponse:
+    """Tell a browser that pages of every site may ask: what counts is the key, which no browser sends by itself."""
+    methods = ", ".join(sorted({each.route.method for each in endpoints} | {"OPTIONS"}))
+    return LaneResponse("204 No Content", b"", [*_PREFLIGHT, ("Access-Control-Allow-Methods", methods)])
 
 
 def _within(places: Places, handle: Callable[[LaneRequest], LaneResponse]) -> Callable[[LaneRequest], LaneResponse]:
@@ -221,4 +244,6 @@ def build(runtime: Runtime | None = None) -> Lane:
     app = create_app(runtime.settings, runtime=runtime)
     metrics = app.extensions["trackside.metrics"]
     places = Places(runtime.settings.web_threads)
-    return Lane(runtime, resolve(KEYRING)(runtime), Pages(app, places), places, count=metrics.lane)
+    keys = resolve(KEYRING)(runtime)
+    keys.begin()
+    return Lane(runtime, keys, Pages(app, places), places, count=metrics.lane)

@@ -43,7 +43,7 @@ class Settings:
     stream_url: str = _setting("How browsers reach the stream process; default: the base URL's port + 1", "")
     trusted_proxies: int = _setting("Reverse proxies in front whose X-Forwarded-* headers are believed", 0)
     development: bool = _setting("Shows /-/patterns and lets browsers keep no assets; never in production", False)
-    data: Path = _setting("Folder of `trackside up`: embedded servers, run file", DEFAULT_DATA)
+    data: Path = _setting("Folder of `trackside up`, of snapshots and of exposures on their way", DEFAULT_DATA)
     database_pool: int = _setting("PostgreSQL connections kept by each process", 8)
     web_threads: int = _setting("Threads of `trackside web`; pages and ingest share all but one in eight", 8)
     log_level: str = _setting("DEBUG, INFO, WARNING or ERROR", "INFO")

@@ -3,6 +3,9 @@
 A ring holds the hash of every live key. It asks PostgreSQL for the version of the keys every few seconds, is told at
 once through Redis where that is there, and keeps answering with what it has while the database is away. A key it does
 not know makes it look again, at most once a second, so that a key works as soon as it is made.
+
+`trackside web` keeps a snapshot of the hashes on disk (`begin`), so that known keys also work where it was restarted
+while the database is away.
 """
 
 import hashlib
@@ -17,6 +20,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
+import msgspec
 import structlog
 from redis import RedisError
 from sqlalchemy import select, text, update
@@ -29,6 +33,8 @@ from trackside.auth.models import ApiKey, ApiKeyVersion
 from trackside.auth.principal import KeyPrincipal
 from trackside.errors import NotAuthenticated, TooMany, Unavailable
 from trackside.runtime import Runtime
+from trackside.settings import Settings
+from trackside.snapshot import Snapshots
 from trackside.workspace import Environment
 
 log = structlog.get_logger(__name__)
@@ -55,6 +61,22 @@ class _Live:
     principal: KeyPrincipal
 
 
+class _Kept(msgspec.Struct, array_like=True):
+    """A live key in the snapshot."""
+
+    head: str
+    hash: bytes
+    expires_at: datetime | None
+    key_id: int
+    env_id: int
+    kind: str
+    scopes: list[str]
+    name: str
+    environment: str
+
+
+SNAPSHOT = "keys"
+_KEPT = msgspec.json.Decoder(list[_Kept])
 _NOBODY = hashlib.sha256(b"").digest()
 
 
@@ -68,12 +90,20 @@ def build(runtime: Runtime) -> "KeyRing":
     return ring
 
 
+def is_kept(settings: Settings) -> bool:
+    """Whether there is a snapshot of keys to start with."""
+    return Snapshots(settings).read(SNAPSHOT) is not None
+
+
 class KeyRing:
     """Every live key, by the part of its text that is no secret."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._live: dict[str, _Live] = {}
+        self._passes: dict[str, KeyPrincipal] = {}
+        """Keys that were found right, by their text: nobody can search a dictionary of texts by its timing."""
+        self._keeps = False
         self._version = 0
         self._checked = float("-inf")
         self._stale = True
@@ -99,7 +129,44 @@ class KeyRing:
             raise NotAuthenticated(IN_URL)
         given = environ.get("HTTP_AUTHORIZATION", "")
         key = given[7:].strip() if given[:7].lower() == "bearer " else environ.get("HTTP_X_API_KEY", "")
-        return self._find(key) or self._refuse(environ, key)
+        return self._passes.get(key) or self._find(key) or self._refuse(environ, key)
+
+    def begin(self) -> None:
+        """Load the keys now, from the snapshot where the database is away, and keep one from here on."""
+        self._keeps = True
+        try:
+            self.refresh()
+        except SQLAlchemyError as error:
+            self._restore()
+            log.warning("keys.database_away", reason=type(error).__name__, keys=len(self._live))
+        self._watch()
+
+    def _restore(self) -> None:
+        try:
+            kept = _KEPT.decode(Snapshots(self._runtime.settings).read(SNAPSHOT) or b"[]")
+        except msgspec.MsgspecError:
+            log.warning("snapshot.damaged", name=SNAPSHOT, effect="it is ignored")
+            return
+        self._version = -1  # so that whatever the database says is news
+        self._live = {
+            it.head: _Live(
+                it.hash,
+                it.expires_at,
+                KeyPrincipal(it.key_id, it.env_id, it.kind, frozenset(it.scopes), it.name, it.environment),
+            )
+            for it in kept
+        }
+
+    def _keep(self, live: Mapping[str, _Live]) -> None:
+        kept = [
+            _Kept(
+                head, it.hash, it.expires_at, who.key_id, who.env_id, who.kind, sorted(who.scopes), who.name,
+                who.environment,
+            )
+            for head, it in sorted(live.items())
+            for who in (it.principal,)
+        ]  # fmt: skip
+        Snapshots(self._runtime.settings).write(SNAPSHOT, msgspec.json.encode(kept))
 
     def refresh(self, *, force: bool = False) -> None:
         """Load the keys where they have changed; raises SQLAlchemyError where the database is away."""
@@ -131,6 +198,10 @@ class KeyRing:
             live = dict(_entry(key, slug) for key, slug in rows)
         # one assignment: whoever reads sees the old keys or the new ones, never half
         self._live, self._version = live, version
+        # a new one, since a check that goes on may still write into the old one
+        self._passes = {}
+        if self._keeps:
+            self._keep(live)
 
     def close(self) -> None:
         """Write what is not written yet, and look no more; the thread ends when it wakes."""
@@ -140,6 +211,7 @@ class KeyRing:
     def flush(self) -> None:
         """Write when keys were last used, right to a minute."""
         used, self._used = self._used, set()
+        self._passes = {}  # so that a key which is used from now on is noted again
         if not used:
             return
         now = self._runtime.clock.now()
@@ -153,6 +225,7 @@ class KeyRing:
             self._used |= used
 
     def _find(self, key: str) -> KeyPrincipal | None:
+        passes = self._passes
         live = self._live.get(keyform.head_of(key))
         given = hashlib.sha256(key.encode("utf-8", "replace")).digest()
         # compared also where there is nothing to compare with: the time tells nothing
@@ -162,6 +235,8 @@ class KeyRing:
             return None
         principal = live.principal
         self._used.add((principal.env_id, principal.key_id))
+        if live.expires_at is None:
+            passes[key] = principal
         return principal
 
     def _refuse(self, environ: Mapping[str, Any], key: str) -> KeyPrincipal:

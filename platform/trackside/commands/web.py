@@ -53,7 +53,10 @@ def _build(settings: Settings) -> Any:
 
 
 def check_servers(settings: Settings) -> None:
-    """Raise StartError where PostgreSQL is away or a migration is missing; only warn where Redis is away."""
+    """Raise StartError where PostgreSQL is away or a migration is missing; only warn where Redis is away.
+
+    With a snapshot to serve from, PostgreSQL may be away too.
+    """
     from redis import RedisError
     from sqlalchemy import create_engine
     from sqlalchemy.exc import SQLAlchemyError
@@ -65,10 +68,23 @@ def check_servers(settings: Settings) -> None:
     try:
         migrate.require_head(engine)
     except SQLAlchemyError as error:
-        raise StartError(f"PostgreSQL is not reachable ({cause_of(error)}): start it, or set DATABASE_URL") from error
+        if not stands_alone(settings):
+            reason = f"PostgreSQL is not reachable ({cause_of(error)}), and there is no snapshot to serve flags from"
+            raise StartError(f"{reason}: start it, or set DATABASE_URL") from error
+        log.warning("web.degraded", reason=cause_of(error), effect="flags are answered from the snapshot, no more")
     finally:
         engine.dispose()
     try:
         connect(settings.redis_live_url).ping()
     except RedisError as error:
         log.warning("web.redis_away", reason=type(error).__name__, effect="live figures wait until it is back")
+
+
+def stands_alone(settings: Settings) -> bool:
+    """Whether snapshots of keys, and of what a module can serve from them, are on the disk."""
+    from trackside.auth.keyring import is_kept
+    from trackside.module import resolve
+    from trackside.registry import load_registry
+
+    able = load_registry(settings.disabled_modules).each(lambda m: filter(None, (m.stands_alone,)))
+    return is_kept(settings) and any(resolve(ref)(settings) for ref in able)

@@ -18,6 +18,7 @@ from trackside import migrate
 from trackside.db import psycopg_url
 from trackside.errors import NotAllowed, NotAuthenticated
 from trackside.metrics import Metrics, contributed
+from trackside.module import resolve
 from trackside.runtime import Runtime
 from trackside.settings import Settings
 from trackside.web.current import current_runtime
@@ -43,7 +44,10 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @public("load balancers ask without a key; it names parts, and no detail of them")
 def readyz() -> Response:
-    """Say which parts are there: 200 when requests can be served, 503 when not."""
+    """Say which parts are there: 200 when requests can be served, 503 when not.
+
+    Flags answer from memory and snapshot also then: where balancers should keep sending them, ask /healthz instead.
+    """
     parts = _readiness().parts()
     ready = all(parts.get(name) == "ok" for name in NEEDED)
     body = msgspec.json.encode({"ready": ready, "parts": parts})
@@ -93,7 +97,7 @@ class Readiness:
         self._parts: dict[str, str] = {}
 
     def parts(self) -> dict[str, str]:
-        """Return `ok`, `missing` or `behind` for each part by name."""
+        """Return `ok`, `missing`, `behind` or `stale` for each part by name."""
         with self._lock:
             if time.monotonic() - self._asked > KEPT:
                 self._parts = self._ask()
@@ -103,6 +107,8 @@ class Readiness:
     def _ask(self) -> dict[str, str]:
         found = database_parts(self._runtime.settings.database_url)
         found["redis"] = _redis(self._runtime)
+        for ref in self._runtime.registry.each(lambda m: filter(None, (m.readiness,))):
+            found |= resolve(ref)(self._runtime)
         if found["migrations"] == "ok":
             try:
                 found |= {each.name: "behind" if each.behind else "ok" for each in contributed(self._runtime)}
