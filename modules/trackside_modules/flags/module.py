@@ -1,15 +1,24 @@
 """The flags module's manifest."""
 
-from trackside.module import Module, Permission
+from trackside.module import LaneRoute, Module, Permission
 from trackside_modules.flags.events import RulesetChanged
 
 _FLAGS = "trackside_modules.flags"
+_OFREP = f"{_FLAGS}.serving.ofrep"
+_CLIENTS = frozenset({"server", "client"})
 _MAKERS = frozenset({"admin", "developer"})
 
 MODULE = Module(
     name="flags",
     title="Flags",
     models=f"{_FLAGS}.models",
+    lane=(
+        LaneRoute("POST", "/ofrep/v1/evaluate/flags", f"{_OFREP}:every", _CLIENTS, f"{_OFREP}:failed", cors=True),
+        LaneRoute("POST", "/ofrep/v1/evaluate/flags/", f"{_OFREP}:one", _CLIENTS, f"{_OFREP}:failed", cors=True),
+        LaneRoute("GET", "/v1/flags/ruleset", f"{_FLAGS}.serving.document:ruleset", frozenset({"server"})),
+    ),
+    readiness=f"{_FLAGS}.serving.memory:readiness",
+    stands_alone=f"{_FLAGS}.serving.memory:stands_alone",
     scopes={
         "flags:read": "Read flags, their states and their history",
         "flags:write": "Create, change and archive flags",

@@ -1,0 +1,143 @@
+"""One environment's flags, compiled and ready to answer: each answer's JSON is encoded once, not once a request."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from trackside.clock import Clock
+from trackside_client.flags import Result, Ruleset, parse
+
+MOST_FRAGMENTS = 100_000
+"""Answers kept encoded; a flag has one for each of its variants and reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A ruleset as the database or a snapshot holds it."""
+
+    env_id: int
+    version: int
+    etag: str
+    """SHA-256 of `body`, in hexadecimal."""
+    changed_at: datetime
+    body: bytes
+    """The document that clients evaluate by: JSON."""
+
+
+class Served:
+    """The flags of an environment at one version; `stale` where nobody knows whether there is a newer one."""
+
+    def __init__(self, source: Source, ruleset: Ruleset, *, stale: bool = False) -> None:
+        """Prepare to answer from the `ruleset` that was made of `source`: see `compiled`."""
+        document = msgspec.json.decode(source.body)
+        self.source = source
+        self.stale = stale
+        self.ruleset = ruleset
+        self.choosers = tuple(ruleset.choosers.values())
+        self.headers = [("Content-Type", "application/json"), *([("X-Trackside-Stale", "true")] if stale else [])]
+        self.metadata = {"version": source.version} | ({"stale": True} if stale else {})
+        self._floats = {key for key, flag in document["flags"].items() if _has_floats(flag)}
+        self._moments = sorted(set(_moments(document["flags"])))
+        self._fragments: dict[Result, bytes] = {}
+
+    def marked(self, *, stale: bool) -> "Served":
+        """Return the same flags, marked as stale or not."""
+        return Served(self.source, self.ruleset, stale=stale)
+
+    def all(self, context: Mapping[str, Any]) -> list[Result]:
+        """Return the results of all flags."""
+        try:
+            return [choose(context, None) for choose in self.choosers]
+        except Exception:
+            # one of them does not take this context: the careful way says which, and why
+            return self.ruleset.evaluate_all(context)
+
+    def phase(self, clock: Clock) -> int:
+        """Return how many moments of schedules and ramps are past: what changes though nobody edits anything."""
+        return bisect_right(self._moments, clock.now().timestamp()) if self._moments else 0
+
+    def fragment(self, result: Result) -> bytes:
+        """Return a result as OFREP has it: JSON. Results are shared by the engine, so each is encoded once."""
+        found = self._fragments.get(result)
+        if found is None:
+            found = self._encode(result)
+            if result.error_code is None and len(self._fragments) < MOST_FRAGMENTS:
+                self._fragments[result] = found
+        return found
+
+    def _encode(self, result: Result) -> bytes:
+        if result.error_code is not None:
+            return failure(result.key, result.error_code, result.error_details or "")
+        value = float(result.value) if result.key in self._floats else result.value
+        metadata = {**result.flag_metadata, **({"stale": True} if self.stale else {})}
+        # clients fail where the variant is missing, so it always stands there
+        answer = {
+            "key": result.key,
+            "value": value,
+            "variant": result.variant,
+            "reason": result.reason,
+            "metadata": metadata,
+        }
+        return msgspec.json.encode(answer)
+
+
+def compiled(source: Source, clock: Clock) -> Served:
+    """Return `source` ready to answer; raises RulesetError or msgspec.DecodeError where it makes no sense."""
+    return Served(source, parse(msgspec.json.decode(source.body), clock=clock.now))
+
+
+def failure(key: str, code: str, details: str) -> bytes:
+    """Return a failed evaluation as OFREP has it: JSON, always with details, which clients count on."""
+    return msgspec.json.encode({"key": key, "errorCode": code, "errorDetails": details or code})
+
+
+def _has_floats(flag: Mapping[str, Any]) -> bool:
+    """Whether a number flag has a value with a point: then all its values have one, or typed clients would fail."""
+    return flag["type"] == "number" and any(isinstance(value, float) for value in flag["variants"].values())
+
+
+def _moments(value: Any) -> Iterator[float]:
+    """Yield when something changes by itself, in seconds since 1970: the `at` of every schedule and stepped ramp."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _moments(each)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name in {"schedule", "steps"} and isinstance(inner, list):
+                yield from (_seconds(each["at"]) for each in inner)
+            elif name not in {"variants", "metadata"}:
+                yield from _moments(inner)
+
+
+def _seconds(at: str) -> float:
+    moment = datetime.fromisoformat(at)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class _Kept(msgspec.Struct):
+    """A source in its snapshot."""
+
+    env_id: int
+    version: int
+    etag: str
+    changed_at: datetime
+    ruleset: msgspec.Raw
+
+
+_KEPT = msgspec.json.Decoder(_Kept)
+
+
+def pack(source: Source) -> bytes:
+    """Return the snapshot of `source`."""
+    kept = _Kept(source.env_id, source.version, source.etag, source.changed_at, msgspec.Raw(source.body))
+    return msgspec.json.encode(kept)
+
+
+def unpack(content: bytes) -> Source:
+    """Return what `pack` was given; raises msgspec.MsgspecError for anything else."""
+    kept = _KEPT.decode(content)
+    return Source(kept.env_id, kept.version, kept.etag, kept.changed_at, bytes(kept.ruleset))
