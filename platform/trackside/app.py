@@ -50,8 +50,8 @@ def create_app(settings: Settings, registry: Registry | None = None, *, runtime:
 
 
 def _publish_events() -> None:
-    """Make the request's session announce to our bus."""
-    current_runtime().events.attach(db.session())
+    """Make the request's session announce to our bus, and ask by our ports."""
+    current_runtime().database.attach(db.session())
 
 
 def _templates(app: Flask, runtime: Runtime) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session, registry, sessionmaker
 
 from trackside.events import EventBus
+from trackside.ports import Ports
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -61,14 +62,24 @@ class Database:
     Args:
         url: `postgresql+psycopg://...`, as `Settings.database_url` has it.
         events: the bus that sessions publish to after commit.
+        ports: what sessions ask other modules by.
         size: connections the engine keeps.
         statement_timeout: seconds after which PostgreSQL ends a statement; keep it under a job's timeout.
 
     """
 
-    def __init__(self, url: str, events: EventBus, *, size: int = 8, statement_timeout: float = 30) -> None:
+    def __init__(
+        self,
+        url: str,
+        events: EventBus,
+        *,
+        ports: Ports | None = None,
+        size: int = 8,
+        statement_timeout: float = 30,
+    ) -> None:
         self.url = url
         self.events = events
+        self.ports = ports or Ports()
         self._options = _options(statement_timeout)
         self.engine: Engine = create_engine(
             make_url(url),
@@ -88,9 +99,14 @@ class Database:
     def session(self) -> Iterator[Session]:
         """Give a session that commits at the end, or rolls back when the block raises."""
         with self.sessions() as session:
-            self.events.attach(session)
+            self.attach(session)
             with session.begin():
                 yield session
+
+    def attach(self, session: Session) -> None:
+        """Make `session` announce to our bus and ask by our ports."""
+        self.events.attach(session)
+        self.ports.attach(session)
 
     @property
     def pool(self) -> ConnectionPool[Connection[tuple[Any, ...]]]:

@@ -44,8 +44,9 @@ def build_runtime(settings: Settings, registry: Registry | None = None, clock: C
     registry = registry or load_registry(settings.disabled_modules)
     registry.import_models()
     events = EventBus()
-    database = Database(settings.database_url, events, size=settings.database_pool)
-    runtime = Runtime(settings, registry, clock or SystemClock(), database, RedisClients(settings), events, Ports())
+    ports = Ports()
+    database = Database(settings.database_url, events, ports=ports, size=settings.database_pool)
+    runtime = Runtime(settings, registry, clock or SystemClock(), database, RedisClients(settings), events, ports)
     for module in registry.modules:
         for kind, ref in module.subscribes.items():
             events.subscribe(kind, partial(_call, ref, runtime))

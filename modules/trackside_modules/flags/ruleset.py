@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from trackside.events import announce
+from trackside.ports import Segments, port_of
 from trackside.workspace import Environment
 from trackside_modules.flags import shape
 from trackside_modules.flags.events import RulesetChanged
@@ -88,8 +89,9 @@ def bump(session: Session, rows: Collection[FlagsEnvironment], *, now: datetime)
 
 
 def segments(session: Session, env_id: int) -> Mapping[str, Any]:
-    """Return the segments that rules may name, by name: none until a module provides them."""
-    return {}
+    """Return the segments that rules may name, by name; none where no module provides them."""
+    provider = port_of(session, Segments)  # type: ignore[type-abstract]
+    return provider.named(session, env_id) if provider is not None else {}
 
 
 def _encoded(session: Session, row: FlagsEnvironment) -> Built:
@@ -101,7 +103,8 @@ def _encoded(session: Session, row: FlagsEnvironment) -> Built:
         "flags": flags(session, row.env_id),
         "segments": segments(session, row.env_id),
     }
-    body = msgspec.json.encode(document)
+    # PostgreSQL keeps objects in an order of its own: sorted, the same content is the same text before and after
+    body = msgspec.json.encode(document, order="deterministic")
     return Built(body, row.version, sha256(body).hexdigest())
 
 

@@ -42,7 +42,7 @@ def build(runtime: Runtime) -> Blueprint:
     found = operations(runtime)
     for operation in found:
         blueprint.add_url_rule(
-            re.sub(r"\{(\w+)\}", r"<\1>", operation.path),
+            _rule(operation),
             endpoint=operation.id.replace(".", "_"),
             view_func=_view(operation),
             methods=[operation.method],
@@ -50,6 +50,17 @@ def build(runtime: Runtime) -> Blueprint:
         )
     _describe(blueprint, openapi.document(runtime, found))
     return blueprint
+
+
+def _rule(operation: Operation) -> str:
+    """Return Flask's form of the path; a parameter whose `Meta` says `slashes` may hold some."""
+
+    def converter(found: re.Match[str]) -> str:
+        metas = getattr(operation.parameters[found[1]], "__metadata__", ())
+        slashes = any((getattr(meta, "extra", None) or {}).get("slashes") for meta in metas)
+        return f"<path:{found[1]}>" if slashes else f"<{found[1]}>"
+
+    return re.sub(r"\{(\w+)\}", converter, operation.path)
 
 
 def _view(operation: Operation) -> Callable[..., Response]:

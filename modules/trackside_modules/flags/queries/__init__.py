@@ -1,1 +1,1 @@
-"""What pages, API and commands read of flags."""
+"""What pages, API and commands read of flags: lists, history, change requests, comparisons, evidence, documents."""

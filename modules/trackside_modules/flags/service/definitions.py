@@ -80,13 +80,8 @@ def archive(
         needed = dependents(session, key)
         if needed:
             raise Conflict(f"{key} is a prerequisite of {', '.join(needed)}: take it out there first.")
-        on = _on_where_approval_is_due(session, work, flag)
-        if on:
-            raise Conflict(
-                f"{key} is on in {', '.join(on)}, where changes take an approval: switch it off there first."
-            )
-        work.approved = True
-        work.define(flag, {"archived_at": now}, "archived")
+        must_not_be_on(session, work, flag)
+        work.define(flag, {"archived_at": now}, "archived", approved=True)
         return flag
 
 
@@ -100,7 +95,7 @@ def restore(
         must_be(flag.version, if_version)
         if flag.archived_at is None:
             return flag
-        work.approved = True
+        work.approved = True  # it comes back off
         for env_id in work.environments:
             row = session.get_one(State, (env_id, flag.id), populate_existing=True)
             work.state(flag, env_id, {**row.config, "enabled": False, "schedule": []}, "restored")
@@ -115,11 +110,16 @@ def dependents(session: Session, key: str) -> list[str]:
     return sorted(set(session.scalars(query)))
 
 
-def _on_where_approval_is_due(session: Session, work: Work, flag: Flag) -> list[str]:
-    due = [env_id for env_id, row in work.environments.items() if row.demands_approval]
+def must_not_be_on(session: Session, work: Work, flag: Flag) -> None:
+    """Raise Conflict where the flag is on in an environment that demands approval: archiving would go around it."""
+    due = [env_id for env_id, row in work.environments.items() if row.demands_approval and not work.approved]
     query = (
         select(Environment.slug, State.config)
         .join(State, State.env_id == Environment.id)
         .where(State.flag_id == flag.id, State.env_id.in_(due))
     )
-    return [slug for slug, config in session.execute(query) if shape.enabled_at(config, work.now)]
+    on = [slug for slug, config in session.execute(query) if shape.enabled_at(config, work.now)]
+    if on:
+        raise Conflict(
+            f"{flag.key} is on in {', '.join(on)}, where changes take an approval: switch it off there first."
+        )

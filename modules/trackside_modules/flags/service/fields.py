@@ -1,6 +1,5 @@
 """The fields of a flag itself, checked before they are stored."""
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from trackside.auth.models import Member
 from trackside.errors import InputError
 from trackside.text import clean_line, is_hidden
 from trackside_modules.flags import shape
+from trackside_modules.flags.storable import must_be_storable
 
 MOST_TAGS = 20
 LONGEST_TEXT = 4000
@@ -91,42 +91,24 @@ def _end(_session: Session, value: Any) -> datetime | None:
 def _variants(_session: Session, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         raise _wrong("variants", "Give one variant at least: a value by its name.")
-    _json("variants", value)
+    must_be_storable("variants", value)
     return value
 
 
 def _hash(_session: Session, value: Any) -> dict[str, Any] | None:
     if value is not None and not isinstance(value, dict):
         raise _wrong("hash", "Give a profile, or null.")
-    _json("hash", value)
+    must_be_storable("hash", value)
     return value
 
 
 def _facts(_session: Session, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(each, str | bool | int | float) for each in value.values()):
         raise _wrong("metadata", "Give texts, numbers and booleans by their names.")
-    _json("metadata", value)
+    must_be_storable("metadata", value)
     return value
 
 
-def _json(name: str, value: Any) -> None:
-    """Refuse what JSON or PostgreSQL cannot keep, wherever in `value` it is."""
-    stack = [(value, 0)]
-    while stack:
-        it, depth = stack.pop()
-        if depth > DEEPEST:
-            raise _wrong(name, f"This is nested more than {DEEPEST} deep.")
-        if isinstance(it, dict):
-            stack += [(each, depth + 1) for pair in it.items() for each in pair]
-        elif isinstance(it, list):
-            stack += [(each, depth + 1) for each in it]
-        elif isinstance(it, str) and ("\0" in it or any("\ud800" <= each <= "\udfff" for each in it)):
-            raise _wrong(name, "This holds a character that cannot be stored (NUL or half a surrogate pair).")
-        elif isinstance(it, float) and not math.isfinite(it):
-            raise _wrong(name, "This holds a number that is not finite.")
-
-
-DEEPEST = 40
 CHECKS = {
     "name": _name,
     "description": _description,

@@ -23,6 +23,7 @@ from trackside.text import clean_line
 from trackside.workspace import Environment
 from trackside_modules.flags import checking, ruleset, shape
 from trackside_modules.flags.models import Change, Flag, FlagsEnvironment, State
+from trackside_modules.flags.storable import must_be_storable
 
 LONGEST_REASON = 1000
 # Change requests that a flag has moved away from can never be applied any more.
@@ -91,8 +92,9 @@ class Work:
         """Make `config` the state of a flag in an environment; nothing happens where it is that already."""
         row = self.session.get_one(State, (env_id, flag.id), populate_existing=True)
         after = {name: config[name] for name in shape.CONFIG}
-        if after == row.config:
+        if not differs(row.config, after):
             return row
+        must_be_storable("state", after)
         self.must_be_approved([env_id])
         before, row.config = row.config, after
         row.version += 1
@@ -101,15 +103,19 @@ class Work:
         self.note(flag, what, before, after, row.version, env_id=env_id)
         return row
 
-    def define(self, flag: Flag, values: Mapping[str, Any], what: str) -> None:
+    def changes(self) -> list[tuple[Change, Flag]]:
+        """Return what was changed so far, and of which flag."""
+        return [(change, flag) for change, flag, _ in self._done]
+
+    def define(self, flag: Flag, values: Mapping[str, Any], what: str, *, approved: bool = False) -> None:
         """Set columns of the flag itself; nothing happens where they are that already."""
         before = {name: plain(getattr(flag, name)) for name in values}
         after = {name: plain(value) for name, value in values.items()}
-        changed = [name for name in values if before[name] != after[name]]
+        changed = [name for name in values if differs(before[name], after[name])]
         if not changed:
             return
         served = any(name in SERVED for name in changed)
-        if served:
+        if served and not approved:
             self.must_be_approved(self.environments)
         for name in changed:
             setattr(flag, name, values[name])
@@ -124,7 +130,8 @@ class Work:
         self.session.flush()
         self.note(flag, what, None, described(flag), 1)
         for env_id in self.environments:
-            config = dict(configs[env_id])
+            config = {name: configs[env_id][name] for name in shape.CONFIG}
+            must_be_storable("state", config)
             row = State(env_id=env_id, flag_id=flag.id, config=config, version=1, updated_at=self.now)
             row.updated_by, row.since = self.who.name, self.now
             self.session.add(row)
@@ -231,6 +238,11 @@ def described(flag: Flag) -> dict[str, Any]:
 def diff_of(change: Change) -> list[dict[str, Any]]:
     """Return what a change changed: see `shape.diff`."""
     return list(shape.diff(change.before or {}, change.after or {}))
+
+
+def differs(before: Any, after: Any) -> bool:
+    """Whether two values differ, by type too: 1 and true are not the same, nor is the order of variants nothing."""
+    return bool(before != after) or next(shape.diff(before, after), None) is not None
 
 
 def plain(value: Any) -> Any:
