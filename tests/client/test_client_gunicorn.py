@@ -36,7 +36,7 @@ def gunicorn(environ: dict[str, str], *arguments: str) -> Iterator[tuple[str, "s
         wait(lambda: _answers(port), "gunicorn to listen")
         yield f"http://127.0.0.1:{port}", process
         process.terminate()
-        assert process.wait(40) == 0
+        assert process.wait(180) == 0
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -51,7 +51,7 @@ def _answers(port: int) -> bool:
     return True
 
 
-def wait(condition: Callable[[], Any], what: str, seconds: float = 40) -> None:
+def wait(condition: Callable[[], Any], what: str, seconds: float = 180) -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, f"waited {seconds} s for {what}"
@@ -60,7 +60,7 @@ def wait(condition: Callable[[], Any], what: str, seconds: float = 40) -> None:
 
 def get(url: str, data: bytes | None = None) -> str:
     try:
-        with urlopen(url, data, timeout=10) as answer:
+        with urlopen(url, data, timeout=120) as answer:
             return str(answer.read().decode())
     except HTTPError as error:
         with error:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(_version() < 18, reason="node 18 or newer is not
 
 def _node(*arguments: str, cwd: Path = ROOT) -> str:
     done = subprocess.run(
-        ["node", *arguments], cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
+        ["node", *arguments], cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

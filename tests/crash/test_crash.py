@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_an_accepted_request_is_counted_once_whatever_is_killed(pytestconfig: pytest.Config) -> None:
-    """Runs `bench/crash.py`; CRASH_SEED repeats an earlier run, CRASH_SECONDS makes it longer."""
+    """Runs `bench/crash.py`; CRASH_SEED repeats an earlier run, CRASHES makes it longer."""
     command = [sys.executable, str(ROOT / "bench" / "crash.py"), "--json"]
-    command += ["--seconds", os.environ.get("CRASH_SECONDS", "60")]
+    command += ["--crashes", os.environ.get("CRASHES", "15")]
     if seed := os.environ.get("CRASH_SEED"):
         command += ["--seed", seed]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -25,4 +25,4 @@ def test_an_accepted_request_is_counted_once_whatever_is_killed(pytestconfig: py
     assert (outcome["lost"], outcome["doubled"], outcome["missing"], outcome["dead"]) == (0, 0, 0, 0), outcome
     assert (outcome["disagreeing"], outcome["unrolled"], outcome["refused"]) == (0, 0, {}), outcome
     assert sum(outcome["crashes"].values()) >= 10
-    assert outcome["requests"] > 1000
+    assert outcome["requests"] > 100

@@ -52,7 +52,7 @@ def test_the_command_says_when_it_is_ready_and_ends_cleanly_when_asked(settings:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "READY worker default\n"
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=10) == 0
+        assert worker.wait(timeout=120) == 0
 
 
 def test_a_worker_killed_mid_job_takes_its_child_along_and_the_task_takes_effect_once(work: Work) -> None:
@@ -225,7 +225,7 @@ def test_a_worker_ends_cleanly_after_its_share_of_jobs(work: Work) -> None:
     for number in range(3):
         work.enqueue("effect", name=str(number))
     worker = work.start("worker", "default", max_jobs=2)
-    worker.join(20)
+    worker.join(180)
     assert worker.exitcode == 0
     assert sum(work.effects(str(number)) for number in range(3)) == 2
 

@@ -58,7 +58,7 @@ class Browser:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -99,12 +99,12 @@ def now_ns(runtime: Runtime) -> int:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], bool]], None]:
-    """Wait for a condition, at most ten seconds."""
+    """Wait for a condition, at most two minutes."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 120
         while not condition():
-            assert time.monotonic() < ends, "waited ten seconds in vain"
+            assert time.monotonic() < ends, "waited two minutes in vain"
             time.sleep(0.02)
 
     return wait

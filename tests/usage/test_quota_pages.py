@@ -40,7 +40,7 @@ FORM = {
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is, an id is looked up before its first check."""
-    monkeypatch.setattr(book, "PATIENCE", 5.0)
+    monkeypatch.setattr(book, "PATIENCE", 60.0)
     monkeypatch.setattr(book, "FIRST", 5.0)
 
 

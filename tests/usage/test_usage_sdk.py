@@ -71,7 +71,7 @@ def _run(*command: str | Path, **environ: str) -> None:
     # Apitally's SDK is silent under pytest
     around = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     done = subprocess.run(
-        [sys.executable, *command], env=around | environ, capture_output=True, timeout=60, check=False
+        [sys.executable, *command], env=around | environ, capture_output=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
 
