@@ -4,6 +4,7 @@ import json
 import math
 import time
 from itertools import pairwise
+from threading import Thread
 
 import pytest
 from hypothesis import example, given
@@ -90,6 +91,7 @@ def test_a_window_never_crosses_a_minute() -> None:
     boundary = made._boundary
     made.add(KEY, 4.0, 4.9)
     made.add(KEY, 4.0, 5.1)
+    made.fold()
     made._turns = time.perf_counter() + 60
     first, second = made.take()
     assert (first.calls, first.end) == (2, boundary)
@@ -97,10 +99,54 @@ def test_a_window_never_crosses_a_minute() -> None:
     assert all(one.end <= two.start or two.start >= one.start for one, two in pairwise((first, second)))
 
 
+def test_what_was_noted_is_added_up_with_the_first_and_then_by_batches() -> None:
+    folds: list[int] = []
+    made = Counters(on_fold=lambda: folds.append(len(made.noted)))
+    for _ in range(1 + 2 * counters.BATCH):
+        made.add(KEY, 0.0, 0.1)
+    assert folds == [1, counters.BATCH, counters.BATCH]
+    made.add(KEY, 0.0, 0.1)
+    assert sum(window.calls for window in made.take()) == 2 + 2 * counters.BATCH
+
+
+def test_requests_of_many_threads_are_all_counted() -> None:
+    made, most = Counters(), 2000
+    taken: list[int] = []
+    threads = [Thread(target=lambda: [made.add(KEY, 0.0, 0.1) for _ in range(most)]) for _ in range(4)]
+    for each in threads:
+        each.start()
+    while any(each.is_alive() for each in threads):
+        taken += [window.calls for window in made.take()]
+    assert sum(taken) + sum(window.calls for window in made.take()) == 4 * most
+
+
+def test_a_status_line_counts_by_its_code_and_methods_and_routes_have_bounds() -> None:
+    made = Counters()
+    for status in ("200 OK", "200 Fine", 200, "none"):
+        made.add(("GET", "/a", status, "", ""), 0.0, 0.1)
+    made.add(("BREW", "/" + "a" * 1000, "418 I'm a teapot", "", ""), 0.0, 0.1)
+    (window,) = made.take()
+    assert {key: sum(each.buckets.values()) for key, each in window.series.items()} == {
+        ("GET", "/a", 200, "", ""): 3,
+        ("GET", "/a", 500, "", ""): 1,
+        ("_OTHER", "/" + "a" * 299, 418, "", ""): 1,
+    }
+
+
+def test_a_forked_child_forgets_what_its_parent_noted() -> None:
+    made = Counters()
+    for _ in range(10):
+        made.add(KEY, 0.0, 0.1)
+    made.reset()
+    assert made.take() == []
+    made.add(KEY, 0.0, 0.1)
+    assert [window.calls for window in made.take()] == [1]
+
+
 def test_a_request_that_a_destructor_ends_counts_with_the_next_window() -> None:
     made = Counters()
     with made._lock:
-        made.add_later(KEY, 0.0, 0.1)
+        made.add(KEY, 0.0, 0.1)  # as a destructor does, in a thread that is about adding up
     assert [window.calls for window in made.take()] == [1]
     assert made.take() == []
 

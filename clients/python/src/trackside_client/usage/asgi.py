@@ -8,7 +8,7 @@ from typing import Any
 from trackside_client.usage import notes
 from trackside_client.usage.routes import AsgiRoutes
 from trackside_client.usage.samples import SLOW
-from trackside_client.usage.site import CLIENT_CLOSED, EXCEPTION, MARK, Identify, Site, header_text, identity, site
+from trackside_client.usage.site import CLIENT_CLOSED, EXCEPTION, MARK, Site, Usage, header_text, identity
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,41 +17,20 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class UsageASGI:
+class UsageASGI(Usage[App, bytes]):
     """Reports the HTTP requests of an ASGI application.
 
     A request lasts until the last part of its body has been sent, or its client has gone; what runs in the background
-    after that is not part of it. An exception that leaves the application counts as 500.
-
-    Args:
-        app: The application.
-        user: Returns the user's id for a request's scope, or None; no coroutine. It is called as the response starts:
-            `lambda scope: scope["state"].get("user_id")`.
-        account: Likewise, the account's id.
-        route: Returns the route's template where the framework is neither Starlette nor FastAPI; None counts as
-            `(unmatched)`.
-        given: Fields of `trackside_client.usage.config.Config`.
-
+    after that is not part of it. An exception that leaves the application counts as 500. `user` and `account` are no
+    coroutines: `lambda scope: scope["state"].get("user_id")`. Where the framework is neither Starlette nor FastAPI,
+    `route` returns the template for a scope.
     """
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        user: Identify | None = None,
-        account: Identify | None = None,
-        route: Callable[[Scope], str | None] | None = None,
-        **given: Any,
-    ) -> None:
-        self.app = app
-        self.site = site(user, account, given)
-        found = AsgiRoutes()
-        self.route: Callable[[Scope, int], str | None] = found.of if route is None else lambda scope, _: route(scope)
-        self.user_header, self.account_header = b"", b""
-        if self.site is not None:
-            self.user_header = self.site.config.user_header.lower().encode("latin-1", "replace")
-            self.account_header = self.site.config.account_header.lower().encode("latin-1", "replace")
-            self.asks = self.site.asks or bool(self.user_header or self.account_header)
+    def _finder(self, route: Callable[[Any], str | None] | None) -> Callable[..., str | None]:
+        return AsgiRoutes().of if route is None else lambda scope, _: route(scope)
+
+    def _name(self, header: str) -> bytes:
+        return header.lower().encode("latin-1", "replace")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and count it once its body has been sent."""
@@ -59,7 +38,10 @@ class UsageASGI:
             await self.app(scope, receive, self._ending(send) if scope["type"] == "lifespan" else send)
             return
         scope[MARK] = True
-        call = _Call(self, self.site, scope, send)
+        call = _Call()  # filled here: an `__init__` would cost as much as all of this
+        call.middleware, call.site, call.scope, call.pass_on = self, self.site, scope, send
+        call.status, call.user, call.account, call.error = 0, "", "", None
+        call.began = perf_counter()
         try:
             await self.app(scope, receive, call.send)
         except BaseException as error:
@@ -81,69 +63,68 @@ class UsageASGI:
 class _Call:
     """A request under way."""
 
-    __slots__ = ("_began", "_error", "_middleware", "_scope", "_send", "_site", "_status", "_who")
-
-    def __init__(self, middleware: UsageASGI, site: Site, scope: Scope, send: Send) -> None:
-        self._site: Site | None = site
-        self._middleware = middleware
-        self._scope = scope
-        self._send = send
-        self._status = 0
-        self._who = ("", "")
-        self._error: BaseException | None = None
-        self._began = perf_counter()
+    __slots__ = ("account", "began", "error", "middleware", "pass_on", "scope", "site", "status", "user")
+    middleware: UsageASGI
+    site: Site | None
+    scope: Scope
+    pass_on: Send
+    status: int
+    user: str
+    account: str
+    error: BaseException | None
+    began: float
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on: the first tells the status, the last is the end."""
         kind = message["type"]
         if kind == "http.response.body":
-            return self._send(message) if message.get("more_body") else self._last(message)
+            return self.pass_on(message) if message.get("more_body") else self._last(message)
         if kind == "http.response.start":
-            self._status = message["status"]
-            if self._middleware.asks:
-                self._who = self._identify()
+            self.status = message["status"]
+            if self.middleware.asks:
+                self._identify()
         elif kind == "http.response.pathsend":
             return self._last(message)
-        return self._send(message)
+        return self.pass_on(message)
 
     async def _last(self, message: Message) -> None:
-        await self._send(message)
+        await self.pass_on(message)
         self.end()
 
     def fail(self, error: BaseException) -> None:
         """Count the request as failed; a client that has gone is not the application's failure."""
         if isinstance(error, asyncio.CancelledError):
-            self._status = self._status or CLIENT_CLOSED
+            self.status = self.status or CLIENT_CLOSED
         else:
-            self._status, self._error = 500, error
+            self.status, self.error = 500, error
         self.end()
 
     def end(self) -> None:
         """Count the request, the first time this is called."""
-        site = self._site
+        site = self.site
         if site is None:
             return
-        self._site = None
         ended = perf_counter()
-        scope = self._scope
-        began, status = self._began, self._status or 500
+        self.site = None
+        scope, status, began = self.scope, self.status or 500, self.began
         try:
-            route = self._middleware.route(scope, status)
-            key = (scope["method"], route, status, self._who[0], self._who[1])
-            site.add(key, began, ended)
+            route = self.middleware.route(scope, status)
+            key = (scope["method"], route, status, self.user, self.account)
+            noted = site.noted
+            noted.append((key, began, ended))
+            if len(noted) >= site.counters.enough:
+                site.counters.fold()
             if route is None or status >= 500 or ended - began >= SLOW:
-                error = self._error or scope.get(EXCEPTION)
-                site.sample(key, ended - began, str(scope.get("path", "")), error)
+                site.sample(key, ended - began, str(scope.get("path", "")), self.error or scope.get(EXCEPTION))
         except Exception:
             notes.once("count", "a request could not be counted", error=True)
 
-    def _identify(self) -> tuple[str, str]:
-        middleware, scope = self._middleware, self._scope
-        assert self._site is not None
-        user, account = identity(self._site.user, scope), identity(self._site.account, scope)
+    def _identify(self) -> None:
+        middleware, scope, site = self.middleware, self.scope, self.site
+        assert site is not None
+        self.user, self.account = identity(site.user, scope), identity(site.account, scope)
         for name, value in scope["headers"] if middleware.user_header or middleware.account_header else ():
-            if name == middleware.user_header and not user:
-                user = header_text(value.decode("latin-1"))
-            elif name == middleware.account_header and not account:
-                account = header_text(value.decode("latin-1"))
-        return user, account
+            if name == middleware.user_header and not self.user:
+                self.user = header_text(value.decode("latin-1"))
+            elif name == middleware.account_header and not self.account:
+                self.account = header_text(value.decode("latin-1"))

@@ -75,7 +75,7 @@ def _count(site: Site, request: Any, status: int, who: tuple[str, str], times: t
         match = request.resolver_match
         route = None if match is None else "/" + (match.route or "").lstrip("/")
         key = (request.method or "", route, status, who[0], who[1])
-        site.add(key, *times)
+        site.counters.add(key, *times)
         if route is None or status >= 500 or times[1] - times[0] >= SLOW:
             error = getattr(request, "_trackside_exception", None)
             site.sample(key, times[1] - times[0], request.path, error)

@@ -38,7 +38,7 @@ class Reporter:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self.counters = Counters(on_new=self._ensure)
+        self.counters = Counters(on_fold=self._ensure)
         self.samples = Samples(config.stack_traces)
         self._sender = Sender(config.url, config.api_key)
         self._spool: Spool | None = None

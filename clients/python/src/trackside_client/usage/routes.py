@@ -13,12 +13,12 @@ _MOST_KNOWN = 1000
 
 def flask_route(environ: Mapping[str, Any]) -> str | None:
     """Return the rule of a Flask request, after the prefix that a dispatcher inside has mounted it at."""
-    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
-    template: str | None = environ.get(ROUTE) if rule is None else rule.rule
-    if template is None:
-        return None
+    try:
+        template: str | None = environ["werkzeug.request"].url_rule.rule
+    except (KeyError, AttributeError):  # not Flask, none matched, or Flask has forgotten the request
+        template = environ.get(ROUTE)
     before, now = environ.get(MARK, ""), environ.get("SCRIPT_NAME", "")
-    return template if now == before else now[len(before) :] + template
+    return template if now == before or template is None else now[len(before) :] + template
 
 
 class AsgiRoutes:

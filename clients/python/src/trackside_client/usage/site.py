@@ -1,10 +1,10 @@
 """What the middleware of every kind shares: who called, what is kept of a request, and that nothing is raised."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from trackside_client.usage import config, notes, reporter
-from trackside_client.usage.counters import Key
+from trackside_client.usage.counters import Noted, code_of
 
 MARK = "trackside.client"
 """Set on a request that is being counted: an application wrapped twice is counted once (WSGI: its SCRIPT_NAME)."""
@@ -18,6 +18,8 @@ _LONGEST_ID = 201  # ids that are too long stay too long, so that the server can
 
 Identify = Callable[[Any], object]
 """Returns the id of a user or account, or None, for a request in the framework's own form."""
+App = TypeVar("App")
+Name = TypeVar("Name", str, bytes)
 
 
 class Site:
@@ -28,11 +30,53 @@ class Site:
         self.reporter = reporter.of(found)
         self.user, self.account = user, account
         self.asks = bool(user or account)
-        self.add = self.reporter.counters.add
+        self.counters = self.reporter.counters
+        self.noted = self.counters.noted
 
-    def sample(self, key: Key, seconds: float, path: str, error: BaseException | None) -> None:
+    def sample(self, key: Noted, seconds: float, path: str, error: BaseException | None) -> None:
         """Keep a request as an example, if there is room."""
-        self.reporter.samples.note(key, path, seconds, error)
+        method, route, status, user, account = key
+        self.reporter.samples.note((method, route, code_of(status), user, account), path, seconds, error)
+
+
+class Usage(Generic[App, Name]):
+    """What the middleware of WSGI and of ASGI share: how they are told what to report.
+
+    Args:
+        app: The application.
+        user: Returns the user's id for a request, or None. It is called as the response starts.
+        account: Likewise, the account's id.
+        route: Returns the route's template where the framework is not known; None counts as `(unmatched)`.
+        given: Fields of `trackside_client.usage.config.Config`.
+
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        user: Identify | None = None,
+        account: Identify | None = None,
+        route: Callable[[Any], str | None] | None = None,
+        **given: object,
+    ) -> None:
+        self.app = app
+        self.site = site(user, account, given)
+        self.route = self._finder(route)
+        self.asks = False
+        if self.site is not None:
+            found = self.site.config
+            self.user_header: Name = self._name(found.user_header)
+            self.account_header: Name = self._name(found.account_header)
+            self.asks = self.site.asks or bool(self.user_header or self.account_header)
+
+    def _finder(self, route: Callable[[Any], str | None] | None) -> Callable[..., str | None]:
+        """Return what finds a request's route."""
+        raise NotImplementedError
+
+    def _name(self, header: str) -> Name:
+        """Return a header's name in the form that requests have it, empty where it is."""
+        raise NotImplementedError
 
 
 def site(user: Identify | None, account: Identify | None, given: Mapping[str, object]) -> Site | None:
