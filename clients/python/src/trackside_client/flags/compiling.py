@@ -9,10 +9,9 @@ from trackside_client.flags.conditions import CompiledCondition, ContextTest, Se
 from trackside_client.flags.hashing import BUCKETS, unit_text
 from trackside_client.flags.result import DEFAULT, DISABLED, SPLIT, STATIC, TARGETING_MATCH, Context, Result
 from trackside_client.flags.serving import CompiledServe, Take, compile_serve
+from trackside_client.flags.shapes import Choose, usual_shape
 from trackside_client.flags.spec import ACCOUNT, USER, Flag, Rule
 
-Choose = Callable[[Context, "datetime | None"], Result]
-"""Decides a flag; asks the clock by itself where it is given no moment and needs one. May raise."""
 Clock = Callable[[], datetime]
 
 
@@ -91,20 +90,20 @@ def compile_flag(spec: Flag, segments: Segments) -> CompiledFlag:
 
 def _decision(rules: tuple[CompiledRule, ...], serve: CompiledServe, outside: Result) -> Choose:
     take = serve.take
+    rest = outside if serve.nobody else serve.everyone
 
     def everyone_else(context: Context, now: datetime | None) -> Result:
         return take(context, now) or outside
 
+    def always(context: Context, now: datetime | None) -> Result:
+        assert rest is not None
+        return rest
+
     if not rules:
-        return everyone_else
+        return everyone_else if rest is None else always
     pairs: list[tuple[ContextTest, Take]] = [(_all_hold(rule.conditions), rule.serve.take) for rule in rules]
-    if len(pairs) == 1:
-        holds, take_in = pairs[0]
-
-        def one_rule(context: Context, now: datetime | None) -> Result:
-            return (holds(context) and take_in(context, now)) or take(context, now) or outside
-
-        return one_rule
+    if len(pairs) == 1 and rest is not None:
+        return usual_shape(rules[0].conditions, rules[0].serve, rest) or _one_rule(*pairs[0], rest)
 
     def many_rules(context: Context, now: datetime | None) -> Result:
         for holds, take_in in pairs:
@@ -115,6 +114,13 @@ def _decision(rules: tuple[CompiledRule, ...], serve: CompiledServe, outside: Re
         return take(context, now) or outside
 
     return many_rules
+
+
+def _one_rule(holds: ContextTest, take: Take, rest: Result) -> Choose:
+    def one_rule(context: Context, now: datetime | None) -> Result:
+        return (holds(context) and take(context, now)) or rest
+
+    return one_rule
 
 
 def _all_hold(conditions: tuple[CompiledCondition, ...]) -> ContextTest:

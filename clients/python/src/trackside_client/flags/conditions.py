@@ -20,6 +20,8 @@ class CompiledCondition:
 
     spec: Condition
     test: ContextTest
+    texts: frozenset[str] | None = None
+    """Where the condition is that the attribute is one of these texts, and nothing else."""
 
 
 def compile_condition(spec: Condition, segments: Segments) -> CompiledCondition:
@@ -28,10 +30,12 @@ def compile_condition(spec: Condition, segments: Segments) -> CompiledCondition:
     A list in the context holds where any of its items does. An attribute that is absent or null holds nothing, and
     `negate` turns the answer round whatever it came from: "plan is none of pro" holds where no plan is known.
     """
-    return CompiledCondition(spec, _test(spec, segments))
+    plain = spec.op in {"in", "equals"} and not spec.ignore_case and all(isinstance(each, str) for each in spec.values)
+    texts = frozenset(spec.values) if plain else None
+    return CompiledCondition(spec, _test(spec, segments, texts), None if spec.negate else texts)
 
 
-def _test(spec: Condition, segments: Segments) -> ContextTest:
+def _test(spec: Condition, segments: Segments, texts: frozenset[str] | None) -> ContextTest:
     attribute, negate = spec.attribute, spec.negate
     if spec.op == SEGMENT:
         tests = [segments[name] for name in spec.values if name in segments]
@@ -39,9 +43,8 @@ def _test(spec: Condition, segments: Segments) -> ContextTest:
     if spec.op == "exists":
         return lambda context: (context.get(attribute) is not None) is not negate
     general = _general(attribute, OPERATORS[spec.op].compile(spec.values, spec.ignore_case), negate=negate)
-    if spec.op not in {"in", "equals"} or spec.ignore_case or not all(isinstance(each, str) for each in spec.values):
+    if texts is None:
         return general
-    texts = frozenset(spec.values)
 
     def is_in(context: Context) -> bool:
         value = context.get(attribute)

@@ -7,9 +7,10 @@ cost what they have flags.
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from trackside_client.flags.compiling import Choose, Clock, CompiledFlag
+from trackside_client.flags.compiling import Clock, CompiledFlag
 from trackside_client.flags.problems import Problem
 from trackside_client.flags.result import Context, Result
+from trackside_client.flags.shapes import Choose
 from trackside_client.flags.spec import Flag
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
 
-from trackside_client.flags.compiling import Choose, Clock, CompiledFlag, compile_flag
+from trackside_client.flags.compiling import Clock, CompiledFlag, compile_flag
 from trackside_client.flags.conditions import Segments
 from trackside_client.flags.cursor import Cursor
 from trackside_client.flags.explaining import Walk, summary
@@ -21,6 +21,7 @@ from trackside_client.flags.result import (
     Result,
     failure,
 )
+from trackside_client.flags.shapes import Choose
 from trackside_client.flags.spec import Flag
 from trackside_client.flags.trace import Trace
 

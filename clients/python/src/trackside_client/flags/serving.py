@@ -5,10 +5,12 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
+from typing import NamedTuple
 
+from mmh3 import hash as murmur3_of_ascii  # of ASCII alone: a lone surrogate makes it crash the process
 from mmh3 import mmh3_32_uintdigest as murmur3
 
 from trackside_client.flags.hashing import BUCKETS, FUNCTIONS, Draw, own_draw, unit_text
@@ -22,6 +24,15 @@ Take = Callable[[Context, "datetime | None"], "Result | None"]
 def in_limit(rollout: int, draw: Draw) -> int:
     """Return the number below which a draw is in a rollout of so many of 100,000."""
     return -(-rollout * draw.modulus // BUCKETS)
+
+
+class Cut(NamedTuple):
+    """The plainest of rollouts: the hash of `prefix + context[attribute]` below a threshold gives one result."""
+
+    attribute: str
+    prefix: str
+    threshold: int
+    only: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,14 @@ class CompiledServe:
     pieces: tuple[str, ...]
     lacking: Result | None
     """What a context without the sticky attribute gets."""
+    everyone: Result | None = None
+    """The one result that everyone gets, always."""
+    cut: Cut | None = None
+
+    @property
+    def nobody(self) -> bool:
+        """Whether it takes in nobody, ever."""
+        return self.take is _nobody
 
     def rollout_at(self, now: datetime | None) -> int:
         """Return the rollout in force, of 100,000."""
@@ -77,8 +96,15 @@ def compile_serve(
     by = (profile.variants_by if profile else ()) or spec.by
     names = tuple(variant for variant, _ in pieces)
     serve = CompiledServe(spec, _nobody, draw, variants, by, borders, names, lacking)
-    take = _stepped(serve, whole, part) if spec.steps else _taker(serve, spec.rollout, whole, part)
-    return CompiledServe(spec, take, draw, variants, by, borders, names, lacking)
+    if spec.steps:
+        return replace(serve, take=_stepped(serve, whole, part))
+    limit = in_limit(spec.rollout, draw)
+    single = names[0] if len(set(names)) == 1 else None
+    everyone = whole[single] if single is not None and limit >= draw.modulus else None
+    cut = None
+    if single is not None and 0 < limit < draw.modulus and profile is None:
+        cut = Cut(spec.by[0], draw.prefix, -(-(limit << 32) // draw.modulus), part[single])
+    return replace(serve, take=_taker(serve, spec.rollout, whole, part), everyone=everyone, cut=cut)
 
 
 def _with_modulus(draw: Draw, modulus: int) -> Draw:
@@ -125,6 +151,11 @@ def _below(draw: Draw, limit: int) -> Callable[[str], bool]:
     return lambda unit: draw.value(unit) < limit
 
 
+def draw_of(text: str) -> int:
+    """Return the hash of a text, as it is compared with a threshold."""
+    return murmur3_of_ascii(text, 0, False) if text.isascii() else murmur3(text.encode(), 0)
+
+
 def _rollout(serve: CompiledServe, limit: int, only: Result | None, part: Mapping[str, Result]) -> Take:
     by, lacking, draw = serve.spec.by, serve.lacking, serve.draw
     split = _nobody if only is not None else _split(serve, part)
@@ -148,7 +179,7 @@ def _rollout(serve: CompiledServe, limit: int, only: Result | None, part: Mappin
             unit = find_unit(context, by)
             if unit is None:
                 return lacking
-        return only if murmur3((prefix + unit).encode(), 0) < threshold else None
+        return only if draw_of(prefix + unit) < threshold else None
 
     return take_one
 
