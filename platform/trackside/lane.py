@@ -5,7 +5,7 @@ of a `LaneRequest`. Only routes that modules name in their manifests go here; sa
 A handler raises `TracksideError`; its route's `errors` says it in the protocol's own form.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,17 @@ from trackside.body import read_body
 from trackside.errors import TracksideError
 from trackside.problem import CONTENT_TYPE, problem_body
 
-__all__ = ["LaneRequest", "LaneResponse", "problem", "read_body", "status_line"]
+__all__ = ["SAFE", "Complete", "LaneRequest", "LaneResponse", "complete", "problem", "read_body", "status_line"]
+SAFE = (
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+)
+"""Headers of what Flask does not answer; a route's own come first."""
 
 
-@dataclass(frozen=True, slots=True)
+# not frozen: that would cost as much as a flag check
+@dataclass(slots=True)
 class LaneRequest:
     """A request of the lane: WSGI's environ and the API key behind it."""
 
@@ -31,13 +38,26 @@ class LaneRequest:
         return read_body(self.environ, limit)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LaneResponse:
     """An answer: status line such as `200 OK`, headers, body."""
 
     status: str
     body: bytes = b""
     headers: Sequence[tuple[str, str]] = field(default=())
+
+
+class Complete(tuple[tuple[str, str], ...]):
+    """Headers with those of `SAFE` among them: made once for answers that have the same ones."""
+
+    __slots__ = ()
+
+
+def complete(headers: Iterable[tuple[str, str]]) -> Complete:
+    """Return `headers` with those of `SAFE` that they lack."""
+    given = list(headers)
+    names = {name.lower() for name, _ in given}
+    return Complete([*given, *(each for each in SAFE if each[0].lower() not in names)])
 
 
 def status_line(error: TracksideError) -> str:

@@ -18,7 +18,7 @@ from trackside.auth.principal import KeyPrincipal
 from trackside.body import read_body
 from trackside.customers.sheets import MAX_BYTES
 from trackside.errors import NotAuthenticated, TooLarge, TracksideError, Unavailable
-from trackside.lane import LaneRequest, LaneResponse, problem, status_line
+from trackside.lane import Complete, LaneRequest, LaneResponse, complete, problem, status_line
 from trackside.logs import RequestIds
 from trackside.module import LaneRoute, resolve
 from trackside.places import Places
@@ -33,12 +33,6 @@ Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 FILES = ("/static/", "/-/assets/")
 UPLOAD_LIMIT = MAX_BYTES + (1 << 16)
 """Bytes of a page's body that are read for it; a longer one is refused unread."""
-SAFE = (
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Cache-Control", "no-store"),
-)
-"""Headers of what Flask does not answer; a route's own come first."""
 _READABLE = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, X-Trackside-Stale"),
@@ -140,8 +134,8 @@ class Lane:
 
 
 def _headers(response: LaneResponse, *more: tuple[str, str]) -> list[tuple[str, str]]:
-    given = {name.lower() for name, _ in response.headers}
-    return [*response.headers, *more, *(each for each in SAFE if each[0].lower() not in given)]
+    headers = response.headers
+    return [*(headers if type(headers) is Complete else complete(headers)), *more]
 
 
 def _preflight(endpoints: list[_Endpoint]) -> LaneResponse:
