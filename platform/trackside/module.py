@@ -109,6 +109,12 @@ class StreamRoute:
     channel: Ref
     """`(env_id: int) -> str`: the Redis channel whose messages are passed on."""
     permission: str
+    path: str | None = None
+    """An address of its own, besides `/stream/NAME`, open to other sites' pages and to programs."""
+    kinds: frozenset[str] = frozenset()
+    """Kinds of API key that open it; browsers, which cannot send headers, get a ticket for their key."""
+    feed: Ref | None = None
+    """`(Runtime) -> Feed` (see `trackside.stream.feed`): what is told in place of the messages themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class KeyRing:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._live: dict[str, _Live] = {}
+        self._ids: dict[tuple[int, int], datetime | None] = {}
         self._passes: dict[str, KeyPrincipal] = {}
         """Keys that were found right, by their text: nobody can search a dictionary of texts by its timing."""
         self._keeps = False
@@ -141,6 +142,21 @@ class KeyRing:
             log.warning("keys.database_away", reason=type(error).__name__, keys=len(self._live))
         self._watch()
 
+    def knows(self, env_id: int, key_id: int) -> bool:
+        """Whether a key lives, looking again where it does not seem to: it may just have been made."""
+        if self.lives(env_id, key_id):
+            return True
+        with suppress(Unavailable):
+            self._look_again()
+        return self.lives(env_id, key_id)
+
+    def lives(self, env_id: int, key_id: int) -> bool:
+        """Whether a key is known, not revoked and not expired."""
+        if (env_id, key_id) not in self._ids:
+            return False
+        expires_at = self._ids[env_id, key_id]
+        return expires_at is None or self._runtime.clock.now() < expires_at
+
     def _restore(self) -> None:
         try:
             kept = _KEPT.decode(Snapshots(self._runtime.settings).read(SNAPSHOT) or b"[]")
@@ -156,6 +172,7 @@ class KeyRing:
             )
             for it in kept
         }
+        self._ids = _ids(self._live)
 
     def _keep(self, live: Mapping[str, _Live]) -> None:
         kept = [
@@ -198,6 +215,7 @@ class KeyRing:
             live = dict(_entry(key, slug) for key, slug in rows)
         # one assignment: whoever reads sees the old keys or the new ones, never half
         self._live, self._version = live, version
+        self._ids = _ids(live)
         # a new one, since a check that goes on may still write into the old one
         self._passes = {}
         if self._keeps:
@@ -292,6 +310,11 @@ class KeyRing:
                         target=_keep_fresh, args=(weakref.ref(self),), name="keyring", daemon=True
                     )
                     self._watcher.start()
+
+
+def _ids(live: Mapping[str, _Live]) -> dict[tuple[int, int], datetime | None]:
+    """Return when each key ends, by environment and number."""
+    return {(it.principal.env_id, it.principal.key_id): it.expires_at for it in live.values()}
 
 
 def _entry(key: ApiKey, env: str) -> tuple[str, _Live]:

@@ -42,6 +42,12 @@ def stream(host: str, port: int | None) -> None:
 
 
 def _build(settings: Settings) -> Any:
+    import resource
+
     from trackside.stream.app import build
+
+    # each stream is an open file; the soft limit is 1024 in most places
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     return build(settings)

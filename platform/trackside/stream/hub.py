@@ -1,9 +1,14 @@
-"""One subscription to Redis for all streams of the process, handed on to each listener through a bounded buffer."""
+"""One subscription to Redis for all streams of the process, handed on to each listener through a bounded buffer.
+
+Thousands of idle streams cost what they remember: a listener is a list and a future, no task or timer of its own. One
+beat a second looks after a part of them, so that each is kept alive every `KEEP_ALIVE` seconds.
+"""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 
 import structlog
 from redis import RedisError
@@ -15,30 +20,78 @@ from redis.backoff import NoBackoff
 log = structlog.get_logger(__name__)
 
 BUFFER = 16
-"""Messages that wait for a slow reader; one more ends its stream, and the browser comes back by itself."""
+"""Events that wait for a slow reader; one more ends its stream, and the browser comes back by itself."""
+KEEP_ALIVE = 15
+"""Seconds of silence after which a comment is sent, so that proxies keep the connection."""
+SEND_LIMIT = 10.0
+"""Seconds that a reader may take for what it is sent."""
 _POLL = 0.25
 _PATIENCE = (0.2, 0.5, 1.0, 2.0, 5.0)
 _HOME = "trackside:stream"
 """A channel of our own, so that the subscription is never empty."""
 MISSED = b'{"missed":true}'
 """Told to all after Redis was away: something may have happened."""
+_COMMENT = b":\n\n"
+_numbers = count()
 
 
 class Listener:
-    """One stream's buffer."""
+    """One stream's buffer: events as they are sent."""
 
-    __slots__ = ("messages", "slow")
+    __slots__ = ("_number", "_waiter", "ended", "may_stay", "pending", "sending", "stop")
 
-    def __init__(self) -> None:
-        self.messages: asyncio.Queue[bytes] = asyncio.Queue(BUFFER)
-        self.slow = False
+    def __init__(self, may_stay: Callable[[], bool] | None = None) -> None:
+        """Listen for as long as `may_stay` says so, which is asked now and then."""
+        self.pending: list[bytes] = []
+        self.ended = False
+        """Whether its reader has gone, is too slow, or may not stay."""
+        self.may_stay = may_stay
+        self.sending = 0.0
+        """Since when its reader is being sent something, by the loop's clock; 0 while nothing is."""
+        self.stop: Callable[[], object] = lambda: None
+        """Ends a stream that hangs in sending."""
+        self._waiter: asyncio.Future[None] | None = None
+        self._number = next(_numbers)
 
-    def offer(self, message: bytes) -> None:
-        """Put a message into the buffer, or note that its reader is too slow."""
-        try:
-            self.messages.put_nowait(message)
-        except asyncio.QueueFull:
-            self.slow = True
+    def offer(self, event: bytes) -> None:
+        """Put an event into the buffer; a reader who has too many of them waiting is let go."""
+        if len(self.pending) >= BUFFER:
+            self.end()
+        else:
+            self.pending.append(event)
+            self._wake()
+
+    def end(self) -> None:
+        """Let the stream end."""
+        self.ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next(self) -> bytes:
+        """Wait for events and return them all; empty where the stream has ended."""
+        if not self.pending and not self.ended:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        found, self.pending = self.pending, []
+        return b"".join(found)
+
+    def beat(self, second: int, now: float) -> None:
+        """Look after the stream: keep it alive when it is its turn, end it where it hangs or may not go on."""
+        if self.sending and now - self.sending > SEND_LIMIT:
+            self.ended = True
+            self.stop()
+        elif self.may_stay is not None and not self.may_stay():
+            self.end()
+        elif (second + self._number) % KEEP_ALIVE == 0 and not self.pending:
+            self.offer(_COMMENT)
+
+
+def plain_event(message: bytes) -> bytes:
+    """Return a message as an event of the type `change`."""
+    return b"event: change\n" + b"".join(b"data: " + line + b"\n" for line in message.splitlines()) + b"\n"
 
 
 class Hub:
@@ -47,6 +100,8 @@ class Hub:
     def __init__(self, url: str) -> None:
         self._url = url
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
+        self.bells: dict[str, Callable[[], object]] = {}
+        """Called when something is published in these channels, in place of passing it on."""
 
     @property
     def size(self) -> int:
@@ -54,9 +109,9 @@ class Hub:
         return sum(map(len, self._listeners.values()))
 
     @contextmanager
-    def listening(self, channel: str) -> Iterator[Listener]:
+    def listening(self, channel: str, listener: Listener | None = None) -> Iterator[Listener]:
         """Hear a channel for as long as the block runs."""
-        listener = Listener()
+        listener = listener or Listener()
         self._listeners[channel].add(listener)
         try:
             yield listener
@@ -64,6 +119,22 @@ class Hub:
             self._listeners[channel].discard(listener)
             if not self._listeners[channel]:
                 del self._listeners[channel]
+
+    def tell(self, channel: str, event: bytes) -> None:
+        """Hand an event to everyone who hears a channel: the same bytes for all."""
+        for listener in tuple(self._listeners.get(channel, ())):
+            listener.offer(event)
+
+    async def beat(self) -> None:
+        """Look after all streams for ever."""
+        second = 0
+        while True:
+            await asyncio.sleep(1)
+            second += 1
+            now = asyncio.get_running_loop().time()
+            for listeners in list(self._listeners.values()):
+                for listener in tuple(listeners):
+                    listener.beat(second, now)
 
     async def run(self) -> None:
         """Stay subscribed for ever, coming back with patience when Redis is away."""
@@ -74,7 +145,7 @@ class Hub:
                 async with client.pubsub() as pubsub:
                     await pubsub.subscribe(_HOME)
                     if failures:
-                        self._tell_all(MISSED)
+                        self._missed()
                     failures = 0
                     await self._hear(pubsub)
             except (RedisError, OSError) as error:
@@ -96,10 +167,18 @@ class Hub:
             subscribed = wanted
             message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=_POLL)
             if message is not None and isinstance(message["data"], bytes):
-                for listener in self._listeners.get(message["channel"].decode(), ()):
-                    listener.offer(message["data"])
+                channel = message["channel"].decode()
+                bell = self.bells.get(channel)
+                if bell is not None:
+                    bell()
+                else:
+                    self.tell(channel, plain_event(message["data"]))
 
-    def _tell_all(self, message: bytes) -> None:
-        for listeners in self._listeners.values():
-            for listener in listeners:
-                listener.offer(message)
+    def _missed(self) -> None:
+        event = plain_event(MISSED)
+        for channel in list(self._listeners):
+            bell = self.bells.get(channel)
+            if bell is not None:
+                bell()
+            else:
+                self.tell(channel, event)
