@@ -60,6 +60,7 @@ class Settings:
     usage_keep_minutes: int = _setting("Days the counts by minute are kept, 2 to 90", 7)
     usage_keep_hours: int = _setting("Days the counts by hour are kept, 100 to 36500", 400)
     usage_keep_days: int = _setting("Days the counts by day are kept, 800 to 36500; 0: for ever", 0)
+    flags_bulk_exposures: bool = _setting("Whether asking for all flags counts as exposures, for client keys", True)
     disabled_modules: frozenset[str] = _setting("Modules to switch off, separated by commas", frozenset())
 
     @property

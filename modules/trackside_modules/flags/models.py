@@ -11,6 +11,18 @@ from sqlalchemy import ForeignKey, Identity, Index, PrimaryKeyConstraint, false,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
+from trackside_modules.flags.exposures.models import Exposure, ExposureBatch, ExposureDay
+
+__all__ = [
+    "Change",
+    "Exposure",
+    "ExposureBatch",
+    "ExposureDay",
+    "Flag",
+    "FlagsEnvironment",
+    "Request",
+    "State",
+]
 
 
 class Flag(Base):

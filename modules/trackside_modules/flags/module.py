@@ -1,10 +1,14 @@
 """The flags module's manifest."""
 
-from trackside.module import LaneRoute, Module, Permission
+from datetime import timedelta
+
+from trackside.events import AccountErased, AccountsMerged, UserErased, UsersMerged
+from trackside.module import Job, LaneRoute, Module, Permission, StreamRoute, Tick
 from trackside_modules.flags.events import RulesetChanged
 
 _FLAGS = "trackside_modules.flags"
 _OFREP = f"{_FLAGS}.serving.ofrep"
+_EXPOSURES = f"{_FLAGS}.exposures"
 _CLIENTS = frozenset({"server", "client"})
 _MAKERS = frozenset({"admin", "developer"})
 
@@ -16,7 +20,27 @@ MODULE = Module(
         LaneRoute("POST", "/ofrep/v1/evaluate/flags", f"{_OFREP}:every", _CLIENTS, f"{_OFREP}:failed", cors=True),
         LaneRoute("POST", "/ofrep/v1/evaluate/flags/", f"{_OFREP}:one", _CLIENTS, f"{_OFREP}:failed", cors=True),
         LaneRoute("GET", "/v1/flags/ruleset", f"{_FLAGS}.serving.document:ruleset", frozenset({"server"})),
+        LaneRoute("POST", "/v1/flags/exposures", f"{_EXPOSURES}.door:exposures", _CLIENTS, slow=True, cors=True),
     ),
+    streams=(
+        StreamRoute(
+            "flags",
+            f"{_FLAGS}.events:channel",
+            "flags.view",
+            "/v1/flags/stream",
+            _CLIENTS,
+            f"{_FLAGS}.serving.feed:FlagFeed",
+        ),
+    ),
+    jobs=(
+        Job("flags.exposures", f"{_EXPOSURES}.jobs:fold", timeout=timedelta(minutes=2), max_attempts=1),
+        Job("flags.tidy", f"{_EXPOSURES}.jobs:tidy"),
+    ),
+    ticks=(
+        Tick("flags.exposures", "flags.exposures", timedelta(seconds=5), durable=False),
+        Tick("flags.tidy", "flags.tidy", timedelta(hours=1)),
+    ),
+    gauges=f"{_EXPOSURES}.counter:gauges",
     readiness=f"{_FLAGS}.serving.memory:readiness",
     stands_alone=f"{_FLAGS}.serving.memory:stands_alone",
     scopes={
@@ -29,5 +53,8 @@ MODULE = Module(
         Permission("flags.approve", "Approve and refuse changes that others propose", _MAKERS),
         Permission("flags.manage", "Choose the environments where changes take an approval", frozenset({"admin"})),
     ),
-    subscribes={RulesetChanged: f"{_FLAGS}.jobs:publish"},
+    subscribes={
+        RulesetChanged: f"{_FLAGS}.jobs:publish",
+        **dict.fromkeys((UserErased, AccountErased, UsersMerged, AccountsMerged), f"{_EXPOSURES}.jobs:follow"),
+    },
 )

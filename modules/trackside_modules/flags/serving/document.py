@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from trackside.lane import LaneRequest, LaneResponse
+from trackside.lane import Complete, LaneRequest, LaneResponse
 from trackside.runtime import Runtime
 from trackside_modules.flags.serving.memory import shared
 
@@ -15,9 +15,8 @@ def ruleset(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
         assert request.key is not None
         served = memory.served(request.key.env_id)
         etag = f'"{served.source.etag}"'
-        headers = [*served.headers, ("ETag", etag)]
         if etag in request.environ.get("HTTP_IF_NONE_MATCH", ""):
-            return LaneResponse("304 Not Modified", b"", headers[1:])
-        return LaneResponse("200 OK", served.source.body, headers)
+            return LaneResponse("304 Not Modified", b"", [("ETag", etag), *served.mark])
+        return LaneResponse("200 OK", served.source.body, Complete([*served.headers, ("ETag", etag)]))
 
     return handle

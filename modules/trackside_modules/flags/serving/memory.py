@@ -236,7 +236,7 @@ def _listen(ref: "weakref.ref[Memory]", wake: threading.Event) -> None:
     news: Any = None
     while (memory := ref()) is not None and not memory._closed:
         memory.mark()
-        redis = memory._runtime.redis
+        redis: Any = memory._runtime.redis
         del memory
         try:
             if news is None:

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from trackside.auth.principal import KeyPrincipal
 from trackside.errors import BadRequest, TooLarge, TracksideError
-from trackside.lane import LaneRequest, LaneResponse, status_line
+from trackside.lane import Complete, LaneRequest, LaneResponse, status_line
 from trackside.runtime import Runtime
-from trackside_client.flags import Result
+from trackside.stream.ticket import Ticket, signed
+from trackside_client.flags import Result, unit_text
+from trackside_modules.flags.exposures import counter
+from trackside_modules.flags.serving import feed
 from trackside_modules.flags.serving.context import LIMIT, Refused, read_context
 from trackside_modules.flags.serving.memory import shared
 from trackside_modules.flags.serving.served import Served, failure
@@ -18,20 +22,27 @@ from trackside_modules.flags.serving.served import Served, failure
 ALL = "/ofrep/v1/evaluate/flags"
 ONE = f"{ALL}/"
 _JSON = [("Content-Type", "application/json")]
+FRESH_TICKET = 10.0
+"""Seconds for which a ticket is handed out; it opens the stream for `trackside.stream.ticket.LIFETIME`."""
+INACTIVE = 120
+"""Seconds in the background after which a page should close its stream."""
 _STATUS = {"FLAG_NOT_FOUND": "404 Not Found"}
 
 
 def one(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
     """Return the handler of a single flag."""
     memory, start = shared(runtime), len(ONE)
+    count = counter.shared(runtime).count
 
     def handle(request: LaneRequest) -> LaneResponse:
         assert request.key is not None
-        served = memory.served(request.key.env_id)
+        env_id = request.key.env_id
+        served = memory.served(env_id)
         context = read_context(request.body(LIMIT))
-        result = served.ruleset.evaluate(request.path[start:], context)
+        result = served.one(request.path[start:], context)
         if result.error_code is not None:
             return _failed(result)
+        count(env_id, result.key, result.variant, context.get("targetingKey"), _account(context))
         return LaneResponse("200 OK", served.fragment(result), served.headers)
 
     return handle
@@ -46,6 +57,8 @@ def _failed(result: Result) -> LaneResponse:
 def every(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
     """Return the handler of all flags at once."""
     memory, clock = shared(runtime), runtime.clock
+    count = counter.shared(runtime).count_all
+    counts, tails = runtime.settings.flags_bulk_exposures, _Tails(runtime)
 
     def handle(request: LaneRequest) -> LaneResponse:
         key, environ = request.key, request.environ
@@ -56,11 +69,19 @@ def every(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
         context = read_context(body)
         etag = _etag(served, served.phase(clock), body)
         if etag in environ.get("HTTP_IF_NONE_MATCH", ""):
-            return LaneResponse("304 Not Modified", b"", [("ETag", etag), *served.headers[1:]])
-        answer = b'{"flags":[%s],%s}' % (b",".join(map(served.fragment, served.all(context))), _tail(served, key))
-        return LaneResponse("200 OK", answer, [*served.headers, ("ETag", etag)])
+            return LaneResponse("304 Not Modified", b"", [("ETag", etag), *served.mark])
+        results = served.all(context)
+        if counts and key.kind == "client":
+            count(key.env_id, tuple(results), context.get("targetingKey"), _account(context))
+        answer = b'{"flags":[%s],%s}' % (served.fragments(results), tails.of(served, key))
+        return LaneResponse("200 OK", answer, Complete([*served.headers, ("ETag", etag)]))
 
     return handle
+
+
+def _account(context: dict[str, Any]) -> str | None:
+    account = context.get("account")
+    return account if type(account) is str else unit_text(account)
 
 
 def _told(query: str) -> str:
@@ -79,8 +100,26 @@ def _etag(served: Served, phase: int, body: bytes) -> str:
     return f'"{blake2b(body, digest_size=16, key=state).hexdigest()}"'
 
 
-def _tail(served: Served, _key: KeyPrincipal) -> bytes:
-    return b'"metadata":' + msgspec.json.encode(served.metadata)
+class _Tails:
+    """How answers with all flags end: the version, and the stream's URL with a ticket, signed anew now and then."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._settings, self._clock = runtime.settings, runtime.clock
+        self._made: dict[tuple[int, int], tuple[Served, float, bytes]] = {}
+
+    def of(self, served: Served, key: KeyPrincipal) -> bytes:
+        """Return the end of an answer to the holder of `key`."""
+        who, now = (key.env_id, key.key_id), self._clock.monotonic()
+        made = self._made.get(who)
+        if made is None or made[0] is not served or now - made[1] > FRESH_TICKET:
+            made = self._made[who] = (served, now, self._make(served, key))
+        return made[2]
+
+    def _make(self, served: Served, key: KeyPrincipal) -> bytes:
+        ticket = Ticket(feed.NAME, key.env_id, key.key_id, served.source.version)
+        url = f"{self._settings.stream_url}{feed.PATH}?ticket={signed(self._settings, ticket)}"
+        stream = {"type": "sse", "url": url, "inactivityDelaySec": INACTIVE}
+        return msgspec.json.encode({"metadata": served.metadata, "eventStreams": [stream]})[1:-1]
 
 
 def failed(request: LaneRequest, error: TracksideError) -> LaneResponse:

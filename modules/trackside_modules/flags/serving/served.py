@@ -1,7 +1,7 @@
 """One environment's flags, compiled and ready to answer: each answer's JSON is encoded once, not once a request."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +9,11 @@ from typing import Any
 import msgspec
 
 from trackside.clock import Clock
+from trackside.lane import complete
 from trackside_client.flags import Result, Ruleset, parse
 
+_SHARED = (None, "TARGETING_KEY_MISSING")
+"""Error codes of results that the engine shares between evaluations."""
 MOST_FRAGMENTS = 100_000
 """Answers kept encoded; a flag has one for each of its variants and reasons."""
 
@@ -37,8 +40,10 @@ class Served:
         self.source = source
         self.stale = stale
         self.ruleset = ruleset
-        self.choosers = tuple(ruleset.choosers.values())
-        self.headers = [("Content-Type", "application/json"), *([("X-Trackside-Stale", "true")] if stale else [])]
+        self.choosers = ruleset.choosers
+        self._choosers = tuple(ruleset.choosers.values())
+        self.mark = [("X-Trackside-Stale", "true")] if stale else []
+        self.headers = complete([("Content-Type", "application/json"), *self.mark])
         self.metadata = {"version": source.version} | ({"stale": True} if stale else {})
         self._floats = {key for key, flag in document["flags"].items() if _has_floats(flag)}
         self._moments = sorted(set(_moments(document["flags"])))
@@ -48,13 +53,28 @@ class Served:
         """Return the same flags, marked as stale or not."""
         return Served(self.source, self.ruleset, stale=stale)
 
+    def one(self, key: str, context: Mapping[str, Any]) -> Result:
+        """Return the result of a flag."""
+        try:
+            return self.choosers[key](context, None)
+        except Exception:
+            # there is no such flag, or it does not take this context: the careful way says what, and why
+            return self.ruleset.evaluate(key, context)
+
     def all(self, context: Mapping[str, Any]) -> list[Result]:
         """Return the results of all flags."""
         try:
-            return [choose(context, None) for choose in self.choosers]
+            return [choose(context, None) for choose in self._choosers]
         except Exception:
-            # one of them does not take this context: the careful way says which, and why
             return self.ruleset.evaluate_all(context)
+
+    def fragments(self, results: Iterable[Result]) -> bytes:
+        """Return results as OFREP has them, with commas between."""
+        known = self._fragments
+        try:
+            return b",".join([known[each] for each in results])
+        except KeyError:
+            return b",".join([self.fragment(each) for each in results])
 
     def phase(self, clock: Clock) -> int:
         """Return how many moments of schedules and ramps are past: what changes though nobody edits anything."""
@@ -65,7 +85,7 @@ class Served:
         found = self._fragments.get(result)
         if found is None:
             found = self._encode(result)
-            if result.error_code is None and len(self._fragments) < MOST_FRAGMENTS:
+            if result.error_code in _SHARED and len(self._fragments) < MOST_FRAGMENTS:
                 self._fragments[result] = found
         return found
 
