@@ -1,0 +1,325 @@
+"""What a flag check over HTTP costs: one flag and all 50, beside nothing at all and the same code behind Flask.
+
+    python bench/flags_http.py [--rounds 3] [--seconds 1.5]
+
+Servers as `trackside web` sets granian up, pinned to one core, asked by the generator of bench/lane.py from another:
+
+    null       a callable that answers 2 bytes
+    one        one flag of 50 (a rule and a 25 % rollout) by OFREP in the lane: key, context, evaluation, exposure
+    all        all 50 of them
+    flask      one flag, by the same code behind a Flask route of the real app
+    null busy, one busy, all busy     the same while 8 connections ask the same process for pages that take 50 ms
+
+Rounds alternate; medians are printed, and the server's CPU a request, which a busy machine does not change as much.
+Servers are throw-away, 127.0.0.1 only, and it stops by itself.
+"""
+
+import argparse
+import os
+import selectors
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lane as base
+
+FLAGS = 50
+PAGE_SECONDS = 0.05
+PAGES = 8
+MOST_SECONDS = 110
+BODY = b'{"context":{"targetingKey":"u_42","account":"acme","plan":"free"}}'
+KINDS = ("null", "real")
+ALL = "/ofrep/v1/evaluate/flags"
+ROWS = {
+    "null": ("null", "/null", False),
+    "one": ("real", f"{ALL}/flag-7", False),
+    "all": ("real", ALL, False),
+    "flask": ("real", "/flask/flag-7", False),
+    "null busy": ("null", "/null", True),
+    "one busy": ("real", f"{ALL}/flag-7", True),
+    "all busy": ("real", ALL, True),
+}
+
+
+def null(environ: Any, start_response: Any) -> list[bytes]:
+    """Answer two bytes, and nothing else; or a slow page."""
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(PAGE_SECONDS)
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+    return [b"ok"]
+
+
+def load(kind: str) -> Any:
+    """Return the callable of `kind`, in the server's process."""
+    if kind == "null":
+        return null
+    from flask import Response, request
+
+    from trackside import serve
+    from trackside.app import create_app
+    from trackside.auth import keyring
+    from trackside.lane import LaneRequest
+    from trackside.logs import configure_logging
+    from trackside.places import Places
+    from trackside.runtime import build_runtime
+    from trackside.settings import load_settings
+    from trackside.web.policy import Policy
+    from trackside_modules.flags.serving import ofrep
+
+    runtime = build_runtime(load_settings())
+    configure_logging(runtime.settings)
+    app = create_app(runtime.settings, runtime=runtime)
+    ring, handle = keyring.build(runtime), ofrep.one(runtime)
+
+    def flag(key: str) -> Response:
+        principal = ring.authenticate(request.environ)
+        answer = handle(LaneRequest(request.environ, ofrep.ONE + key, principal))
+        return Response(answer.body, int(answer.status[:3]), list(answer.headers))
+
+    def slow() -> Response:
+        time.sleep(PAGE_SECONDS)
+        return Response(b"ok")
+
+    for path, view, methods in (("/flask/<path:key>", flag, ["POST"]), ("/slow", slow, ["GET", "POST"])):
+        view.policy = Policy(public="measured only")  # type: ignore[attr-defined]
+        app.add_url_rule(path, view_func=view, methods=methods)
+        app.extensions["csrf"].exempt(view)
+    ring.begin()
+    places = Places(runtime.settings.web_threads)
+    return serve.Lane(runtime, ring, serve.Pages(app, places), places, count=app.extensions["trackside.metrics"].lane)
+
+
+def run_server(kind: str, port: int) -> None:
+    """Serve `kind` until told to stop, as `trackside web` does."""
+    from functools import partial
+
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    from trackside.places import server_threads
+
+    Granian(
+        kind,
+        port=port,
+        interface=Interfaces.WSGI,
+        blocking_threads=server_threads(8),
+        backlog=1024,
+        backpressure=1024,
+        workers_kill_timeout=3,
+        log_enabled=False,
+    ).serve(target_loader=partial(load, kind), wrap_loader=False)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one round found."""
+
+    rate: float
+    busy: float
+    cpu: float
+    """Microseconds of the server's CPU a request."""
+
+
+def ask(port: int, path: str, key: str, seconds: float, worker: int, connections: int = base.CONNECTIONS) -> Asked:
+    """Ask over keep-alive connections, one request at a time on each; raises RuntimeError on any answer but 200."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    begun: dict[int, bytes] = {}
+    count = 0
+    with selectors.DefaultSelector() as ready, ExitStack() as stack:
+        for _ in range(connections):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ready.register(connection, selectors.EVENT_READ)
+            connection.sendall(request)
+        began, worked, spent_there = time.perf_counter(), time.process_time(), cpu_of(worker)
+        while time.perf_counter() - began < seconds:
+            for selected, _ in ready.select(5):
+                connection = selected.fileobj  # type: ignore[assignment]
+                answer = begun.pop(selected.fd, b"") + connection.recv(65536)
+                if not _is_whole(answer):
+                    begun[selected.fd] = answer
+                    continue
+                if not answer.startswith(b"HTTP/1.1 200"):
+                    raise RuntimeError(f"{path}: {answer[:300].decode(errors='replace')}")
+                count += 1
+                connection.sendall(request)
+        spent = time.perf_counter() - began
+        cpu = (cpu_of(worker) - spent_there) / max(count, 1) * 1e6
+        return Asked(count / spent, (time.process_time() - worked) / spent, cpu)
+
+
+def _is_whole(answer: bytes) -> bool:
+    end = answer.find(b"\r\n\r\n")
+    if end < 0:
+        return False
+    at = answer.find(b"content-length: ", 0, end)
+    if at < 0:
+        return answer.endswith((b"}", b"ok"))
+    return len(answer) - end - 4 >= int(answer[at + 16 : answer.index(b"\r", at)])
+
+
+def cpu_of(process: int) -> float:
+    """Return the CPU seconds that a process has spent."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def servers(core: int | None) -> Iterator[tuple[dict[str, int], dict[str, int], str]]:
+    """Run both servers on `core`; give their ports, their workers' process ids and a key."""
+    from trackside.embedded.postgres import Postgres
+    from trackside.embedded.valkey import Valkey
+
+    with tempfile.TemporaryDirectory(prefix="trackside-bench-") as folder, ExitStack() as stack:
+        postgres, valkey = Postgres(Path(folder), throwaway=True), Valkey(Path(folder), throwaway=True)
+        for server in (postgres, valkey):
+            server.start()
+            stack.callback(server.stop)
+        given = {
+            "DATABASE_URL": postgres.url(),
+            "REDIS_URL": valkey.url(),
+            "TRACKSIDE_SECRET_KEY": os.urandom(32).hex(),
+            "TRACKSIDE_LOG_LEVEL": "ERROR",
+            "TRACKSIDE_DATA": folder,
+        }
+        key = prepare(given)
+        ports = {kind: base._free_port() for kind in KINDS}
+        running = {kind: _start(kind, port, {**os.environ, **given}, core) for kind, port in ports.items()}
+        for process in running.values():
+            stack.callback(process.wait, 10)
+            stack.callback(process.terminate)
+        for port in ports.values():
+            base._wait(port)
+        yield ports, {kind: _worker(process.pid) for kind, process in running.items()}, key
+
+
+def prepare(given: dict[str, str], flags: int = FLAGS) -> str:
+    """Make a database with `flags` flags; return a server key."""
+    from trackside import migrate
+    from trackside.auth.audit import COMMAND_LINE
+    from trackside.auth.keys import create_key
+    from trackside.runtime import build_runtime
+    from trackside.settings import load_settings
+    from trackside.workspace import environments, seed_workspace
+    from trackside_modules.flags import service
+
+    runtime = build_runtime(load_settings(given))
+    migrate.upgrade(runtime.database.engine)
+    now = runtime.clock.now()
+    rule = {"id": "r1", "name": "paying", "when": [{"attribute": "plan", "op": "in", "values": ["pro", "team"]}]}
+    edit = {
+        "enabled": True,
+        "rules": [{**rule, "serve": {"rollout": 100_000, "split": [["on", 100_000]]}}],
+        "serve": {"rollout": 25_000, "split": [["on", 100_000]]},
+    }
+    with runtime.database.session() as session:
+        seed_workspace(session)
+        env = environments(session)[0]
+        for number in range(flags):
+            service.create(session, f"flag-{number}", who=COMMAND_LINE, now=now)
+            service.change(session, env.id, f"flag-{number}", edit, who=COMMAND_LINE, now=now, reason="bench")
+        _, key = create_key(session, COMMAND_LINE, now, env, kind="server", name="bench")
+    runtime.close()
+    return key
+
+
+def _start(kind: str, port: int, environ: dict[str, str], core: int | None) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen([sys.executable, __file__, "--serve", kind, "--port", str(port)], env=environ)
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
+    return process
+
+
+def _worker(process: int) -> int:
+    return int(Path(f"/proc/{process}/task/{process}/children").read_text().split()[0])
+
+
+@contextmanager
+def pages(port: int, core: int | None) -> Iterator[None]:
+    """Keep `PAGES` connections asking for slow pages, from a process of its own."""
+    process = subprocess.Popen([sys.executable, __file__, "--pages", "--port", str(port)])
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
+    time.sleep(0.3)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ask_pages(port: int) -> None:
+    """Ask for slow pages until killed."""
+    with selectors.DefaultSelector() as ready:
+        for _ in range(PAGES):
+            connection = socket.create_connection(("127.0.0.1", port))
+            ready.register(connection, selectors.EVENT_READ)
+            connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        while True:
+            for selected, _ in ready.select(5):
+                selected.fileobj.recv(65536)  # type: ignore[union-attr]
+                selected.fileobj.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")  # type: ignore[union-attr]
+
+
+def measure(rounds: int, seconds: float) -> dict[str, list[Asked]]:
+    """Return what was found of each row, once a round."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    mine, theirs = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+    with servers(theirs) as (ports, workers, key):
+        if mine is not None:
+            os.sched_setaffinity(0, {mine})
+        found: dict[str, list[Asked]] = {row: [] for row in ROWS}
+        for kind, path, _ in ROWS.values():
+            ask(ports[kind], path, key, 0.3, workers[kind])
+        for _ in range(rounds):
+            for row, (kind, path, busy) in ROWS.items():
+                with ExitStack() as stack:
+                    if busy:
+                        stack.enter_context(pages(ports[kind], mine))
+                    found[row].append(ask(ports[kind], path, key, seconds, workers[kind]))
+    print(f"server on core {theirs}, generator on core {mine}" if mine is not None else "not pinned: one core only")
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure flags over HTTP beside a null callable and Flask.")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--pages", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        run_server(options.serve, options.port)
+        return
+    if options.pages:
+        ask_pages(options.port)
+        return
+    if options.rounds * len(ROWS) * (options.seconds + 0.4) > MOST_SECONDS - 20:
+        parser.error(f"that takes longer than {MOST_SECONDS} s")
+    found = measure(options.rounds, options.seconds)
+    rate = {row: statistics.median(each.rate for each in rounds) for row, rounds in found.items()}
+    cpu = {row: statistics.median(each.cpu for each in rounds) for row, rounds in found.items()}
+    print(f"{options.rounds} rounds of {options.seconds:g} s, {base.CONNECTIONS} keep-alive connections")
+    for row, rounds in found.items():
+        busy = statistics.median(each.busy for each in rounds)
+        span = f"from {min(it.rate for it in rounds):,.0f} to {max(it.rate for it in rounds):,.0f}"
+        print(f"{row:<10} {rate[row]:>9,.0f}/s  {cpu[row]:6.1f} us CPU  ({span}, generator busy {busy:.0%})")
+    print(f"one / null            {rate['one'] / rate['null']:.2f}   (aim 0.60)")
+    print(f"one / flask           {rate['one'] / rate['flask']:.2f}   (aim 3)")
+    print(f"one / null, busy      {rate['one busy'] / rate['null busy']:.2f}")
+    print(f"all more than one     {cpu['all'] - cpu['one']:.1f} us CPU   (aim 25)")
+
+
+if __name__ == "__main__":
+    main()
