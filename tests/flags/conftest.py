@@ -4,9 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from werkzeug.exceptions import NotFound
+from werkzeug.test import Client
 
+from trackside.auth import keyring
 from trackside.auth.audit import Actor
+from trackside.places import Places
 from trackside.runtime import Runtime
+from trackside.serve import Lane
 from trackside_modules.flags import service
 from trackside_modules.flags.models import Flag, State
 
@@ -34,3 +39,11 @@ def change(runtime: Runtime) -> Callable[..., State]:
             return service.change(session, env_id, key, edit, **given)
 
     return make
+
+
+@pytest.fixture
+def lane(runtime: Runtime) -> Client:
+    """Ask the lane alone: Flask takes a second to make, and answers no flags."""
+    keys = keyring.build(runtime)
+    keys.begin()
+    return Client(Lane(runtime, keys, NotFound(), Places(8)))

@@ -14,7 +14,6 @@ from trackside.customers.erase import erase
 from trackside.customers.merge import merge
 from trackside.customers.models import Account, User
 from trackside.runtime import Runtime
-from trackside.serve import build
 from trackside_modules.flags.exposures import jobs, queries
 from trackside_modules.flags.exposures.counter import shared
 from trackside_modules.flags.exposures.models import Exposure, ExposureBatch, ExposureDay
@@ -25,8 +24,8 @@ TODAY = date(2026, 6, 15)
 
 
 @pytest.fixture
-def web(runtime: Runtime) -> Client:
-    return Client(build(runtime))
+def web(lane: Client) -> Client:
+    return lane
 
 
 @pytest.fixture
@@ -68,7 +67,7 @@ def counted(runtime: Runtime) -> Callable[[], tuple[dict[Any, int], dict[Any, An
         jobs.fold(runtime)
         with runtime.database.session() as session:
             days = {(it.variant, it.day): it.evaluations for it in session.scalars(select(ExposureDay))}
-            names = dict(session.execute(select(User.id, User.external_id)).tuples().all())
+            names = dict(session.execute(select(User.id, User.external_id)).all())
             first = {(it.variant, names.get(it.user_id)): it for it in session.scalars(select(Exposure))}
         return days, first
 

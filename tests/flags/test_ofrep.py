@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from trackside.runtime import Runtime
-from trackside.serve import build
 from trackside_modules.flags.serving.context import LIMIT
 
 ALL = "/ofrep/v1/evaluate/flags"
@@ -16,8 +14,8 @@ Ask = Callable[..., TestResponse]
 
 
 @pytest.fixture
-def web(runtime: Runtime) -> Client:
-    return Client(build(runtime))
+def web(lane: Client) -> Client:
+    return lane
 
 
 @pytest.fixture

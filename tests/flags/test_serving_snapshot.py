@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.test import Client
+from sqlalchemy import make_url
+from werkzeug.test import Client, TestResponse
 
 from trackside.embedded.process import wait_until
 from trackside.runtime import Runtime, build_runtime
@@ -73,6 +74,22 @@ def test_a_key_that_nobody_knows_is_told_to_come_again(kept: str, elsewhere: Any
     web = Client(build(elsewhere()))
     stranger = new_key("production", "server").text
     assert web.post(ONE, data="{}", headers={"X-API-Key": stranger}).status_code == 503
+
+
+def test_flags_go_on_when_the_database_goes(
+    kept: str, runtime: Runtime, lane: Client, databases: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer() -> TestResponse:
+        return lane.post(ONE, data="{}", headers={"X-API-Key": kept})
+
+    assert "X-Trackside-Stale" not in answer().headers
+    databases.drop(make_url(settings.database_url).database)
+    memory = memories.shared(runtime)
+    memory.look()
+    assert answer().json["value"] is True  # type: ignore[index]
+    monkeypatch.setattr(memories, "STALE", -1.0)
+    memory.mark()
+    assert answer().json["metadata"] == {"stale": True}  # type: ignore[index]
 
 
 def test_etags_survive_a_restart(kept: str, runtime: Runtime, elsewhere: Any) -> None:

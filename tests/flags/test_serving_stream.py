@@ -15,7 +15,6 @@ from trackside.auth.audit import COMMAND_LINE
 from trackside.auth.keys import revoke
 from trackside.auth.models import ApiKey
 from trackside.runtime import Runtime
-from trackside.serve import build
 from trackside.settings import Settings
 from trackside.stream import app as streams
 from trackside.stream import ticket as tickets
@@ -83,12 +82,11 @@ def make(runtime: Runtime, settings: Settings, flag: Any) -> Callable[..., Strea
 
 
 @pytest.fixture
-def bulk(runtime: Runtime) -> Callable[[str], str]:
+def bulk(lane: Client) -> Callable[[str], str]:
     """Ask for all flags as a page of another site does; return the query of the stream's URL."""
-    web = Client(build(runtime))
 
     def made(key: str) -> str:
-        answer = web.post("/ofrep/v1/evaluate/flags", data="{}", headers={"X-API-Key": key}).json
+        answer = lane.post("/ofrep/v1/evaluate/flags", data="{}", headers={"X-API-Key": key}).json
         (stream,) = answer["eventStreams"]  # type: ignore[index]
         assert (stream["type"], stream["inactivityDelaySec"]) == ("sse", 120)
         assert key not in stream["url"]
@@ -100,7 +98,7 @@ def bulk(runtime: Runtime) -> Callable[[str], str]:
 
 @pytest.mark.parametrize("kind", ["server", "client"])
 def test_a_key_opens_it_and_is_told_at_once_and_after_each_change(
-    make: Any, api_key: Any, change: Any, runtime: Runtime, kind: str
+    make: Any, api_key: Any, change: Any, lane: Client, kind: str
 ) -> None:
     key, server = str(api_key(kind)), str(api_key("server"))
 
@@ -112,8 +110,7 @@ def test_a_key_opens_it_and_is_told_at_once_and_after_each_change(
         before = visit.body
         await asyncio.to_thread(change, "checkout", {"enabled": True})
         await until(lambda: visit.body.count(b"refetchEvaluation") == 2)
-        web = Client(build(runtime))
-        etag = web.get("/v1/flags/ruleset", headers={"X-API-Key": server}).headers["ETag"].strip('"')
+        etag = lane.get("/v1/flags/ruleset", headers={"X-API-Key": server}).headers["ETag"].strip('"')
         assert etag.encode() in visit.body[len(before) :]
         assert b'"lastModified":' in visit.body
         await visit.leave()
