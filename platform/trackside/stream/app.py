@@ -62,6 +62,8 @@ class StreamApp:
             self._keys.begin()
             self._feeds = {name: resolve(it.feed)(runtime) for name, it in routes.items() if it.feed}
         self._bells: dict[str, asyncio.Event] = {}
+        self._looked: dict[str, asyncio.Event] = {}
+        """Set once a feed has looked: who came before would be told what they know."""
         self._running: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -95,7 +97,7 @@ class StreamApp:
             return
         for task in self._running:
             task.cancel()
-        self._bells = {name: asyncio.Event() for name in self._feeds}
+        self._bells, self._looked = ({name: asyncio.Event() for name in self._feeds} for _ in range(2))
         work = [self._hub.run(), self._hub.beat(), *(self._follow(name) for name in self._feeds)]
         self._running = [asyncio.create_task(each) for each in work]
 
@@ -114,6 +116,7 @@ class StreamApp:
                 if not away:
                     log.warning("stream.database_away", stream=name, error=type(error).__name__)
                 away = True
+            self._looked[name].set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await bell.wait()
@@ -138,6 +141,9 @@ class StreamApp:
         channel = resolve(route.channel)(ticket.env_id)
         if route.name in self._bells:
             self._hub.bells[channel] = self._bells[route.name].set
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._looked[route.name].wait()
         with self._hub.listening(channel, Listener(self._may_stay(ticket))) as listener:
             await send(_begin(200, self._headers(b"text/event-stream", path)))
             await _stream(listener, self._greeting(route, ticket), receive, send)

@@ -111,10 +111,10 @@ class Counter:
     def flush(self) -> None:
         """Commit what was counted so far; raises psycopg.Error where PostgreSQL is away: it stays on the disk."""
         with self._flushing:
+            if self._sealed:
+                self._drain()  # from before: what is being filled could not be sealed yet
             self._seal()
-            while self._sealed:
-                self._commit(self._sealed[0].path)
-                self._sealed.pop(0).drop()
+            self._drain()
             if time.monotonic() - self._looked > ORPHANS:
                 self._adopt()
                 self._looked = time.monotonic()
@@ -184,6 +184,11 @@ class Counter:
         with self._lock:
             if self._segment is not None and (not self._sealed or self._day != self._now() // 86_400_000):
                 self._put_by()
+
+    def _drain(self) -> None:
+        while self._sealed:
+            self._commit(self._sealed[0].path)
+            self._sealed.pop(0).drop()
 
     def _adopt(self) -> None:
         """Commit the files of processes that have died."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg.abc import RV, PQGen
 
 from trackside.db import psycopg_url
 from trackside_modules.flags.exposures.entries import Entry, pack
@@ -19,6 +20,22 @@ insert into flags_exposure_batch (env_id, batch, received_at, answer, body) valu
 on conflict do nothing
 """
 _ANSWERED = "select answer from flags_exposure_batch where env_id = %s and batch = %s"
+
+
+class Overdue(psycopg.OperationalError):
+    """The database did not answer in time."""
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that gives up by itself: a frozen server ignores its own statement_timeout."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Run a conversation with the database; close the connection and raise Overdue when it takes too long."""
+        try:
+            return super().wait(gen, interval, timeout=PATIENCE if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:
+            self.pgconn.finish()
+            raise Overdue("the database did not answer in time") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +55,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self._url = psycopg_url(url)
         self._lock = threading.Lock()
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._connection: _Connection | None = None
 
     def put(self, parcels: Iterable[Parcel]) -> None:
         """Commit batches, each once however often it comes; raises psycopg.Error where PostgreSQL is away."""
@@ -68,11 +85,11 @@ class Store:
             self._lose()
             raise
 
-    def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def _open(self) -> _Connection:
         if self._connection is None or self._connection.closed:
             options = f"-c statement_timeout={PATIENCE * 1000} -c timezone=UTC"
-            self._connection = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=PATIENCE, options=options, tcp_user_timeout=PATIENCE * 1000
+            self._connection = _Connection.connect(
+                self._url, autocommit=True, connect_timeout=PATIENCE, options=options
             )
         return self._connection
 
