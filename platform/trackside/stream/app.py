@@ -169,7 +169,8 @@ class StreamApp:
         ticket = check(self._settings, parse_qs(query).get("ticket", [""])[0], returning)
         if ticket.stream != route.name:
             raise NotAllowed("This ticket is for another stream.")
-        if ticket.key_id and not (self._keys and await asyncio.to_thread(self._keys.knows, *_key(ticket))):
+        keys = self._keys
+        if ticket.key_id and (keys is None or not await asyncio.to_thread(keys.knows, *_key(ticket))):
             raise NotAuthenticated("The API key behind this ticket does not work any more.")
         return ticket
 
