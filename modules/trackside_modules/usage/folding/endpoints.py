@@ -55,7 +55,7 @@ def _columns(names: list[Name]) -> list[list[str]]:
 
 
 def _ids(connection: Connection[Any], env_id: int, names: list[Name]) -> dict[Name, int]:
-    rows = connection.execute(_FIND, (*_columns(names), env_id))
+    rows = connection.execute(_FIND, (*_columns(names), env_id), prepare=False)
     return {(service, method, route): found for service, method, route, found in rows}
 
 

@@ -106,7 +106,9 @@ def _add(connection: Connection[Any], env_id: int, day: date, counted: Pairs, mo
     stored = row[0] if row else 0
     if stored + len(counted) > most:
         columns = [list(column) for column in zip(*counted, strict=True)]
-        known = set(cast("list[tuple[int, int]]", connection.execute(_KNOWN, (*columns, env_id, day)).fetchall()))
+        known = set(
+            cast("list[tuple[int, int]]", connection.execute(_KNOWN, (*columns, env_id, day), prepare=False).fetchall())
+        )
         fresh = [pair for pair in counted if pair not in known and pair[1] != REST]
         for first, then in fresh[max(0, most - stored) :]:
             calls = counted.pop((first, then))

@@ -107,7 +107,9 @@ def load(connection: Connection[Any], env_id: int, keys: Iterable[Key]) -> dict[
     wanted = sorted(set(keys))
     if not wanted:
         return {}
-    rows = connection.execute(_LOAD, ([stream for stream, _ in wanted], [start for _, start in wanted], env_id))
+    rows = connection.execute(
+        _LOAD, ([stream for stream, _ in wanted], [start for _, start in wanted], env_id), prepare=False
+    )
     return {(stream, start): _DECODER.decode(reading) for stream, start, reading in rows}
 
 

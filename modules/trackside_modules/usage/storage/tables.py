@@ -85,7 +85,8 @@ def moments(rows: Rows) -> set[datetime]:
 def _with_existing(connection: Connection[Any], env_id: int, table: Table, rows: Rows) -> Rows:
     """Return `rows` with the histograms and users of the rows that are there added."""
     span = [datetime.fromtimestamp(int(at), UTC) for at in (rows.keys[0].min(), rows.keys[0].max())]
-    found = connection.execute(_existing(table), [*_keys(rows), env_id, *span]).fetchall()
+    # Planned anew each time: a plan made for a few rows compares each of many with each that is there.
+    found = connection.execute(_existing(table), [*_keys(rows), env_id, *span], prepare=False).fetchall()
     if not found:
         return rows
     places = np.array([row[0] for row in found], dtype=np.int64) - 1
