@@ -160,15 +160,21 @@ def _run(lane: Lane, endpoint: _Endpoint, environ: Environ) -> LaneResponse:
         key = lane.authenticate(environ, endpoint.route)
         return endpoint.handle(LaneRequest(environ, path, key))
     except Exception as error:
-        ours = as_trackside(error)
-        if isinstance(error, Unavailable):
-            log.warning("lane.shed", route=endpoint.route.path, status=ours.status)
-        elif ours.status >= 500:
-            log.error("lane.failed", route=endpoint.route.path, status=ours.status, exc_info=error)
-        refusal = endpoint.errors(LaneRequest(environ, path, key), ours)
-        if isinstance(ours, NotAuthenticated):
-            return LaneResponse(refusal.status, refusal.body, [*refusal.headers, ("WWW-Authenticate", "Bearer")])
-        return refusal
+        # In a frame that the error does not hold: a cycle of the two would keep the body until the next collection.
+        return _refusal(endpoint, LaneRequest(environ, path, key), error)
+
+
+def _refusal(endpoint: _Endpoint, request: LaneRequest, error: Exception) -> LaneResponse:
+    """Return what went wrong in the protocol's form, and log what its sender cannot mend."""
+    ours = as_trackside(error)
+    if isinstance(error, Unavailable):
+        log.warning("lane.shed", route=endpoint.route.path, status=ours.status)
+    elif ours.status >= 500:
+        log.error("lane.failed", route=endpoint.route.path, status=ours.status, exc_info=error)
+    refusal = endpoint.errors(request, ours)
+    if isinstance(ours, NotAuthenticated):
+        return LaneResponse(refusal.status, refusal.body, [*refusal.headers, ("WWW-Authenticate", "Bearer")])
+    return refusal
 
 
 class Pages:

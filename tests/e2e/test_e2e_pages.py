@@ -1,6 +1,6 @@
 """Every page there is: accessible, whole at the width of a phone, and without a complaint of the browser."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,8 +10,10 @@ from playwright.sync_api import BrowserContext, Page
 from trackside.testing.pages import VISITORS, find_pages
 from trackside.testing.running import Up
 
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+WIDE, NARROW = (1440, 900), (390, 844)
 SEVERE = {"serious", "critical"}
+OF_COLOURS = ("color-contrast", "link-in-text-block")
+"""The rules of axe that look at colours: what else it finds is the same in both themes."""
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +23,12 @@ def pages(trackside: Up, owner: Any) -> dict[str, str]:
     return find_pages(trackside, cookie)
 
 
-def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
+def violations(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
+    """Return what axe finds, by all of its rules or by these."""
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = {"type": "rule", "values": list(rules)}
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{each['id']} ({each['impact']}): {each['help']}: {node['target']} {node['html'][:120]}"
         for each in found
@@ -31,22 +37,29 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_is_accessible_fits_a_phone_and_raises_no_complaint(
-    theme: str, pages: dict[str, str], context_of: Callable[..., BrowserContext], complaints: Any
+def problems_of(page: Page) -> Iterator[str]:
+    """Look at an open page at both widths in both themes, and tell what is wrong with it."""
+    for width, height in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme="light")
+        yield from (f"at {width}: {each}" for each in violations(page))
+        page.emulate_media(color_scheme="dark")
+        yield from (f"at {width}, dark: {each}" for each in violations(page, OF_COLOURS))
+    if overhang := page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"):
+        yield f"scrolls sideways by {overhang} px at {width}"
+
+
+def test_every_page_is_accessible_in_both_themes_fits_a_phone_and_raises_no_complaint(
+    pages: dict[str, str], context_of: Callable[..., BrowserContext], complaints: Any
 ) -> None:
-    member, visitor = context_of(theme), context_of(theme, signed_in=False)
+    member, visitor = context_of(), context_of(signed_in=False)
     problems: list[str] = []
     for endpoint, path in pages.items():
         page = (visitor if endpoint in VISITORS else member).new_page()
         complaints.watch(page)
         page.goto(path)
         page.wait_for_load_state("load")
-        for size in (WIDE, NARROW):
-            page.set_viewport_size(size)  # type: ignore[arg-type]
-            problems += [f"{path} at {size['width']}: {each}" for each in violations(page)]
-        if overhang := page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"):
-            problems.append(f"{path} scrolls sideways by {overhang} px at 390")
+        problems += [f"{path} {each}" for each in problems_of(page)]
         page.close()
     assert not problems, "\n".join(problems)
     assert not complaints, "\n".join(complaints)

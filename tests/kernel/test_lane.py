@@ -1,6 +1,8 @@
 """The lane: who gets in, and what comes back when something is wrong."""
 
+import gc
 import io
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from trackside.auth.principal import KeyPrincipal
-from trackside.errors import NotAuthenticated, Unavailable
+from trackside.errors import BadRequest, NotAuthenticated, Unavailable
 from trackside.lane import LaneRequest, LaneResponse
 from trackside.module import LaneRoute, Module
 from trackside.places import Places
@@ -40,6 +42,24 @@ def broken(_runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
     return handle
 
 
+HELD: "list[weakref.ref[Any]]" = []
+
+
+def heavy(_runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
+    class Body:
+        """Stands for 64 MiB that a handler holds while it finds out that they are wrong."""
+
+    def handle(_request: LaneRequest) -> LaneResponse:
+        body = Body()
+        HELD.append(weakref.ref(body))
+        try:
+            raise ValueError
+        except ValueError as error:
+            raise BadRequest("This could not be read.") from error
+
+    return handle
+
+
 def terse(request: LaneRequest, error: Any) -> LaneResponse:
     return LaneResponse(f"{error.status} no", f"{error.code} key={request.key is not None}".encode())
 
@@ -51,7 +71,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     import types
 
     module = types.ModuleType("lane_fixture")
-    for each in (echo, away, broken, terse):
+    for each in (echo, away, broken, heavy, terse):
         setattr(module, each.__name__, each)
     monkeypatch.setitem(sys.modules, "lane_fixture", module)
     return lambda name: f"lane_fixture:{name}"
@@ -81,6 +101,7 @@ def call(runtime: Runtime, handlers: Callable[[str], str]) -> Call:
         LaneRoute("GET", "/v1/below/", ref("echo"), KINDS, errors=ref("terse")),
         LaneRoute("GET", "/v1/away", ref("away"), KINDS),
         LaneRoute("GET", "/v1/broken", ref("broken"), KINDS, errors=ref("terse")),
+        LaneRoute("POST", "/v1/heavy", ref("heavy"), KINDS),
         LaneRoute("GET", "/v1/scoped", ref("echo"), KINDS, scope="b:read"),
     )
     lane = Lane(
@@ -185,3 +206,12 @@ def test_a_place_given_back_can_be_taken_again() -> None:
     for _ in range(20):
         with places.hold("slow"), places.hold("pages"):
             pass
+
+
+def test_what_a_refused_request_held_is_free_at_once(call: Call) -> None:
+    gc.disable()
+    try:
+        assert call("POST", "/v1/heavy")[0] == 400
+        assert HELD[-1]() is None, "it waits for the garbage collector, which does not know how large it is"
+    finally:
+        gc.enable()
