@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from trackside_client.usage import notes, reporter, sender, spool
+from trackside_client._transport import sender, spool
+from trackside_client._transport.sender import Backoff, Sender
+from trackside_client._transport.spool import Batch, Folder, Memory
+from trackside_client.usage import notes, reporter
 from trackside_client.usage.config import Config
 from trackside_client.usage.reporter import Reporter
-from trackside_client.usage.sender import Backoff, Sender
-from trackside_client.usage.spool import Batch, Folder, Memory
 
 KEY = ("GET", "/orders", 200, "u1", "")
 TOLD = ("GET", "/orders", "200", "u1", None)
@@ -213,7 +214,7 @@ def test_what_waits_too_long_is_given_up_and_told(door: Any, tmp_path: Path, kin
 def test_a_turn_belongs_to_one_process(tmp_path: Path) -> None:
     kept = Folder(tmp_path, "o")
     code = (
-        "import sys; from pathlib import Path; from trackside_client.usage.spool import Folder\n"
+        "import sys; from pathlib import Path; from trackside_client._transport.spool import Folder\n"
         "with Folder(Path(sys.argv[1]), 'o').turn() as ours: print(ours)"
     )
     ask = [sys.executable, "-c", code, str(tmp_path)]

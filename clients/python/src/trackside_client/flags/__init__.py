@@ -1,5 +1,7 @@
 """Feature flags evaluated in the process: pure functions of a ruleset and a context, shared by server and client.
 
+`Flags`, the client of an application, loads and follows the ruleset; all else here does no I/O.
+
     parse(document, *, segments=None, clock=..., lenient=False) -> Ruleset     raises RulesetError (.problems)
     check_flag(key, flag, known=None, *, segments=None) -> list[Problem]       what is wrong with one flag
     check_context(context) -> str | None                                       why a door refuses a context
@@ -20,6 +22,8 @@ are laid out along the buckets, and a new layout would move people who need not 
 it can be the key of a counter.
 """
 
+from trackside_client.flags.client import Flags, Status, UserFlags
+from trackside_client.flags.details import Details
 from trackside_client.flags.hashing import BUCKETS, bucket, unit_text, variant_bucket
 from trackside_client.flags.limits import check_context
 from trackside_client.flags.problems import Problem, RulesetError
@@ -35,12 +39,16 @@ __all__ = [
     "BucketTrace",
     "ConditionTrace",
     "Context",
+    "Details",
+    "Flags",
     "Problem",
     "Result",
     "Ruleset",
     "RulesetError",
+    "Status",
     "Step",
     "Trace",
+    "UserFlags",
     "bucket",
     "check_context",
     "check_flag",

@@ -16,12 +16,12 @@ import time
 from uuid import uuid4
 from weakref import WeakSet
 
+from trackside_client._transport.sender import Answer, Backoff, Sender
+from trackside_client._transport.spool import Batch, Folder, Memory, Spool
 from trackside_client.usage import notes, otlp
 from trackside_client.usage.config import Config
 from trackside_client.usage.counters import Counters
 from trackside_client.usage.samples import Samples
-from trackside_client.usage.sender import Answer, Backoff, Sender
-from trackside_client.usage.spool import Batch, Folder, Memory, Spool
 
 _TIMEOUT, _LAST_TIMEOUT = 10.0, 3.0
 _LOOK_EVERY = 30.0

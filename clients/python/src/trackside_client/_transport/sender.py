@@ -45,12 +45,17 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow nowhere."""
 
 
+def strict_opener() -> urllib.request.OpenerDirector:
+    """Return what opens addresses: through the environment's proxies, and following no redirect."""
+    return urllib.request.build_opener(_NoRedirect())
+
+
 class Sender:
     """Posts batches with the key; proxies are taken from the environment as usual."""
 
     def __init__(self, url: str, api_key: str) -> None:
         self._url = url
-        self._opener = urllib.request.build_opener(_NoRedirect())
+        self._opener = strict_opener()
         self._headers = {
             "Authorization": f"Bearer {api_key}",
             "Content-Type": "application/json",
@@ -66,7 +71,7 @@ class Sender:
                 return Answer(answer.status, answer.read(_MOST_READ).decode("utf-8", "replace"))
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, _read(error), _wait(error.headers.get("Retry-After")))
+                return Answer(error.code, _read(error), retry_after(error.headers.get("Retry-After")))
         except (OSError, HTTPException, ValueError) as error:
             return Answer(0, f"{type(error).__name__}: {error}")
 
@@ -82,6 +87,11 @@ class Backoff:
     def is_over(self) -> bool:
         """Whether it is time."""
         return time.monotonic() >= self._until
+
+    @property
+    def remaining(self) -> float:
+        """Return the seconds until it is time."""
+        return max(0.0, self._until - time.monotonic())
 
     def put_off(self, at_least: float = 0.0) -> None:
         """Wait twice as long as the last time, and no less than the server asked for."""
@@ -103,7 +113,7 @@ def _read(error: urllib.error.HTTPError) -> str:
         return ""
 
 
-def _wait(header: str | None) -> float:
+def retry_after(header: str | None) -> float:
     """Return the seconds of a Retry-After, which may be a number or a date; 0 where there is none."""
     if not header:
         return 0.0
