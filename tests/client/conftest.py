@@ -18,7 +18,8 @@ from trackside.registry import Registry
 from trackside.runtime import Runtime, build_runtime
 from trackside.serve import build
 from trackside.settings import Settings
-from trackside_client.usage import notes, reporter
+from trackside_client._transport import notes
+from trackside_client.usage import reporter
 
 
 class Door:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from trackside_client._transport import sender, spool
+from trackside_client._transport import notes, sender, spool
 from trackside_client._transport.sender import Backoff, Sender
 from trackside_client._transport.spool import Batch, Folder, Memory
-from trackside_client.usage import notes, reporter
+from trackside_client.usage import reporter
 from trackside_client.usage.config import Config
 from trackside_client.usage.reporter import Reporter
 
@@ -117,7 +117,7 @@ def test_retry_after_is_obeyed(door: Any, tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_every_retry_after_is_understood_or_left_out(header: str, low: float, high: float) -> None:
-    assert low <= sender._wait(header) <= high
+    assert low <= sender.retry_after(header) <= high
 
 
 def test_the_back_off_grows_to_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:

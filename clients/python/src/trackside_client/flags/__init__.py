@@ -1,6 +1,6 @@
 """Feature flags evaluated in the process: pure functions of a ruleset and a context, shared by server and client.
 
-`Flags`, the client of an application, loads and follows the ruleset; all else here does no I/O.
+`Flags`, an application's client, loads and follows the ruleset, and is imported when asked for; all else does no I/O.
 
     parse(document, *, segments=None, clock=..., lenient=False) -> Ruleset     raises RulesetError (.problems)
     check_flag(key, flag, known=None, *, segments=None) -> list[Problem]       what is wrong with one flag
@@ -22,8 +22,9 @@ are laid out along the buckets, and a new layout would move people who need not 
 it can be the key of a counter.
 """
 
-from trackside_client.flags.client import Flags, Status, UserFlags
-from trackside_client.flags.details import Details
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from trackside_client.flags.hashing import BUCKETS, bucket, unit_text, variant_bucket
 from trackside_client.flags.limits import check_context
 from trackside_client.flags.problems import Problem, RulesetError
@@ -32,6 +33,10 @@ from trackside_client.flags.result import Context, Result, failure
 from trackside_client.flags.ruleset import SCHEMA, Ruleset, check_flag, parse
 from trackside_client.flags.split import resplit, weights_of
 from trackside_client.flags.trace import BucketTrace, ConditionTrace, Step, Trace
+
+if TYPE_CHECKING:
+    from trackside_client.flags.client import Flags, Status, UserFlags
+    from trackside_client.flags.details import Details
 
 __all__ = [
     "BUCKETS",
@@ -60,3 +65,12 @@ __all__ = [
     "variant_bucket",
     "weights_of",
 ]
+
+_CLIENT = {"Details": "details", "Flags": "client", "Status": "client", "UserFlags": "client"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the client when it is asked for: the server, which needs the engine alone, never does."""
+    if name not in _CLIENT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_CLIENT[name]}"), name)

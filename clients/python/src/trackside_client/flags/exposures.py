@@ -16,11 +16,11 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
+from trackside_client._transport import notes
 from trackside_client._transport.sender import Backoff, Sender
 from trackside_client._transport.spool import Batch, Folder, Memory, Spool
 from trackside_client.flags.settings import FlagSettings
 from trackside_client.flags.tally import Exposure, Tally
-from trackside_client.usage import notes
 
 _TIMEOUT, _LAST_TIMEOUT = 10.0, 3.0
 _KIND = "exposures"

@@ -5,12 +5,12 @@ import random
 import threading
 import time
 
+from trackside_client._transport import notes
 from trackside_client._transport.sender import Backoff
 from trackside_client.flags.fetching import Fetched, Source, Stream
 from trackside_client.flags.keeping import save
 from trackside_client.flags.settings import FlagSettings
 from trackside_client.flags.state import State
-from trackside_client.usage import notes
 
 TIMEOUT = 10.0
 _LOOK_EVERY = 300.0

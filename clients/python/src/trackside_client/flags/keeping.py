@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trackside_client.usage import notes
+from trackside_client._transport import notes
 
 _CACHED = "trackside-ruleset"
 

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from trackside_client import VERSION
+from trackside_client._transport import notes
 from trackside_client._transport.sender import Backoff, retry_after
 from trackside_client.flags.details import PROVIDER_NOT_READY
 from trackside_client.flags.result import GENERAL, INVALID_CONTEXT, PARSE_ERROR, Context, Result, failure
 from trackside_client.flags.settings import FlagSettings
 from trackside_client.flags.state import State
-from trackside_client.usage import notes
 
 TIMEOUT = 2.0
 _MOST_REMEMBERED = 1000

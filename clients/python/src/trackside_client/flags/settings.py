@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from trackside_client.usage import notes
+from trackside_client._transport import notes
 
 Mode = Literal["local", "remote", "offline"]
 """Evaluates by the ruleset in the process; asks the server each time; never speaks to a server."""

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from trackside_client.flags.compiling import Choose
+from trackside_client._transport import notes
 from trackside_client.flags.problems import RulesetError
 from trackside_client.flags.ruleset import Ruleset, parse
-from trackside_client.usage import notes
+from trackside_client.flags.shapes import Choose
 
 Name = Literal["starting", "ready", "stale", "away", "refused"]
 """Not asked yet; what the server says; what it (or a file) said last; nothing, it is away; it does not take the key."""

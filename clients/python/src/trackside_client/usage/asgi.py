@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
 
-from trackside_client.usage import notes
+from trackside_client._transport import notes
 from trackside_client.usage.routes import AsgiRoutes
 from trackside_client.usage.samples import SLOW
 from trackside_client.usage.site import CLIENT_CLOSED, EXCEPTION, MARK, Site, Usage, header_text, identity

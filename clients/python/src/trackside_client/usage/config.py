@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from trackside_client.usage import notes
+from trackside_client._transport import notes
 
 _OFF = {"0", "off", "no", "false"}
 

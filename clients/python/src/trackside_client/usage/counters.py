@@ -15,7 +15,7 @@ from math import ceil, log2
 from threading import Lock
 from typing import NamedTuple
 
-from trackside_client.usage import notes
+from trackside_client._transport import notes
 
 SCALE = 4
 _PER_DOUBLING = 1 << SCALE

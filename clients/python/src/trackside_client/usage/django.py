@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.signals import got_request_exception
 from django.utils.module_loading import import_string
 
-from trackside_client.usage import notes
+from trackside_client._transport import notes
 from trackside_client.usage.samples import SLOW
 from trackside_client.usage.site import MARK, Identify, Site, header_text, identity, site
 

@@ -16,9 +16,10 @@ import time
 from uuid import uuid4
 from weakref import WeakSet
 
+from trackside_client._transport import notes
 from trackside_client._transport.sender import Answer, Backoff, Sender
 from trackside_client._transport.spool import Batch, Folder, Memory, Spool
-from trackside_client.usage import notes, otlp
+from trackside_client.usage import otlp
 from trackside_client.usage.config import Config
 from trackside_client.usage.counters import Counters
 from trackside_client.usage.samples import Samples

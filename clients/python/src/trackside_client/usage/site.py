@@ -3,7 +3,8 @@
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, TypeVar
 
-from trackside_client.usage import config, notes, reporter
+from trackside_client._transport import notes
+from trackside_client.usage import config, reporter
 from trackside_client.usage.counters import Noted, code_of
 
 MARK = "trackside.client"

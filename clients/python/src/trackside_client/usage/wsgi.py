@@ -7,7 +7,7 @@ from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
-from trackside_client.usage import notes
+from trackside_client._transport import notes
 from trackside_client.usage.routes import flask_route
 from trackside_client.usage.samples import SLOW
 from trackside_client.usage.site import EXCEPTION, MARK, ROUTE, Site, Usage, header_text, identity
