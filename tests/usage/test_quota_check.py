@@ -337,12 +337,9 @@ def test_a_redis_that_hangs_delays_one_check_and_not_the_next(
         mine = door.build(other)
         check = door.Check(policy="api", user="a")
         assert mine.answer(1, check).degraded is None
-        asking = redis.Redis.from_url(server.url())
-        asking.execute_command("CLIENT", "PAUSE", "600000", "ALL")
+        redis.Redis.from_url(server.url()).execute_command("CLIENT", "PAUSE", "600000", "ALL")
         take, taken = mine._counters.take, []
-        monkeypatch.setattr(
-            mine._counters, "take", lambda *given, **more: (taken.append(given), take(*given, **more))[1]
-        )
+        monkeypatch.setattr(mine._counters, "take", lambda *a, **k: (taken.append(a), take(*a, **k))[1])
         assert [mine.answer(1, check).degraded for _ in range(50)] == ["redis"] * 50
         assert len(taken) == 1, "only the first waited"
         server.stop()
