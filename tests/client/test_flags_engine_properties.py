@@ -310,3 +310,21 @@ def test_buckets_are_uniform_and_variants_know_nothing_of_rollouts() -> None:
         expected = len(units) / 100
         chi_square = sum((cells[row, column] - expected) ** 2 / expected for row in range(10) for column in range(10))
         assert chi_square < 149.4  # 99 degrees of freedom: one in a thousand salts is above it, these are fixed
+
+
+odd_units = st.none() | st.text(max_size=6) | st.integers() | st.booleans() | st.just("ü") | st.just("\ud800")
+
+
+@given(
+    st.fixed_dictionaries({}, optional={"plan": scalars | st.lists(texts, max_size=2), "targetingKey": odd_units}),
+    st.sampled_from([1, 30_000, 99_999]),
+    st.booleans(),
+)
+@settings(parent=FEW, max_examples=150)
+def test_the_usual_shape_decides_as_the_general_one_does(context: Any, rollout: int, negate: bool) -> None:
+    condition = {"attribute": "plan", "op": "in", "values": ["pro", "ü", "u1"], "negate": negate}
+    rule = {"when": [condition], "serve": {"rollout": rollout, "split": [["a", BUCKETS]]}}
+    never = {"when": [{"attribute": "nothing", "op": "exists"}], "serve": {"split": [["c", BUCKETS]]}}
+    usual = _rolled(0, [["b", BUCKETS]], rules=[rule]).evaluate("f", context)
+    general = _rolled(0, [["b", BUCKETS]], rules=[never, rule]).evaluate("f", context)
+    assert (usual.variant, usual.reason, usual.error_code) == (general.variant, general.reason, general.error_code)
