@@ -12,6 +12,7 @@ from trackside.testing.running import Up
 
 WIDE, NARROW = (1440, 900), (390, 844)
 SEVERE = {"serious", "critical"}
+AXE = Axe().axe_script
 OF_COLOURS = ("color-contrast", "link-in-text-block")
 """The rules of axe that look at colours: what else it finds is the same in both themes."""
 
@@ -28,7 +29,9 @@ def violations(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if rules:
         options["runOnly"] = {"type": "rule", "values": list(rules)}
-    found = Axe().run(page, options=options).response["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    found = page.evaluate("options => axe.run(options).then(found => found.violations)", options)
     return [
         f"{each['id']} ({each['impact']}): {each['help']}: {node['target']} {node['html'][:120]}"
         for each in found

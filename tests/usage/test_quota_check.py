@@ -312,7 +312,8 @@ def test_without_redis_it_is_granted_or_refused_as_set_and_told(
     deaf: Runtime, limit: Callable[..., int], api_key: Callable[..., str]
 ) -> None:
     limit()
-    client, headers = Client(build(deaf)), {"Authorization": f"Bearer {api_key('server')}"}
+    headers = {"Authorization": f"Bearer {api_key('server')}"}
+    client = Client(build(deaf))
     for _ in range(3):
         answer = client.post("/v1/quota/check", json={"policy": "api", "user": "a"}, headers=headers)
         assert answer.status_code == 200

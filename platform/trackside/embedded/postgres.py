@@ -31,7 +31,13 @@ DATABASE = ROLE = "trackside"
 _SUPERUSER = "postgres"
 _PORT = 5432
 _SAFE = {"jit": "off", "log_timezone": "UTC", "timezone": "UTC", "max_connections": "120"}
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+_FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_wal_size": "256MB",
+}
 
 
 class Postgres:

@@ -47,7 +47,7 @@ from trackside.workspace import seed_workspace
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
     """Folder of this run's servers."""
-    with session_folder() as folder:
+    with session_folder(small=True) as folder:
         yield folder
 
 

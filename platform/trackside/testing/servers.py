@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -17,21 +18,38 @@ from trackside.embedded.postgres import Postgres
 
 _PREFIX = "trackside-test-"
 TEMPLATE = "trackside_template"
+_ENOUGH = 4 * 2**30
+"""Bytes free in memory; a session takes a tenth of it."""
 _AHEAD = 2
 """Copies made before a test asks for them."""
 
 
 @contextmanager
-def session_folder() -> Iterator[Path]:
-    """Yield a private folder for this process's servers; clear away those whose process was killed."""
-    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+def session_folder(*, small: bool = False) -> Iterator[Path]:
+    """Yield a private folder for this process's servers; clear away those whose process was killed.
+
+    What stays `small`, some hundred MiB, lives in memory where the machine has enough of it.
+    """
+    place = _memory() if small else Path(tempfile.gettempdir())
+    for old in place.glob(f"{_PREFIX}*"):
         if not _is_in_use(old):
             shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> Path:
+    """Return a folder in memory, or the usual one where there is none.
+
+    A database is several hundred files, made and dropped for each test: that keeps a disk busy for most of the time.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - the folder made in it is private
+    if sys.platform == "linux" and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ENOUGH:
+        return memory
+    return Path(tempfile.gettempdir())
 
 
 def _is_in_use(folder: Path) -> bool:
