@@ -99,8 +99,11 @@ class Lane:
         path = environ["PATH_INFO"]
         methods = self._exact.get(path)
         if methods is None:
-            methods = next((self._below[prefix] for prefix in self._prefixes if path.startswith(prefix)), None)
-            if methods is None:
+            for prefix in self._prefixes:
+                if path.startswith(prefix):
+                    methods = self._below[prefix]
+                    break
+            else:
                 return self._pages(environ, start_response)
         request_id = self._ids.take(environ)
         method = environ["REQUEST_METHOD"]
