@@ -138,6 +138,7 @@ class StreamApp:
         if self._hub.size >= MOST_STREAMS:
             raise Unavailable("Too many streams are open: this page asks again by itself.", retry_after=30)
         self._start()
+        scope.clear()  # thousands of them would be kept for as long as the streams are open
         channel = resolve(route.channel)(ticket.env_id)
         if route.name in self._bells:
             self._hub.bells[channel] = self._bells[route.name].set

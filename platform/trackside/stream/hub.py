@@ -6,7 +6,7 @@ beat a second looks after a part of them, so that each is kept alive every `KEEP
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 
@@ -162,6 +162,7 @@ class Hub:
             wanted = set(self._listeners)
             if wanted - subscribed:
                 await pubsub.subscribe(*sorted(wanted - subscribed))
+                self._ring(wanted - subscribed)
             if subscribed - wanted:
                 await pubsub.unsubscribe(*sorted(subscribed - wanted))
             subscribed = wanted
@@ -173,6 +174,12 @@ class Hub:
                     bell()
                 else:
                     self.tell(channel, plain_event(message["data"]))
+
+    def _ring(self, channels: Iterable[str]) -> None:
+        """Let feeds look: something may have been published before we heard these channels."""
+        for channel in channels:
+            if channel in self.bells:
+                self.bells[channel]()
 
     def _missed(self) -> None:
         event = plain_event(MISSED)
