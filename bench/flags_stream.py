@@ -106,7 +106,8 @@ def trackside(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, int], di
             stack.callback(process.wait, 20)
             stack.callback(process.terminate)
             base._wait(port)
-            workers[name] = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            workers[name] = int(children[0]) if children else process.pid
         yield given, ports, workers, key
 
 
