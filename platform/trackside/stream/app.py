@@ -19,6 +19,7 @@ from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings
 from trackside.stream.feed import Feed
 from trackside.stream.hub import Hub, Listener
+from trackside.stream.server import PUSH
 from trackside.stream.ticket import Ticket, check, mark
 
 log = structlog.get_logger(__name__)
@@ -138,6 +139,7 @@ class StreamApp:
         if self._hub.size >= MOST_STREAMS:
             raise Unavailable("Too many streams are open: this page asks again by itself.", retry_after=30)
         self._start()
+        push = scope.get("extensions", {}).get(PUSH)
         scope.clear()  # thousands of them would be kept for as long as the streams are open
         channel = resolve(route.channel)(ticket.env_id)
         if route.name in self._bells:
@@ -147,7 +149,9 @@ class StreamApp:
                     await self._looked[route.name].wait()
         with self._hub.listening(channel, Listener(self._may_stay(ticket))) as listener:
             await send(_begin(200, self._headers(b"text/event-stream", path)))
-            await _stream(listener, self._greeting(route, ticket), receive, send)
+            await send({"type": "http.response.body", "body": self._greeting(route, ticket), "more_body": True})
+            listener.push = push
+            await _stream(listener, receive, send)
 
     async def _admit(self, route: StreamRoute, scope: Message) -> Ticket:
         """Return what the asker may hear; raises NotAuthenticated or NotAllowed."""
@@ -219,20 +223,17 @@ async def _whole(send: Send, status: int, headers: list[tuple[bytes, bytes]], bo
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _stream(listener: Listener, greeting: bytes, receive: Receive, send: Send) -> None:
+async def _stream(listener: Listener, receive: Receive, send: Send) -> None:
     """Pass events on until the reader goes, is too slow, or may not stay."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     listener.stop = task.cancel
     gone = asyncio.create_task(_until_gone(receive, listener))
-    events = greeting
     try:
-        while not listener.ended:
-            if events:
-                listener.sending = loop.time()
-                await send({"type": "http.response.body", "body": events, "more_body": True})
-                listener.sending = 0.0
-            events = await listener.next()
+        while (events := await listener.next()) or not listener.ended:
+            listener.sending = loop.time()
+            await send({"type": "http.response.body", "body": events, "more_body": True})
+            listener.sending = 0.0
     except (OSError, RuntimeError):
         pass  # the reader is gone: nothing is owed to it
     except asyncio.CancelledError:

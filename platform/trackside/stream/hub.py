@@ -38,7 +38,7 @@ _numbers = count()
 class Listener:
     """One stream's buffer: events as they are sent."""
 
-    __slots__ = ("_number", "_waiter", "ended", "may_stay", "pending", "sending", "stop")
+    __slots__ = ("_number", "_waiter", "ended", "may_stay", "pending", "push", "sending", "stop")
 
     def __init__(self, may_stay: Callable[[], bool] | None = None) -> None:
         """Listen for as long as `may_stay` says so, which is asked now and then."""
@@ -46,6 +46,8 @@ class Listener:
         self.ended = False
         """Whether its reader has gone, is too slow, or may not stay."""
         self.may_stay = may_stay
+        self.push: Callable[[bytes], bool] | None = None
+        """Sends at once and returns whether it could, where the server can do that."""
         self.sending = 0.0
         """Since when its reader is being sent something, by the loop's clock; 0 while nothing is."""
         self.stop: Callable[[], object] = lambda: None
@@ -54,7 +56,9 @@ class Listener:
         self._number = next(_numbers)
 
     def offer(self, event: bytes) -> None:
-        """Put an event into the buffer; a reader who has too many of them waiting is let go."""
+        """Send an event, or put it into the buffer; a reader who has too many of them waiting is let go."""
+        if self.push is not None and not self.pending and not self.sending and self.push(event):
+            return
         if len(self.pending) >= BUFFER:
             self.end()
         else:

@@ -24,6 +24,8 @@ HEAD_WITHIN = 15.0
 """Seconds that a client gets to send them."""
 LAST_WITHIN = 5.0
 """Seconds that the last bytes of an answer may be on their way."""
+PUSH = "trackside.push"
+"""An extension of ASGI's scope: `(bytes) -> bool`, to send without a task that would have to wake up."""
 _LINE = pattern(rb"([A-Z]{1,20}) (/[^\x00-\x20\x7f]*) HTTP/1\.[01]")
 _HEADER = pattern(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _END = b"\r\n\r\n"
@@ -64,6 +66,7 @@ class Connection(asyncio.Protocol):
             if scope is None:
                 self._refuse(400)
             else:
+                scope["extensions"][PUSH] = self._push
                 self._task = asyncio.get_running_loop().create_task(self._answer(scope))
         elif len(self._head) > MOST_HEAD:
             self._refuse(431)
@@ -101,6 +104,13 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             # to one who does not read, the last bytes would be on their way for ever
             asyncio.get_running_loop().call_later(LAST_WITHIN, self._transport.abort)
+
+    def _push(self, body: bytes) -> bool:
+        """Send more of a body that has begun, at once; return False where the reader is slow or gone."""
+        if self._drained is not None or self._transport.is_closing():
+            return False
+        self._transport.write(body)
+        return True
 
     async def _receive(self) -> Message:
         if not self._transport.is_closing():
@@ -147,6 +157,7 @@ def read_head(head: bytes, peer: Any) -> Message | None:
         "query_string": query,
         "headers": [(each[1].lower(), each[2].rstrip()) for each in found if each],
         "client": peer[:2] if isinstance(peer, tuple) else None,
+        "extensions": {},
     }
 
 
