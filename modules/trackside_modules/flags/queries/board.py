@@ -1,0 +1,165 @@
+"""The list of flags: what each is, how it stands in every environment, and which of them match what is asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from trackside.auth.models import Member
+from trackside_modules.flags import shape
+from trackside_modules.flags.models import Flag, State
+from trackside_modules.flags.queries import listing, staleness
+from trackside_modules.flags.queries.staleness import Evidence
+
+PAGE = 50
+SORTS = ("key", "kind", "age", "changed", "rollout")
+STATES = ("on", "off", "partly", "stale", "archived")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for; empty texts and None mean all."""
+
+    q: str = ""
+    kind: str = ""
+    tag: str = ""
+    owner: int | None = None
+    state: str = ""
+    sort: str = "key"
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a flag stands in an environment at a moment."""
+
+    on: bool
+    rollout: int
+    """Of 100,000, of everyone else."""
+    verdict: str | None
+    """The one variant that everybody gets; None where it differs by who asks."""
+    rules: int
+    ramps: bool
+    """Whether it will change by itself."""
+
+    @property
+    def words(self) -> str:
+        """Return it in a word or two: `off`, `on`, `25%`, `by rules`."""
+        if not self.on:
+            return "off"
+        if self.verdict is not None:
+            return "on"
+        if 0 < self.rollout < shape.WHOLE:
+            return f"{self.rollout / 1000:g}%"
+        return "by rules" if self.rules else "split"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the list."""
+
+    row: listing.Row
+    standings: Mapping[int, Standing]
+    """By environment."""
+    stale: Sequence[Evidence]
+    """Why the flag has had its day; empty for most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A page of the list."""
+
+    rows: Sequence[Line]
+    total: int
+    """Flags that match, on all pages."""
+    there: int
+    """Flags there are at all."""
+    tags: Sequence[str]
+    owners: Sequence[Member]
+    """To choose from."""
+
+
+def standing(config: Mapping[str, Any], now: datetime) -> Standing:
+    """Return how a config stands at `now`."""
+    serves = [config["serve"], *(rule["serve"] for rule in config["rules"])]
+    return Standing(
+        on=shape.enabled_at(config, now),
+        rollout=shape.rollout_at(config["serve"], now),
+        verdict=shape.verdict(config, now),
+        rules=len(config["rules"]),
+        ramps=any(shape.moment(step["at"]) > now for serve in serves for step in serve.get("steps") or ())
+        or any(shape.moment(step["at"]) > now for step in config["schedule"]),
+    )
+
+
+def board(session: Session, env_id: int, wanted: Wanted, now: datetime) -> Board:
+    """Return the page of flags that `wanted` asks for; state and rollout are those in the environment."""
+    found = [
+        (flag, standing(config, now))
+        for flag, config in session.execute(
+            select(Flag, State.config)
+            .join(State, (State.flag_id == Flag.id) & (State.env_id == env_id))
+            .where(*_filters(wanted))
+        )
+    ]
+    if wanted.state == "stale":
+        stale = staleness.evidence(session, listing.rows(session, [flag for flag, _ in found]), now=now)
+        found = [each for each in found if stale[each[0].id]]
+    found = [each for each in found if _stands(each[1], wanted.state)]
+    found.sort(key=lambda each: each[0].key)
+    found.sort(key=lambda each: _order(*each, wanted.sort.lstrip("-")), reverse=wanted.sort.startswith("-"))
+    page = [flag for flag, _ in found[wanted.offset : wanted.offset + PAGE]]
+    there = session.scalar(select(func.count()).select_from(Flag)) or 0
+    return Board(lines(session, page, now), len(found), there, listing.tags(session), owners(session))
+
+
+def lines(session: Session, flags: list[Flag], now: datetime) -> list[Line]:
+    """Return a line for each of `flags`, in their order."""
+    rows = listing.rows(session, flags)
+    stale = staleness.evidence(session, rows, now=now)
+    return [
+        Line(row, {env_id: standing(each.config, now) for env_id, each in row.states.items()}, stale[row.flag.id])
+        for row in rows
+    ]
+
+
+def owners(session: Session) -> list[Member]:
+    """Return whoever owns a flag, by name."""
+    ids = select(Flag.owner_id).where(Flag.archived_at.is_(None)).distinct()
+    return sorted(session.scalars(select(Member).where(Member.id.in_(ids))), key=lambda each: each.name or each.email)
+
+
+def _filters(wanted: Wanted) -> list[Any]:
+    archived = wanted.state == "archived"
+    found: list[Any] = [Flag.archived_at.is_not(None) if archived else Flag.archived_at.is_(None)]
+    for word in wanted.q.split():
+        like = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        found.append(or_(Flag.key.ilike(like), Flag.name.ilike(like), Flag.description.ilike(like)))
+    if wanted.kind:
+        found.append(Flag.kind == wanted.kind)
+    if wanted.tag:
+        found.append(Flag.tags.contains([wanted.tag]))
+    if wanted.owner is not None:
+        found.append(Flag.owner_id == wanted.owner)
+    return found
+
+
+def _stands(it: Standing, state: str) -> bool:
+    if state in {"", "stale", "archived"}:
+        return True
+    if state == "partly":
+        return it.on and it.verdict is None
+    return it.on is (state == "on")
+
+
+def _order(flag: Flag, it: Standing, sort: str) -> Any:
+    if sort == "age":
+        return -flag.created_at.timestamp()
+    if sort == "changed":
+        return flag.updated_at
+    if sort == "rollout":
+        return it.rollout if it.on else -1
+    return {"kind": flag.kind}.get(sort, flag.key)

@@ -1,0 +1,274 @@
+"""The pages of flags: the list, a flag, its switch, its rules."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from trackside.runtime import Runtime
+from trackside_modules.flags import service
+from trackside_modules.flags.models import Flag, State
+
+Flags = Callable[..., Flag]
+Changes = Callable[..., State]
+Browsers = Callable[..., FlaskClient]
+PAGES = ("", "/targeting", "/who", "/history", "/code", "/settings", "/compare")
+
+
+def state(runtime: Runtime, flag: Flag, env_id: int = 1) -> State:
+    with runtime.database.session() as session:
+        found = session.get_one(State, (env_id, flag.id))
+        session.expunge(found)
+        return found
+
+
+def fields(html: str) -> dict[str, str]:
+    """Return what the rules' form would send as it stands."""
+    form = html[html.index('<form id="editor"') : html.rindex("</form>")]
+    found = dict(re.findall(r'<input[^>]* name="([^"]+)"[^>]* value="([^"]*)"', form))
+    for name, options in re.findall(r'<select[^>]* name="([^"]+)".*?>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'<option value="([^"]*)" selected', options) or re.search(
+            r'<option value="([^"]*)"', options
+        )
+        assert chosen
+        found[name] = chosen[1]
+    return found
+
+
+def test_the_list_is_empty_then_names_the_flags(flag: Flags, signed_in_client: Browsers) -> None:
+    browser = signed_in_client("viewer")
+    assert "No flags yet" in browser.get("/flags/").text
+    flag("team/checkout", description="One page")
+    page = browser.get("/flags/").text
+    assert "team/<wbr>checkout" in page
+    assert "off" in page
+    assert "No flag matches" in browser.get("/flags/?q=nothing").text
+
+
+@pytest.mark.parametrize("role", ["viewer", "support", "developer", "owner"])
+def test_every_page_of_a_flag_opens(flag: Flags, signed_in_client: Browsers, role: str) -> None:
+    made, browser = flag("checkout", template="experiment"), signed_in_client(role)
+    for path in PAGES:
+        answer = browser.get(f"/flags/{made.id}{path}")
+        assert answer.status_code == 200, path
+        assert "checkout" in answer.text
+
+
+def test_a_developer_switches_a_flag_with_a_reason(flag: Flags, runtime: Runtime, signed_in_client: Browsers) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    refused = browser.post(f"/flags/{made.id}/switch", data={"on": "on", "version": "1", "reason": " "})
+    assert refused.status_code == 422
+    assert "Say why" in refused.text
+    answer = browser.post(f"/flags/{made.id}/switch", data={"on": "on", "version": "1", "reason": "launch"})
+    assert answer.status_code == 302
+    assert state(runtime, made).config["enabled"] is True
+    history = browser.get(f"/flags/{made.id}/history").text
+    assert "launch" in history
+    stale = browser.post(f"/flags/{made.id}/switch", data={"on": "off", "version": "1", "reason": "oops"})
+    assert stale.status_code == 412
+    assert state(runtime, made).config["enabled"] is True
+
+
+@pytest.mark.parametrize("role", ["viewer", "support"])
+def test_who_may_not_edit_sees_no_button_and_is_refused(flag: Flags, signed_in_client: Browsers, role: str) -> None:
+    made, browser = flag("checkout"), signed_in_client(role)
+    for path in PAGES:
+        page = browser.get(f"/flags/{made.id}{path}").text
+        assert "Switch on" not in page
+        assert 'value="save"' not in page
+    for path in ("switch", "targeting", "settings", "archive", "restore", "revert", "promote"):
+        assert browser.post(f"/flags/{made.id}/{path}", data={}).status_code == 403
+
+
+def test_rules_are_added_previewed_and_saved(flag: Flags, runtime: Runtime, signed_in_client: Browsers) -> None:
+    made, browser = flag("checkout", template="release"), signed_in_client("developer")
+    url = f"/flags/{made.id}/targeting"
+    form = fields(browser.get(url).text) | {"do": "add rules"}
+    form = fields(browser.post(url, data=form).text)
+    form |= {
+        "rules[0].name": "pro first",
+        "rules[0].when[0].attribute": "plan",
+        "rules[0].when[0].op": "in",
+        "rules[0].when[0].values": 'pro, "42", 42',
+        "rules[0].serve.rollout": "12.5",
+    }
+    preview = browser.post(url, data=form | {"do": "preview"}).text
+    assert "12.5% of users where plan is one of “pro”, “42” or 42 get “on”." in preview
+    answer = browser.post(url, data=form | {"do": "save", "reason": "first customers"})
+    assert answer.status_code == 302, answer.text
+    rule = state(runtime, made).config["rules"][0]
+    assert rule["when"] == [{"attribute": "plan", "op": "in", "values": ["pro", "42", 42], "negate": False}]
+    assert rule["serve"] == {"rollout": 12_500, "split": [["on", 100_000]]}
+
+
+def test_a_wrong_rule_is_told_by_its_field_and_nothing_typed_is_lost(flag: Flags, signed_in_client: Browsers) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    url = f"/flags/{made.id}/targeting"
+    form = fields(browser.post(url, data=fields(browser.get(url).text) | {"do": "add rules"}).text)
+    form |= {"rules[0].when[0].attribute": "version", "rules[0].when[0].op": "semver_gt"}
+    form |= {"rules[0].when[0].values": "two", "serve.rollout": "250", "do": "save", "reason": "why not"}
+    answer = browser.post(url, data=form)
+    assert answer.status_code == 422
+    assert 'id="serve.rollout-error"' in answer.text
+    assert 'value="250"' in answer.text
+    form["serve.rollout"] = "25"
+    answer = browser.post(url, data=form)
+    assert answer.status_code == 422
+    assert 'id="rules[0].when[0].values-error"' in answer.text
+    assert 'value="two"' in answer.text
+    assert 'value="why not"' in answer.text
+
+
+def test_someone_elses_edit_keeps_what_was_typed(
+    flag: Flags, change: Changes, runtime: Runtime, signed_in_client: Browsers
+) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    url = f"/flags/{made.id}/targeting"
+    form = fields(browser.get(url).text) | {"serve.rollout": "37", "do": "save", "reason": "mine"}
+    change("checkout", {"enabled": True}, reason="theirs came first")
+    answer = browser.post(url, data=form)
+    assert answer.status_code == 412
+    assert "theirs came first" in answer.text
+    assert 'value="37"' in answer.text
+    again = fields(answer.text) | {"do": "save"}
+    assert browser.post(url, data=again).status_code == 302
+    config = state(runtime, made).config
+    assert (config["enabled"], config["serve"]["rollout"]) == (True, 37_000)
+
+
+def test_a_form_that_is_not_whole_is_refused(flag: Flags, signed_in_client: Browsers) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    for data in ({"on": "on", "reason": "x"}, {"on": "on", "reason": "x", "version": "x"}, {"nonsense": "1"}):
+        assert browser.post(f"/flags/{made.id}/switch", data=data).status_code == 422
+    for path in ("/flags/999999", f"/flags/{2**70}"):
+        assert browser.get(path).status_code == 404
+    for query in ("?sort=x", "?state=x", "?owner=x", "?cursor=-1", "?q=%00"):
+        assert browser.get(f"/flags/{query}").status_code == 422
+
+
+def test_who_sees_this_tells_each_step(flag: Flags, change: Changes, signed_in_client: Browsers) -> None:
+    made = flag("checkout")
+    rule = {
+        "id": "r1",
+        "name": "pro",
+        "when": [{"attribute": "plan", "op": "in", "values": ["pro"], "negate": False}],
+        "serve": {"rollout": 100_000, "split": [["on", 100_000]]},
+    }
+    change("checkout", {"enabled": True, "rules": [rule], "serve": {"rollout": 0, "split": [["on", 100_000]]}})
+    browser = signed_in_client("support")
+    page = browser.get(f"/flags/{made.id}/who?user=u_42&with=plan+%3D+pro").text
+    assert 'class="variant">on<' in page
+    assert "Rule 1, “pro” is for this context" in page
+    assert "Trackside has not met this id" in page
+    other = browser.get(f"/flags/{made.id}/who?user=u_42").text
+    assert 'class="variant">off<' in other
+    wrong = browser.get(f"/flags/{made.id}/who?user=u_42&with=plan")
+    assert wrong.status_code == 422
+    assert "Line 1 is no attribute" in wrong.text
+
+
+def test_one_goes_back_by_one_click(flag: Flags, change: Changes, runtime: Runtime, signed_in_client: Browsers) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    change("checkout", service.edits.rollout(25_000))
+    change("checkout", service.edits.rollout(50_000))
+    assert "50% of users get “on”, before 25%." in browser.get(f"/flags/{made.id}/history").text
+    data = {"to": "2", "of": "state", "version": "3", "reason": "errors went up"}
+    assert browser.post(f"/flags/{made.id}/revert", data=data).status_code == 302
+    assert state(runtime, made).config["serve"]["rollout"] == 25_000
+    assert browser.post(f"/flags/{made.id}/revert", data=data).status_code == 412
+
+
+def test_a_flag_is_made_from_a_template(signed_in_client: Browsers, runtime: Runtime) -> None:
+    browser = signed_in_client("developer")
+    for template in service.TEMPLATES:
+        assert 'name="key"' in browser.get(f"/flags/new?template={template}").text
+    taken: dict[str, Any] = {"template": "experiment", "key": "colour", "tags": "web, colour", "type": "string"}
+    taken |= {"variant-0-name": "blue", "variant-0-value": "#00f", "variant-1-name": "red", "variant-1-value": "#f00"}
+    answer = browser.post("/flags/new", data=taken)
+    assert answer.status_code == 302, answer.text
+    with runtime.database.session() as session:
+        made = service.get(session, "colour")
+        assert (made.variants, made.tags, made.kind) == (
+            {"blue": "#00f", "red": "#f00"},
+            ["colour", "web"],
+            "experiment",
+        )
+    again = browser.post("/flags/new", data=taken)
+    assert again.status_code == 409
+    assert 'id="key-error"' in again.text
+    bad = browser.post("/flags/new", data=taken | {"key": "a b", "type": "number"})
+    assert bad.status_code == 422
+    assert "Type a number" in bad.text
+    assert 'value="#f00"' in bad.text
+
+
+def test_the_flag_itself_is_edited_archived_and_restored(
+    flag: Flags, runtime: Runtime, signed_in_client: Browsers
+) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    form = {"name": "Checkout", "kind": "ops", "tags": "web", "owner": "", "expected_end": "2027-01-31", "version": "1"}
+    form |= {"variant-0-name": "on", "variant-0-value": "true", "variant-1-name": "off", "variant-1-value": "false"}
+    assert browser.post(f"/flags/{made.id}/settings", data=form).status_code == 422
+    assert browser.post(f"/flags/{made.id}/settings", data=form | {"reason": "tidy"}).status_code == 302
+    assert browser.post(f"/flags/{made.id}/settings", data=form | {"reason": "tidy", "name": "x"}).status_code == 412
+    gone = browser.post(
+        f"/flags/{made.id}/settings", data=form | {"version": "2", "reason": "x", "variant-0-name": "yes"}
+    )
+    assert gone.status_code == 422
+    assert browser.post(f"/flags/{made.id}/archive", data={"version": "2", "reason": "done"}).status_code == 302
+    assert "checkout" not in browser.get("/flags/").text.split("<main")[1].split("toasts")[0]
+    assert "checkout" in browser.get("/flags/?state=archived").text
+    assert browser.post(f"/flags/{made.id}/restore", data={"version": "3", "reason": "back"}).status_code == 302
+    with runtime.database.session() as session:
+        assert service.get(session, "checkout").archived_at is None
+
+
+def test_rules_are_promoted_between_environments(
+    flag: Flags, change: Changes, runtime: Runtime, signed_in_client: Browsers
+) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    change("checkout", {"enabled": True}, env_id=2)
+    theirs = change("checkout", service.edits.rollout(10_000), env_id=2)
+    page = browser.get(f"/flags/{made.id}/compare").text
+    assert "10% of users get “on”, before 100%." in page
+    slug = re.search(r'name="from" value="([^"]+)"', page)
+    assert slug
+    data = {"from": slug[1], "theirs": str(theirs.version), "version": "1", "reason": "tested", "switch": ""}
+    assert browser.post(f"/flags/{made.id}/promote", data=data | {"theirs": "1"}).status_code == 409
+    assert browser.post(f"/flags/{made.id}/promote", data=data).status_code == 302
+    config = state(runtime, made).config
+    assert (config["enabled"], config["serve"]["rollout"]) == (False, 10_000)
+
+
+def test_where_approval_is_demanded_another_member_decides(
+    flag: Flags, runtime: Runtime, signed_in_client: Browsers
+) -> None:
+    made, owner, developer = flag("checkout"), signed_in_client("owner"), signed_in_client("developer")
+    assert developer.post("/flags/approvals", data={"env": "production", "demanded": "on"}).status_code == 403
+    assert owner.post("/flags/approvals", data={"env": "production", "demanded": "on"}).status_code == 302
+    answer = developer.post(f"/flags/{made.id}/switch", data={"on": "on", "version": "1", "reason": "launch"})
+    assert answer.status_code == 302
+    url = answer.headers["Location"].split("?")[0]
+    assert state(runtime, made).config["enabled"] is False
+    assert "The flag is on." in developer.get(url).text
+    assert "checkout" in owner.get("/flags/requests").text
+    assert developer.post(f"{url}/decide", data={"verdict": "approve"}).status_code == 403
+    refused = owner.post(f"{url}/decide", data={"verdict": "refuse", "note": ""})
+    assert refused.status_code == 422
+    assert owner.post(f"{url}/decide", data={"verdict": "approve", "note": "go"}).status_code == 302
+    assert state(runtime, made).config["enabled"] is True
+    assert "checkout" in owner.get("/flags/requests?show=decided").text
+
+
+def test_what_was_overtaken_cannot_be_approved(
+    flag: Flags, change: Changes, runtime: Runtime, signed_in_client: Browsers
+) -> None:
+    made, owner, developer = flag("checkout"), signed_in_client("owner"), signed_in_client("developer")
+    owner.post("/flags/approvals", data={"env": "production", "demanded": "on"})
+    answer = developer.post(f"/flags/{made.id}/switch", data={"on": "on", "version": "1", "reason": "launch"})
+    url = answer.headers["Location"].split("?")[0]
+    change("checkout", service.edits.rollout(5_000), approved=True)
+    assert owner.post(f"{url}/decide", data={"verdict": "approve"}).status_code == 412
+    assert "overtaken" in owner.get(url).text.lower()
