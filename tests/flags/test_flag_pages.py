@@ -252,7 +252,7 @@ def test_where_approval_is_demanded_another_member_decides(
     assert answer.status_code == 302
     url = answer.headers["Location"].split("?")[0]
     assert state(runtime, made).config["enabled"] is False
-    assert "The flag is on." in developer.get(url).text
+    assert "It is switched on." in developer.get(url).text
     assert "checkout" in owner.get("/flags/requests").text
     assert developer.post(f"{url}/decide", data={"verdict": "approve"}).status_code == 403
     refused = owner.post(f"{url}/decide", data={"verdict": "refuse", "note": ""})

@@ -3,7 +3,18 @@
 from datetime import timedelta
 
 from trackside.events import AccountErased, AccountsMerged, UserErased, UsersMerged
-from trackside.module import Job, LaneRoute, Module, Permission, StreamRoute, Tick
+from trackside.module import (
+    ContextCard,
+    Demo,
+    Job,
+    LaneRoute,
+    Module,
+    NavItem,
+    Permission,
+    Step,
+    StreamRoute,
+    Tick,
+)
 from trackside_modules.flags.events import RulesetChanged
 
 _FLAGS = "trackside_modules.flags"
@@ -53,6 +64,32 @@ MODULE = Module(
         Permission("flags.approve", "Approve and refuse changes that others propose", _MAKERS),
         Permission("flags.manage", "Choose the environments where changes take an approval", frozenset({"admin"})),
     ),
+    blueprints=(f"{_FLAGS}.web:blueprint",),
+    nav=(NavItem("Flags", "flags.index", "flags", "flags.view", order=15, count=f"{_FLAGS}.contrib:waiting"),),
+    cards=(
+        ContextCard(
+            "flags",
+            "Flags",
+            frozenset({"user", "account"}),
+            "flags.view",
+            f"{_FLAGS}.contrib:variants",
+            "flags/_card.html",
+            order=20,
+        ),
+    ),
+    marks=f"{_FLAGS}.contrib:marks",
+    palette=f"{_FLAGS}.contrib:palette",
+    steps=(
+        Step(
+            "flags.first_flag",
+            "Create a flag",
+            f"{_FLAGS}.contrib:flag_made",
+            "flags.new",
+            "trackside flags create new-checkout --template release",
+            order=20,
+        ),
+    ),
+    demo=Demo(clear=f"{_FLAGS}.demo:clear", seed=f"{_FLAGS}.demo:seed"),
     subscribes={
         RulesetChanged: f"{_FLAGS}.jobs:publish",
         **dict.fromkeys((UserErased, AccountErased, UsersMerged, AccountsMerged), f"{_EXPOSURES}.jobs:follow"),

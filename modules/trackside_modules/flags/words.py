@@ -125,7 +125,11 @@ def _said(old: Line | None, new: Line) -> Said | None:
     if old.text == new.text:
         return None
     if old.share is not None and old.rest == new.rest:
+        if old.share == new.share:
+            return None
         return Said("changed", f"{new.text.rstrip('.')}, before {percent(old.share)}.")
+    if new.key == "state":
+        return Said("changed", f"It is switched {_small(new.text).removeprefix('the flag is ')}")
     return Said("changed", f"{new.text.rstrip('.')}. Before: {_small(old.text)}")
 
 
@@ -190,7 +194,8 @@ def _everybody(config: Mapping[str, Any]) -> str:
 
 def _serve(key: str, serve: Mapping[str, Any], whom: str, now: datetime, zone: tzinfo) -> Iterator[Line]:
     of = shape.rollout_at(serve, now)
-    what, rest = given(serve), f"{whom} gets {given(serve)}"
+    what = given(serve)
+    rest = what if key == "serve" else f"{whom} get {what}"
     if of == 0:
         nobody = {_ELSE: "Nobody else gets"}.get(whom, f"No {whom} get" if " " in whom else "Nobody gets")
         text = f"{nobody} {what}."

@@ -17,9 +17,7 @@ _LAST = ("flags_change", "flags_request", "flags_state")
 def clear(runtime: Runtime, session: Session) -> None:
     """Remove the flags that the demo's team made, with their history; one that others need by now stays."""
     keys = [each.key for each in STORIES]
-    made = (
-        session.execute(select(Flag.id, Flag.key).where(Flag.key.in_(keys), Flag.created_by.in_(TEAM))).tuples().all()
-    )
+    made = session.execute(select(Flag.id, Flag.key).where(Flag.key.in_(keys), Flag.created_by.in_(TEAM))).all()
     ours = [row_id for row_id, key in made if set(dependents(session, key)) <= set(keys)]
     if not ours:
         return

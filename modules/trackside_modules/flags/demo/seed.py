@@ -10,6 +10,7 @@ from trackside.demo import ENVIRONMENT
 from trackside.runtime import Runtime
 from trackside.workspace import environments
 from trackside_modules.flags import service
+from trackside_modules.flags.demo import given
 from trackside_modules.flags.demo.story import LENA, OMAR, RAMP_DAYS, STORIES, Event, Story, ramp
 from trackside_modules.flags.models import Flag
 from trackside_modules.flags.service import edits, steps
@@ -33,14 +34,17 @@ def seed(runtime: Runtime, session: Session) -> None:
         edit, why = edits.both({"rules": []}, edits.rollout(100_000)), "Support asks for one answer for all: finish it"
         how: dict[str, Any] = {"who": OMAR, "now": now - timedelta(hours=5), "reason": why}
         service.requests.propose(session, known[ENVIRONMENT], key, edit, **how)
+    fresh = [each for each in STORIES if each.key not in there]
+    if fresh and ENVIRONMENT in known:
+        given.seed(session, fresh, now)
 
 
 def _tell(session: Session, story: Story, known: dict[str, int], now: datetime) -> None:
     made = now - timedelta(days=story.days)
-    given = dict(story.given) | {"name": story.name, "description": story.description, "tags": list(story.tags)}
+    fields = dict(story.given) | {"name": story.name, "description": story.description, "tags": list(story.tags)}
     if story.end is not None:
-        given["expected_end"] = now + timedelta(days=story.end)
-    service.create(session, story.key, who=LENA, now=made, template=story.template, reason=story.description, **given)
+        fields["expected_end"] = now + timedelta(days=story.end)
+    service.create(session, story.key, who=LENA, now=made, template=story.template, reason=story.description, **fields)
     for event in story.events:
         if event.env in known:
             _do(session, story, event, known[event.env], now - timedelta(days=event.days))

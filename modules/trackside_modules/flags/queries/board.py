@@ -110,7 +110,7 @@ def board(session: Session, env_id: int, wanted: Wanted, now: datetime) -> Board
         found = [each for each in found if stale[each[0].id]]
     found = [each for each in found if _stands(each[1], wanted.state)]
     found.sort(key=lambda each: each[0].key)
-    found.sort(key=lambda each: _order(*each, wanted.sort.lstrip("-")), reverse=wanted.sort.startswith("-"))
+    found.sort(key=lambda each: _order(each[0], each[1], wanted.sort.lstrip("-")), reverse=wanted.sort.startswith("-"))
     page = [flag for flag, _ in found[wanted.offset : wanted.offset + PAGE]]
     there = session.scalar(select(func.count()).select_from(Flag)) or 0
     return Board(lines(session, page, now), len(found), there, listing.tags(session), owners(session))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from trackside.customers.models import Account, User
 from trackside.workspace import Environment
-from trackside_client.flags import Result, parse
+from trackside_client.flags import Result, Ruleset, parse
 from trackside_client.flags.trace import Trace
 from trackside_modules.flags import checking, ruleset, shape
 
@@ -79,6 +79,6 @@ def evaluate_all(session: Session, env: Environment, context: Mapping[str, Any],
     return _parsed(env, ruleset.flags(session, env.id)).evaluate_all(context, now)
 
 
-def _parsed(env: Environment, flags: Mapping[str, Any]) -> Any:
+def _parsed(env: Environment, flags: Mapping[str, Any]) -> Ruleset:
     document = {"schema": ruleset.SCHEMA, "environment": env.slug, "version": 0, "flags": flags, "segments": {}}
     return parse(document, lenient=True)

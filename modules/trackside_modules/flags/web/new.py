@@ -4,8 +4,9 @@ from typing import Any
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
-from trackside.auth.login import actor, current_user
+from trackside.auth.login import actor
 from trackside.db import db
 from trackside.errors import Conflict, InputError
 from trackside.web.current import current_runtime

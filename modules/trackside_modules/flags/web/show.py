@@ -21,6 +21,7 @@ from trackside_modules.flags.service import edits, states
 from trackside_modules.flags.service.states import Edit
 from trackside_modules.flags.web.base import EDIT, VIEW, Page, blueprint, open_page
 from trackside_modules.flags.web.changing import Trial, failed, posted, reason_in, save_state
+from trackside_modules.flags.web.exposed import exposed
 
 UNITS = {"minutes": timedelta(minutes=1), "hours": timedelta(hours=1), "days": timedelta(days=1)}
 MOST_UNITS = 1000
@@ -116,7 +117,7 @@ def _page(page: Page, trial: Trial | None = None) -> str:
         sides=_sides(page, row),
         stale=staleness.evidence(session, [row], now=page.now)[page.flag.id],
         last=last,
-        exposed=None,
+        exposed=exposed(page),
         base_url=current_runtime().settings.base_url,
         waiting=requests.listed(session, status=("open", "approved"), flag_id=page.flag.id, limit=5),
         share=drafts.number_text(shape.rollout_at(page.state.config["serve"], page.now) / 1000),
