@@ -17,6 +17,7 @@ from trackside.runtime import Runtime
 from trackside_modules.usage import contrib
 from trackside_modules.usage.models import UsageEndpoint, UsageSample
 from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.queries import everyone, everyone_of
 from trackside_modules.usage.reports import lately
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -75,7 +76,7 @@ def test_cards_and_standings_are_sums_of_what_was_called_merged_users_included(
 
 
 def check_standing(session: Session, mine: list[tuple[Any, ...]], kind: str, id_: int, now: Any) -> None:
-    ids = lately.of_user(id_) if kind == "user" else lately.of_account(id_)
+    ids = everyone(id_) if kind == "user" else everyone_of(id_)
     for days in (7, 30):
         found = lately.last_days(session, 1, ids, now, days)
         start = now.replace(hour=0, minute=0) - (days - 1) * DAY
@@ -92,5 +93,5 @@ def check_standing(session: Session, mine: list[tuple[Any, ...]], kind: str, id_
 
 def test_nobody_has_no_card_and_no_calls_no_share(runtime: Runtime, session: Session) -> None:
     assert contrib.last_day(runtime, session, Subject("account", 99, 1)) is None
-    found = lately.last_days(session, 1, lately.of_user(0), runtime.clock.now())
+    found = lately.last_days(session, 1, everyone(0), runtime.clock.now())
     assert (found.error_share, found.trend, found.active, found.p95_ms) == (None, None, 0, None)

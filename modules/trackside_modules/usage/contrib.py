@@ -20,7 +20,7 @@ from trackside_modules.usage.reports import lately
 
 def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:
     """Return the last 24 hours and 30 days of a user or account as plain values; None where nobody is to be counted."""
-    user_ids = lately.of_user(subject.id) if subject.kind == "user" else lately.of_account(subject.id)
+    user_ids = queries.everyone(subject.id) if subject.kind == "user" else queries.everyone_of(subject.id)
     if session.scalar(user_ids.limit(1)) is None:
         return None
     now = runtime.clock.now()

@@ -13,7 +13,7 @@ from trackside.runtime import Runtime
 from trackside.workspace import environments
 from trackside_modules.usage.folding import fold as folding
 from trackside_modules.usage.folding import live, seen, sources, takeover
-from trackside_modules.usage.storage import partitions, pulse, retention, rollup
+from trackside_modules.usage.storage import memories, partitions, pulse, retention, rollup
 
 log = structlog.get_logger(__name__)
 
@@ -89,9 +89,10 @@ def forget(runtime: Runtime, _event: UserErased | AccountErased | None = None) -
 
 
 def remember(runtime: Runtime) -> None:
-    """Keep what each hour and week that is over came to, for the page of patterns (see `pulse`)."""
+    """Keep what each hour, day and week that is over came to, for the pages (see `pulse` and `memory`)."""
     with runtime.database.sessions() as session:
         for environment in environments(session):
+            memories.fill(session, environment.id, runtime.clock.now())
             pulse.fill(session, environment.id, runtime.clock.now())
 
 

@@ -17,21 +17,25 @@ from trackside_modules.usage.demo.history import FACT
 from trackside_modules.usage.ingest.batch import unpack
 from trackside_modules.usage.models import (
     UsageBatch,
+    UsageCrowd,
     UsageEndpoint,
     UsageError,
     UsageErrorHour,
     UsageFold,
     UsageInbox,
     UsagePulse,
+    UsageRemembered,
     UsageStream,
+    UsageSum,
     UsageWarning,
 )
-from trackside_modules.usage.storage import adding, rollup, tables
+from trackside_modules.usage.storage import adding, pulse, rollup, tables
 from trackside_modules.usage.storage.adding import LOCK
 from trackside_modules.usage.storage.counts import of_user
 
 _AT_ONCE = 500
 _ENDPOINT_COLUMNS = ("endpoint_id", "from_endpoint", "to_endpoint")
+_REMEMBERED = (UsagePulse, UsageRemembered, UsageSum, UsageCrowd)
 _BULK = {"synchronize_session": False}
 _DAYS = "select distinct date_trunc('day', at) from {} where env_id = %s"
 
@@ -42,6 +46,7 @@ def clear(runtime: Runtime, session: Session) -> None:
     for environment in environments(session):
         # The fold's own lock: otherwise it may be adding what we are about to remove.
         session.execute(select(func.pg_advisory_xact_lock(LOCK, environment.id)))
+        session.execute(select(func.pg_advisory_xact_lock(pulse.LOCK, environment.id)))
         _clear_inbox(session, environment.id)
         _clear_counts(session, environment.id)
     session.execute(delete(WorkspaceFact).where(WorkspaceFact.key == FACT), execution_options=_BULK)
@@ -56,7 +61,7 @@ def _clear_counts(session: Session, env_id: int) -> None:
         *(delete(table).where(table.c.env_id == env_id, told) for table, told in _told_by(ours)),
         delete(UsageErrorHour).where(UsageErrorHour.env_id == env_id, not_(UsageErrorHour.error_id.in_(groups))),
         delete(UsageEndpoint).where(UsageEndpoint.id.in_(ours)),
-        delete(UsagePulse).where(UsagePulse.env_id == env_id),  # made again of what is left
+        *(delete(table).where(table.env_id == env_id) for table in _REMEMBERED),  # made again of what is left
         delete(UsageWarning).where(UsageWarning.env_id == env_id, UsageWarning.about == SERVICE),
         # A number that Redis has not heard of makes it count anew from what is left.
         update(UsageFold).where(UsageFold.env_id == env_id).values(number=UsageFold.number + 1),

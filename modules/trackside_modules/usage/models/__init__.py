@@ -1,6 +1,7 @@
 """Tables of usage."""
 
 from trackside_modules.usage.models.inbox import UsageBatch, UsageFold, UsageInbox, UsageStream, UsageWarning
+from trackside_modules.usage.models.memory import UsageCrowd, UsageRemembered, UsageSum
 from trackside_modules.usage.models.names import UsageEndpoint, UsageVersion
 from trackside_modules.usage.models.pulse import UsagePulse
 from trackside_modules.usage.models.quota import UsageQuota, UsageQuotaCrossing, UsageQuotaVersion
@@ -23,6 +24,7 @@ from trackside_modules.usage.models.trails import UsageFollow, UsageTrailLast
 __all__ = [
     "UsageBatch",
     "UsageCoverage",
+    "UsageCrowd",
     "UsageDay",
     "UsageDirty",
     "UsageEndpoint",
@@ -43,10 +45,12 @@ __all__ = [
     "UsageQuota",
     "UsageQuotaCrossing",
     "UsageQuotaVersion",
+    "UsageRemembered",
     "UsageRoute",
     "UsageSample",
     "UsageSource",
     "UsageStream",
+    "UsageSum",
     "UsageTrailLast",
     "UsageUserDay",
     "UsageUserHour",

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from trackside_modules.usage.models import UsageDay, UsageEndpoint
 from trackside_modules.usage.queries.endpoints import named
 from trackside_modules.usage.queries.figures import Figures, grouped
-from trackside_modules.usage.queries.scope import Scope, rows
+from trackside_modules.usage.queries.scope import Scope, rows, sums
 from trackside_modules.usage.queries.window import DAY, Window, floor
 from trackside_modules.usage.storage import tiers
 
@@ -32,7 +32,7 @@ class CalledRow:
 
 def called(session: Session, scope: Scope, window: Window) -> list[CalledRow]:
     """Return the endpoints that the scope's user or account called in the window, the most called first."""
-    counted = rows(session, scope, window.start, window.until)
+    counted = sums(session, scope, window.start, window.until)
     figures = grouped(session, counted, counted.c.endpoint_id)
     known, first = named(session, set(figures)), _since(session, scope, list(figures))
     ids = sorted(figures, key=lambda id_: (-figures[id_].calls, id_))

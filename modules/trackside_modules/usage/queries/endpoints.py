@@ -6,15 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import LargeBinary, SmallInteger, cast, func, literal_column, select
+from sqlalchemy import SmallInteger, cast, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries.figures import Figures, bucket, grouped
-from trackside_modules.usage.queries.scope import Scope, rows
+from trackside_modules.usage.queries.scope import Scope, rows, sums
 from trackside_modules.usage.queries.window import DAY, HOUR, MINUTE, Window
 from trackside_modules.usage.storage import reach
 from trackside_modules.usage.storage.packs import quantiles
+from trackside_modules.usage.storage.sums import cut, hung, split
 
 SORTS = ("endpoint", "calls", "users", "errors", "refused", "p50", "p95", "p99", "change")
 _TRENDS = (MINUTE, 2 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)
@@ -43,12 +44,12 @@ class EndpointRow:
 
 def listed(session: Session, scope: Scope, window: Window, *, compare: bool, q: str = "") -> list[EndpointRow]:
     """Return every endpoint that was called in the window (or, compared, the one before), without users and trend."""
-    counted = rows(session, scope, window.start, window.until)
+    counted = sums(session, scope, window.start, window.until)
     figures = grouped(session, counted, counted.c.endpoint_id)
     before: dict[int, int] = {}
     if compare:
         old = window.previous()
-        was = rows(session, scope, old.start, old.until)
+        was = sums(session, scope, old.start, old.until)
         query = select(was.c.endpoint_id, func.sum(was.c.calls)).group_by(was.c.endpoint_id)
         before = {endpoint_id: int(calls) for endpoint_id, calls in session.execute(query)}
     known = named(session, {*figures, *before}, q)
@@ -99,31 +100,16 @@ def _rank(row: EndpointRow, name: str) -> Any:
 def add_users(session: Session, scope: Scope, window: Window, them: Sequence[EndpointRow]) -> None:
     """Fill in how many known users called each, united from the sets of the tiers."""
     mine = {row.endpoint.id: row for row in them}
-    counted = rows(session, scope, window.start, window.until)
-    none, sizes = literal_column("''::bytea", LargeBinary), func.int4send(func.octet_length(counted.c.users))
-    query = (
-        select(
-            counted.c.endpoint_id,
-            func.string_agg(counted.c.users, none, type_=LargeBinary),
-            func.string_agg(sizes, none, type_=LargeBinary),
-        )
-        .where(counted.c.endpoint_id.in_(mine))
-        .group_by(counted.c.endpoint_id)
-    )
+    it = sums(session, scope, window.start, window.until).c
+    query = select(it.endpoint_id, *hung(it.users)).where(it.endpoint_id.in_(mine)).group_by(it.endpoint_id)
     for endpoint_id, data, lengths in session.execute(query):
-        mine[endpoint_id].users = len(reach.unite(split(bytes(data), bytes(lengths))))
-
-
-def split(data: bytes, lengths: bytes) -> list[bytes]:
-    """Return what was hung one after the other, `lengths` being 32-bit numbers."""
-    ends = np.cumsum(np.frombuffer(lengths, dtype=">i4")).tolist()
-    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        mine[endpoint_id].users = len(reach.unite(cut(bytes(data), bytes(lengths))))
 
 
 def add_trend(session: Session, scope: Scope, window: Window, them: Sequence[EndpointRow]) -> None:
     """Fill in the calls of each over the window, in at most forty steps; what is still going on is left out."""
     step = trend_step(window)
-    counted = rows(session, scope, window.start, window.until, window.unit)
+    counted = sums(session, scope, window.start, window.until, step)
     mine = [row.endpoint.id for row in them]
     at = bucket(counted, window, step)
     query = select(counted.c.endpoint_id, at, func.sum(counted.c.calls)).where(counted.c.endpoint_id.in_(mine))
@@ -144,7 +130,8 @@ def trend_step(window: Window) -> timedelta:
 
 def statuses(session: Session, scope: Scope, window: Window) -> dict[int, dict[datetime, Figures]]:
     """Return, for each status, the figures of each bucket of the window that had it."""
-    counted = rows(session, scope, window.start, window.until, window.unit)
+    told = rows(session, scope, window.start, window.until, window.unit)
+    counted = split(told, "status").subquery()
     found: dict[int, dict[datetime, Figures]] = {}
     for (status, at), figures in grouped(
         session, counted, cast(counted.c.status, SmallInteger), bucket(counted, window)

@@ -3,20 +3,21 @@
 PostgreSQL adds the numbers up and hangs the packed histograms of a group one after the other; numpy adds those.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, LargeBinary, SmallInteger, Subquery, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Subquery, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageMinute
-from trackside_modules.usage.queries.scope import Scope, rows
+from trackside_modules.usage.queries.scope import Scope, rows, sums
 from trackside_modules.usage.queries.window import Window
-from trackside_modules.usage.storage.packs import WIDTH, Ints, joined, quantiles
-from trackside_modules.usage.storage.tiers import Unit
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.packs import WIDTH, Ints, quantiles
+from trackside_modules.usage.storage.sums import histograms, hung
 
 
 def _nothing() -> Ints:
@@ -66,23 +67,20 @@ class Figures:
 
 
 def grouped(session: Session, counted: Subquery, *keys: ColumnElement[Any], latency: bool = True) -> dict[Any, Figures]:
-    """Return the figures of rows of the tiers by `keys`: one value, or a tuple of several.
+    """Return the figures of rows (see `scope.sums`) by `keys`: one value, or a tuple of several.
 
     `latency` False leaves the histograms out, which is much quicker where only numbers are wanted.
     """
     it = counted.c
     columns: list[ColumnElement[Any]] = [
-        func.sum(it.calls),
-        func.coalesce(func.sum(it.calls).filter(it.status.between(400, 499)), 0),
-        func.coalesce(func.sum(it.calls).filter(it.status >= 500), 0),
-        func.sum(it.slow),
+        *(func.sum(it[name]) for name in ("calls", "client_errors", "server_errors", "slow")),
         func.bool_or(it.approximate),
     ]
     if latency:
-        columns += histograms(counted)
+        columns += hung(it.latency)
     query = select(*keys, *columns).group_by(*(literal_column(str(place + 1)) for place in range(len(keys))))
     found = session.execute(query).all()
-    matrix = unpacked([row[-2:] for row in found]) if latency else None
+    matrix = histograms([row[-2:] for row in found]) if latency else None
     width, figures = len(keys), {}
     for place, row in enumerate(found):
         calls, client, server, slow, approximate = row[width : width + 5]
@@ -93,30 +91,11 @@ def grouped(session: Session, counted: Subquery, *keys: ColumnElement[Any], late
     return figures
 
 
-def histograms(counted: Subquery) -> list[ColumnElement[Any]]:
-    """Return two columns: a group's packed histograms one after the other, and their lengths as 16-bit numbers."""
-    none = literal_column("''::bytea", LargeBinary)
-    sizes = func.int2send(cast(func.octet_length(counted.c.latency), SmallInteger))
-    return [
-        func.string_agg(counted.c.latency, none, type_=LargeBinary),
-        func.string_agg(sizes, none, type_=LargeBinary),
-    ]
-
-
-def unpacked(pairs: Iterable[Any]) -> Ints:
-    """Return a row of counts for each group, from what `histograms` selected of it."""
-    pairs = list(pairs)
-    sizes = [len(lengths) // 2 for _, lengths in pairs]
-    data, lengths = (b"".join(bytes(pair[place]) for pair in pairs) for place in (0, 1))
-    owners = np.repeat(np.arange(len(pairs)), sizes)
-    return joined(data, np.frombuffer(lengths, dtype=">i2"), owners, len(pairs))
-
-
 def series(
     session: Session, scope: Scope, window: Window, *, step: timedelta | None = None, latency: bool = True
 ) -> dict[datetime, Figures]:
     """Return the figures of each bucket of the window that had calls."""
-    counted = rows(session, scope, window.start, window.until, window.unit)
+    counted = sums(session, scope, window.start, window.until, window.step)
     return grouped(session, counted, bucket(counted, window, step), latency=latency)
 
 
@@ -125,9 +104,9 @@ def bucket(counted: Subquery, window: Window, step: timedelta | None = None) -> 
     return func.date_bin(step or window.step, counted.c.at, window.start)
 
 
-def summed(session: Session, scope: Scope, window: Window, coarsest: Unit = "day") -> Figures:
-    """Return the figures of the whole window, read from the coarsest tiers there are."""
-    counted = rows(session, scope, window.start, window.until, coarsest)
+def summed(session: Session, scope: Scope, window: Window) -> Figures:
+    """Return the figures of the whole window."""
+    counted = sums(session, scope, window.start, window.until)
     return grouped(session, counted, literal_column("0")).get(0, Figures())
 
 
@@ -142,7 +121,11 @@ def total(buckets: Mapping[Any, Figures]) -> Figures:
 def unknown_share(session: Session, scope: Scope, window: Window, known: Figures) -> float | None:
     """Return the share of the window's calls (`known` are its figures) without a known user; None without calls."""
     nobody = Scope(scope.env_id, scope.service, scope.endpoint_id, user_id=0, status=scope.status)
-    counted = rows(session, nobody, window.start, window.until)
+    if scope.service or scope.endpoint_id is not None or scope.status:
+        counted = rows(session, nobody, window.start, window.until)
+    else:
+        spans = tiers.parts(session, scope.env_id, window.start, window.until)
+        counted = tiers.of_user(scope.env_id, spans, nobody.narrow)
     calls = session.scalar(select(func.coalesce(func.sum(counted.c.calls), 0))) or 0
     return float(calls) / known.calls if known.calls else None
 

@@ -1,7 +1,7 @@
 """Who called: users and accounts with the sums of their calls, and how much the busiest of them make.
 
-A page wants one order of ten thousand sums, and what the busiest come to: PostgreSQL adds up by user and sends each
-column as one run of numbers, numpy folds merged users into those that remain, and sorts.
+A page wants one order of ten thousand sums, and what the busiest come to: they come as columns of numbers (see
+`crowds`), numpy folds merged users into those that remain, and sorts.
 """
 
 from collections.abc import Sequence
@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import BigInteger, ColumnElement, LargeBinary, Subquery, case, cast, func, literal_column, or_, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import ColumnElement, func, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from trackside.customers.models import UNKNOWN_USER, Account, User
+from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.queries.window import Window
-from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage import crowds, tiers
+from trackside_modules.usage.storage.crowds import numbers, run
 from trackside_modules.usage.storage.packs import Ints
 
 Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 Kind = Literal["user", "account"]
-COLUMNS = ("calls", "client_errors", "server_errors", "wrong_turns", "slow")
+COLUMNS = crowds.SUMS
 SORTS = ("calls", "errors", "refused", "wrong", "slow", "users", "name", "seen", "first")
 _NAMED = ("name", "seen", "first")
 _BUSIEST = 10
@@ -73,54 +74,40 @@ class Crowd:
 
 def crowd(session: Session, scope: Scope, window: Window) -> Crowd:
     """Return the users who called in the window; merged ones count for who remains."""
-    ids, sums = _sums(session, _counted(session, scope, window))
-    query = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
-    merged = dict(session.execute(query).all())
-    if merged:
-        ids, sums = _fold(np.array([merged.get(it, it) for it in ids.tolist()], dtype=np.int64), sums)
+    ids, sums = _sums(session, scope, window)
+    remaining = heads(session, ids)
+    if remaining is not ids:
+        ids, sums = _fold(remaining, sums)
     known = ids != UNKNOWN_USER
     return Crowd(ids[known], sums[known], np.ones_like(ids[known]), int(sums[~known, 0].sum()))
 
 
+def heads(session: Session, ids: Ints) -> Ints:
+    """Return for each user who remains: themselves, or whom they were merged into; the same array where nobody was."""
+    query = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
+    merged = dict(session.execute(query).all())
+    return np.array([merged.get(it, it) for it in ids.tolist()], dtype=np.int64) if merged else ids
+
+
 def accounts_of(session: Session, users: Crowd) -> Crowd:
     """Return the accounts of a crowd of users; users without one are as good as unknown."""
-    ids, sums = _fold(_accounts(session, users.ids), np.column_stack((users.sums, users.users)))
+    ids, sums = _fold(accounts(session, users.ids), np.column_stack((users.sums, users.users)))
     nobody = ids == 0
     return Crowd(ids[~nobody], sums[~nobody, :-1], sums[~nobody, -1], users.unknown + int(sums[nobody, 0].sum()))
 
 
-def _counted(session: Session, scope: Scope, window: Window) -> Subquery:
-    """Return rows with user_id and the `COLUMNS`: of users as a whole, or of what the scope narrows to."""
-    spans = tiers.parts(session, scope.env_id, window.start, window.until)
-    if not (scope.service or scope.endpoint_id or scope.status):
-        return tiers.of_user(scope.env_id, spans, scope.narrow)
-    it = tiers.by_user(scope.env_id, spans, scope.narrow).c
-    kinds = (it.status.between(400, 499), it.status >= 500, tiers.is_wrong_turn(scope.env_id, it))
-    sorts = [case((kind, it.calls), else_=0).label(name) for name, kind in zip(COLUMNS[1:4], kinds, strict=True)]
-    return select(it.user_id, it.calls, *sorts, it.slow).subquery()
-
-
-def _sums(session: Session, counted: Subquery) -> tuple[Ints, Ints]:
+def _sums(session: Session, scope: Scope, window: Window) -> tuple[Ints, Ints]:
     """Return the ids of users, and a row of sums for each."""
-    sums = [func.sum(counted.c[name]).label(name) for name in COLUMNS]
-    each = select(counted.c.user_id, *sums).group_by(counted.c.user_id).subquery()
-    row = session.execute(select(*(run(each.c[name]) for name in ("user_id", *COLUMNS)))).one()
-    columns = [numbers(value) for value in row]
-    return columns[0], np.column_stack(columns[1:])
-
-
-def run(column: Column, order: Column | None = None) -> ColumnElement[Any]:
-    """Return a column of numbers hung one after the other, in an order where one is given."""
-    value = func.int8send(cast(column, BigInteger))
-    none = literal_column("''::bytea", LargeBinary)
-    if order is None:
-        return func.string_agg(value, none, type_=LargeBinary)
-    return func.string_agg(value, aggregate_order_by(none, order), type_=LargeBinary)
-
-
-def numbers(data: bytes | None) -> Ints:
-    """Return what `run` selected."""
-    return np.frombuffer(data or b"", dtype=">i8").astype(np.int64)
+    span = (scope.env_id, window.start, window.until)
+    whole = not (scope.service or scope.endpoint_id or scope.status)
+    if scope.by_user or scope.status:
+        found = crowds.among(session, *span, scope.narrow, whole=whole)
+    else:
+        mine = UsageEndpoint.env_id == scope.env_id, *scope.of_endpoints()
+        found = crowds.read(
+            session, *span, endpoints=None if whole else session.scalars(select(UsageEndpoint.id).where(*mine)).all()
+        )
+    return found.ids, found.sums
 
 
 def _fold(ids: Ints, sums: Ints) -> tuple[Ints, Ints]:
@@ -131,7 +118,7 @@ def _fold(ids: Ints, sums: Ints) -> tuple[Ints, Ints]:
     return once, found
 
 
-def _accounts(session: Session, ids: Ints) -> Ints:
+def accounts(session: Session, ids: Ints) -> Ints:
     """Return the account of each user, 0 for none."""
     query = select(run(User.id, User.id), run(func.coalesce(User.account_id, 0), User.id))
     known, accounts = (numbers(value) for value in session.execute(query.where(User.merged_into.is_(None))).one())

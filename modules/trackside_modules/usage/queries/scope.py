@@ -1,7 +1,7 @@
 """Whose usage a page asks for, and the rows of the tiers that hold it."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Subquery, and_, or_, select, true
@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
 from trackside_modules.usage.models import UsageEndpoint, UsageMinute
-from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage import memory, tiers
+from trackside_modules.usage.storage import sums as remembered
 from trackside_modules.usage.storage.tiers import Unit
 
 
@@ -33,6 +34,11 @@ class Scope:
     def by_user(self) -> bool:
         """Whether it takes rows of users: those of endpoints alone do not tell who called."""
         return self.user_id is not None or self.account_id is not None
+
+    def of_endpoints(self) -> list[ColumnElement[bool]]:
+        """Return the conditions on `usage_endpoint`, besides its environment."""
+        found = [UsageEndpoint.service == self.service] if self.service else []
+        return found + ([UsageEndpoint.id == self.endpoint_id] if self.endpoint_id is not None else [])
 
     def narrow(self, table: Any) -> ColumnElement[bool]:
         """Return the condition on a table of counts, besides its environment and time."""
@@ -62,6 +68,27 @@ def rows(session: Session, scope: Scope, start: datetime, end: datetime, coarses
     spans = tiers.parts(session, scope.env_id, start, end, coarsest)
     family = tiers.by_user if scope.by_user else tiers.by_endpoint
     return family(scope.env_id, spans, scope.narrow)
+
+
+ALL_UNITS: tuple[memory.Unit, ...] = ("week", "day", "hour")
+
+
+def units_for(step: timedelta) -> tuple[memory.Unit, ...]:
+    """Return the hours, days and weeks that fit into steps of this length; none where they are minutes."""
+    return tuple(unit for unit in ALL_UNITS if step % memory.STEPS[unit] == timedelta())
+
+
+def sums(
+    session: Session, scope: Scope, start: datetime, end: datetime, step: timedelta = memory.STEPS["week"]
+) -> Subquery:
+    """Return the rows of `[start, end)` with their calls by sort (see `sums.COLUMNS`), none longer than `step`.
+
+    They are what is remembered and the tiers where that can be, so `at` may be the start of a week, day or hour.
+    """
+    units = units_for(step)
+    if not units or scope.by_user or scope.status:
+        return remembered.split(rows(session, scope, start, end, tiers.unit_for(step))).subquery()
+    return remembered.of(scope.env_id, memory.plan(session, scope.env_id, start, end, units), scope.narrow)
 
 
 def of_service(env_id: int, service: str) -> Select[int]:

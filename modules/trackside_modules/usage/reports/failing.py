@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, and_, func, literal, or_, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, and_, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageError, UsageErrorHour, UsageSample, UsageVersion
 from trackside_modules.usage.queries.window import Window, floor
-from trackside_modules.usage.storage import pulse, reach, tiers
+from trackside_modules.usage.storage import memory, pulse, reach, sums, tiers
 
 _SOON = timedelta(hours=1)
 """An error first seen within this time of a version's first sight came with it, as far as one can tell."""
@@ -123,14 +123,18 @@ def _narrowed(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 def _described(session: Session, wanted: Wanted, rows: Sequence[Any]) -> list[Group]:
     ids = [row[0].id for row in rows]
-    query = select(UsageErrorHour.error_id, UsageErrorHour.at, UsageErrorHour.calls, UsageErrorHour.users)
-    trends: dict[int, dict[datetime, int]] = defaultdict(lambda: defaultdict(int))
-    packed: dict[int, list[bytes]] = defaultdict(list)
     step = max(wanted.span.step, timedelta(hours=1))
-    for id_, at, calls, users in session.execute(query.where(_hours(wanted), UsageErrorHour.error_id.in_(ids))):
-        trends[id_][floor(at, step)] += calls
-        packed[id_].append(users)
     start = floor(wanted.span.start, step)
+    it, at = UsageErrorHour, func.date_bin(step, UsageErrorHour.at, start)
+    query = select(it.error_id, at, func.sum(it.calls), *sums.hung(it.users)).where(
+        _hours(wanted), it.error_id.in_(ids)
+    )
+    trends: dict[int, dict[datetime, int]] = defaultdict(dict)
+    packed: dict[int, list[bytes]] = defaultdict(list)
+    grouped = query.group_by(it.error_id, literal_column("2"))
+    for id_, begin, calls, users, lengths in session.execute(grouped):
+        trends[id_][begin] = int(calls)
+        packed[id_] += sums.cut(bytes(users), bytes(lengths))
     times = [start + step * place for place in range(-((start - wanted.span.end) // step))]
     who, released = reach.people(session), _versions(session, wanted.env_id)
     return [
@@ -172,17 +176,20 @@ def failing(session: Session, wanted: Wanted, limit: int = 8) -> list[Failing]:
     if wanted.endpoint_id is not None:
         mine = mine.where(UsageEndpoint.id == wanted.endpoint_id)
     rows = tiers.by_endpoint(wanted.env_id, spans, lambda table: and_(table.status >= 400, table.endpoint_id.in_(mine)))
-    statuses: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    packed: dict[int, list[bytes]] = defaultdict(list)
-    for id_, status, calls, users in session.execute(
-        select(rows.c.endpoint_id, rows.c.status, rows.c.calls, rows.c.users)
-    ):
-        statuses[id_][status] += calls
-        packed[id_].append(users)
+    statuses: dict[int, dict[int, int]] = defaultdict(dict)
+    query = select(rows.c.endpoint_id, rows.c.status, func.sum(rows.c.calls))
+    for id_, status, calls in session.execute(query.group_by(rows.c.endpoint_id, rows.c.status)):
+        statuses[id_][status] = int(calls)
     top = sorted(statuses, key=lambda id_: (-_share(statuses[id_], 5), -_share(statuses[id_], 4), id_))[:limit]
-    every = tiers.by_endpoint(wanted.env_id, spans, lambda table: table.endpoint_id.in_(top))
+    planned = memory.plan(session, wanted.env_id, wanted.span.start, wanted.span.until, ("week", "day", "hour"))
+    every = sums.of(wanted.env_id, planned, lambda table: table.endpoint_id.in_(top))
     summed = select(every.c.endpoint_id, func.sum(every.c.calls)).group_by(every.c.endpoint_id)
     totals = {id_: int(calls) for id_, calls in session.execute(summed)} if top else {}
+    met = select(rows.c.endpoint_id, *sums.hung(rows.c.users)).where(rows.c.endpoint_id.in_(top))
+    packed = {
+        id_: sums.cut(bytes(users), bytes(lengths))
+        for id_, users, lengths in (session.execute(met.group_by(rows.c.endpoint_id)) if top else ())
+    }
     named = {it.id: it for it in session.scalars(select(UsageEndpoint).where(UsageEndpoint.id.in_(top)))}
     who = reach.people(session)
     return [

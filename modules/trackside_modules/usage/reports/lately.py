@@ -1,6 +1,6 @@
 """How users stand, together: what their calls of some days came to, day by day, and against the days before.
 
-The read model of context cards, and of what judges a customer: `last_days(session, env_id, of_account(7), now)`.
+The read model of context cards, and of what judges a customer: `last_days(session, env_id, everyone_of(7), now)`.
 """
 
 from dataclasses import dataclass, field
@@ -54,17 +54,6 @@ class Standing:
     def trend(self) -> float | None:
         """The change of calls against the days before: 0.5 is half as many again; None without calls then."""
         return self.total.calls / self.before - 1 if self.before else None
-
-
-def of_user(user_id: int) -> Select[int]:
-    """Return the ids that a user was ever counted under."""
-    return select(User.id).where(or_(User.id == user_id, User.merged_into == user_id))
-
-
-def of_account(account_id: int) -> Select[int]:
-    """Return the ids that the users of an account were ever counted under."""
-    theirs = select(User.id).where(User.account_id == account_id, User.merged_into.is_(None))
-    return select(User.id).where(or_(User.id.in_(theirs), User.merged_into.in_(theirs)))
 
 
 def last_days(session: Session, env_id: int, user_ids: Select[int], now: datetime, days: int = 30) -> Standing:

@@ -65,7 +65,8 @@ def heat(
     end = pulse.floor("hour", now)
     start = end - weeks * WEEK
     start = min(end, max(start, pulse.floor("hour", pulse.first(session, env_id) or end)))
-    found, who = pulse.read(session, env_id, "hour", start, end, service=service), reach.people(session)
+    found = pulse.read(session, env_id, "hour", start, end, service=service, users=measure == "users")
+    who = reach.people(session)
     totals, times = [[0] * 24 for _ in DAYS], [[0] * 24 for _ in DAYS]
     for place in range((end - start) // pulse.STEPS["hour"]):
         at = start + place * pulse.STEPS["hour"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
 from pyroaring import BitMap64
 from sqlalchemy import (
     ARRAY,
@@ -19,21 +20,21 @@ from sqlalchemy import (
     and_,
     any_,
     case,
-    extract,
     func,
     literal,
     or_,
     select,
-    tuple_,
 )
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from trackside.customers.models import UNKNOWN_USER, Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageRoute, UsageSample
 from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.queries import people
 from trackside_modules.usage.reports.hints import STATUS, Counts, Sort, Tried, hint
 from trackside_modules.usage.reports.nearest import Routes
-from trackside_modules.usage.storage import reach, tiers
+from trackside_modules.usage.storage import crowds, reach, tiers
+from trackside_modules.usage.storage.counts import Groups
 
 By = Literal["user", "account"]
 ORDERS = ("-seen", "-turns")
@@ -83,7 +84,7 @@ class Page:
 
 def page(session: Session, wanted: Wanted, after: tuple[int, int, int] | None = None, limit: int | None = 50) -> Page:
     """Return who took wrong turns, newest or most first."""
-    counts, users = _everybody(session, wanted)
+    counts, users = _counts(session, wanted), _users(session, wanted)
     found = _ranked(session, wanted, users, after, limit)
     rows = _described(session, wanted, found[:limit])
     last = found[limit - 1] if limit and len(found) > limit else None
@@ -112,53 +113,69 @@ def _endpoints(wanted: Wanted, which: ColumnElement[bool]) -> Select[int]:
     return select(UsageEndpoint.id).where(UsageEndpoint.env_id == wanted.env_id, which)
 
 
-def _everybody(session: Session, wanted: Wanted) -> tuple[Counts, BitMap64]:
-    """Return how many turns there were, and who took them."""
+def _counts(session: Session, wanted: Wanted) -> Counts:
+    """Return how many turns there were."""
     spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
     rows = tiers.by_endpoint(wanted.env_id, spans, _turn(wanted))
-    query = select(UsageEndpoint.route, rows.c.status, rows.c.calls, rows.c.users)
-    counts, packed = Counts(), set[bytes]()
-    for route, status, calls, users in session.execute(
-        query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
-    ):
-        counts.add("nowhere" if route == UNMATCHED else STATUS[status], calls)
-        packed.add(users)
-    return counts, reach.unite(packed)
+    query = select(UsageEndpoint.route, rows.c.status, func.sum(rows.c.calls))
+    query = query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
+    counts = Counts()
+    for route, status, calls in session.execute(query.group_by(UsageEndpoint.route, rows.c.status)):
+        counts.add("nowhere" if route == UNMATCHED else STATUS[status], int(calls))
+    return counts
+
+
+def _users(session: Session, wanted: Wanted) -> BitMap64:
+    """Return who took the turns wanted: from the users' sums, or of one sort from the sets of endpoints."""
+    if wanted.sort:
+        spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
+        rows = tiers.by_endpoint(wanted.env_id, spans, _turn(wanted))
+        return reach.unite(set(session.scalars(select(rows.c.users))))
+    mine = None
+    if wanted.service:
+        mine = session.scalars(_endpoints(wanted, UsageEndpoint.service == wanted.service)).all()
+    them = crowds.read(session, wanted.env_id, wanted.start, wanted.end, endpoints=mine)
+    found = BitMap64(them.ids[them.column("wrong_turns") > 0].tolist())
+    found.discard(UNKNOWN_USER)
+    return found
 
 
 def _ranked(
     session: Session, wanted: Wanted, users: BitMap64, after: tuple[int, int, int] | None, limit: int | None
 ) -> list[tuple[int, int, int, int]]:
     """Return (key, seconds of the last turn's bucket, turns, calls) in the order wanted, one more than `limit`."""
-    among = literal(list(users), ARRAY(BigInteger))
-    spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
-    rows = tiers.of_user(wanted.env_id, spans, lambda table: table.user_id == any_(among))
-    one, head = User, aliased(User)
-    key = head.id if wanted.by == "user" else head.account_id
-    turns, calls = func.sum(rows.c.wrong_turns), func.sum(rows.c.calls)
-    last = func.max(case((rows.c.wrong_turns > 0, extract("epoch", rows.c.at)), else_=0)).cast(BigInteger)
-    ranks = (last, turns, key) if wanted.order == "-seen" else (turns, last, key)
-    query = (
-        select(key, last, turns, calls)
-        .join(one, one.id == rows.c.user_id)
-        .join(head, head.id == func.coalesce(one.merged_into, one.id))
-        .where(key.is_not(None))
-        .group_by(key)
-        .having(turns > 0)
-        .order_by(*(rank.desc() for rank in ranks))
-        .limit(limit + 1 if limit else None)
-    )
+    them = crowds.read(session, wanted.env_id, wanted.start, wanted.end, units=("day", "hour"))
+    mine = np.isin(them.ids, np.array(list(users), dtype=np.int64))
+    keys = people.heads(session, them.ids)
     if wanted.q:
-        names = [column.icontains(wanted.q, autoescape=True) for column in (head.external_id, head.name, head.email)]
-        account = select(Account.id).where(
-            or_(*(column.icontains(wanted.q, autoescape=True) for column in (Account.external_id, Account.name)))
-        )
-        query = query.where(or_(*names, head.account_id.in_(account)))
+        mine &= np.isin(keys, crowds.numbers(session.scalar(_matching(wanted))))
+    if wanted.by == "account":
+        keys = people.accounts(session, keys)
+        mine &= keys != 0
+    group = Groups.of(keys[mine])
+    turns, calls = (group.sum(them.column(name)[mine]) for name in ("wrong_turns", "calls"))
+    last = group.most(them.last[mine])
+    ranks = (last, turns, group.keys[0]) if wanted.order == "-seen" else (turns, last, group.keys[0])
+    order = np.lexsort(ranks[::-1])[::-1]
+    columns = [column[order].tolist() for column in (group.keys[0], last, turns, calls)]
+    found = [row for row in zip(*columns, strict=True) if row[2] > 0]
     if after is not None:
-        seconds, turned, row = after
-        place = (seconds, turned, row) if wanted.order == "-seen" else (turned, seconds, row)
-        query = query.having(tuple_(*ranks) < tuple_(*(literal(part, BigInteger) for part in place)))
-    return [(int(row[0] or 0), int(row[1] or 0), int(row[2] or 0), int(row[3] or 0)) for row in session.execute(query)]
+        place = _rank(wanted, (after[2], after[0], after[1]))
+        found = [row for row in found if _rank(wanted, row) < place]
+    return found[: limit + 1 if limit else None]
+
+
+def _rank(wanted: Wanted, row: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return what a row is ordered by, given its key, last turn and turns."""
+    key, last, turns = row[:3]
+    return (last, turns, key) if wanted.order == "-seen" else (turns, last, key)
+
+
+def _matching(wanted: Wanted) -> Select[Any]:
+    """Return the query for the users whose name, or whose account's, holds what was searched for."""
+    columns = (User.external_id, User.name, User.email, Account.external_id, Account.name)
+    query = select(crowds.run(User.id)).outerjoin(Account, Account.id == User.account_id)
+    return query.where(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
 
 
 def _described(session: Session, wanted: Wanted, ranked: Sequence[tuple[int, int, int, int]]) -> list[Turns]:

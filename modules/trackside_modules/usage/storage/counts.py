@@ -127,13 +127,13 @@ def joined(first: Counts, second: Counts) -> Counts:
 
 def by_user(counts: Counts) -> Rows:
     """Return the rows by time, endpoint, user and status."""
-    group = _Groups.of(counts.at, counts.endpoint, counts.user, counts.status)
+    group = Groups.of(counts.at, counts.endpoint, counts.user, counts.status)
     return _rows(counts, group, (), group.any(counts.approximate))
 
 
 def by_endpoint(counts: Counts) -> Rows:
     """Return the rows by time, endpoint and status, with the set of who called."""
-    group = _Groups.of(counts.at, counts.endpoint, counts.status)
+    group = Groups.of(counts.at, counts.endpoint, counts.status)
     callers = counts.user[group.order]
     ends = [*group.firsts.tolist(), len(callers)][1:]
     users = [BitMap64(callers[start:end].tolist()) for start, end in zip(group.firsts.tolist(), ends, strict=True)]
@@ -144,7 +144,7 @@ def by_endpoint(counts: Counts) -> Rows:
 
 def of_user(counts: Counts, nowhere: Sequence[int]) -> Rows:
     """Return the rows by time and user, with their errors and wrong turns; `nowhere` are the unmatched endpoints."""
-    group = _Groups.of(counts.at, counts.user)
+    group = Groups.of(counts.at, counts.user)
     client = (counts.status >= 400) & (counts.status < 500)
     wrong = np.isin(counts.status, WRONG_STATUSES) | np.isin(counts.endpoint, np.asarray(nowhere, dtype=np.int64))
     sorts = (client, counts.status >= 500, wrong)
@@ -153,12 +153,12 @@ def of_user(counts: Counts, nowhere: Sequence[int]) -> Rows:
 
 def last_by_user(counts: Counts) -> dict[int, int]:
     """Return when each known user called last."""
-    group = _Groups.of(counts.user)
+    group = Groups.of(counts.user)
     last = zip(group.keys[0].tolist(), group.most(counts.at).tolist(), strict=True)
     return {user: at for user, at in last if user}
 
 
-def _rows(counts: Counts, group: "_Groups", sorts: tuple[Ints, ...], approximate: Ints | None) -> Rows:
+def _rows(counts: Counts, group: "Groups", sorts: tuple[Ints, ...], approximate: Ints | None) -> Rows:
     latency = counts.latency.within(group.of_row)
     slow = np.zeros(len(group.firsts), dtype=np.int64)
     late = latency.columns >= -ZERO
@@ -168,7 +168,7 @@ def _rows(counts: Counts, group: "_Groups", sorts: tuple[Ints, ...], approximate
 
 
 @dataclass(frozen=True, slots=True)
-class _Groups:
+class Groups:
     """Rows with equal keys, in the order of their keys."""
 
     keys: tuple[Ints, ...]
@@ -177,7 +177,8 @@ class _Groups:
     of_row: Ints
 
     @classmethod
-    def of(cls, *keys: Ints) -> "_Groups":
+    def of(cls, *keys: Ints) -> "Groups":
+        """Return the groups of rows by these columns."""
         order = np.lexsort(keys[::-1])
         ordered = [key[order] for key in keys]
         new = np.zeros(len(order), dtype=bool)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from psycopg import Connection
 from pyroaring import BitMap64
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -26,14 +26,15 @@ from trackside_modules.usage.models import (
     UsageEndpointMinute,
     UsagePulse,
 )
-from trackside_modules.usage.storage import reach, tiers
+from trackside_modules.usage.storage import memory, reach, tiers
 
 Unit = Literal["hour", "week"]
 STEPS: dict[Unit, timedelta] = {"hour": timedelta(hours=1), "week": timedelta(days=7)}
 KEEP_HOURS = timedelta(weeks=14)
 """Hours older than this are on no page."""
 _AT_ONCE: dict[Unit, int] = {"hour": 24, "week": 1}
-_LOCK = 0x70756C73
+LOCK = 0x70756C73
+"""Advisory lock of those who remember and who make forget; the second key is the environment."""
 
 _FORGET = """
 delete from usage_pulse p using unnest(%(at)s::timestamptz[]) as changed (at)
@@ -58,21 +59,29 @@ def floor(unit: Unit, at: datetime) -> datetime:
 
 
 def read(
-    session: Session, env_id: int, unit: Unit, start: datetime, end: datetime, *, service: str = ""
+    session: Session,
+    env_id: int,
+    unit: Unit,
+    start: datetime,
+    end: datetime,
+    *,
+    service: str = "",
+    users: bool = True,
 ) -> dict[datetime, Pulse]:
-    """Return each hour or week of `[start, end)` that had calls; `start` is the start of one, the last may be cut."""
+    """Return each hour or week of `[start, end)` that had calls; `start` is the start of one, the last may be cut.
+
+    `users` False leaves out who called, of what is remembered: that is most of what is read.
+    """
     made = _made(session, env_id, unit, start, end)
     found: dict[datetime, Pulse] = {}
-    query = select(UsagePulse).where(
-        UsagePulse.env_id == env_id,
-        UsagePulse.unit == unit,
-        UsagePulse.service == service,
-        UsagePulse.at >= start,
-        UsagePulse.at < end,
+    it = UsagePulse
+    who = it.users if users else literal(reach.EMPTY)
+    query = select(it.at, it.calls, it.server_errors, who).where(
+        it.env_id == env_id, it.unit == unit, it.service == service, it.at >= start, it.at < end, it.calls > 0
     )
-    for row in session.scalars(query):
-        if row.at in made and row.calls:
-            found[row.at] = Pulse(row.calls, row.server_errors, reach.unpack(row.users))
+    for at, calls, failed, packed in session.execute(query):
+        if at in made:
+            found[at] = Pulse(calls, failed, reach.unpack(packed))
     for first, last in _spans((at for at in _starts(unit, start, end) if at not in made), STEPS[unit]):
         counted = _count(session, env_id, unit, first, min(last, end), service=service)
         found |= {at: it for (name, at), it in counted.items() if name == service}
@@ -108,13 +117,15 @@ def forget(connection: Connection[Any], env_id: int, tier: str, changed: Iterabl
     forgotten too, and who comes later sees the change, or the mark. So the transaction must not be one of repeatable
     reads.
     """
-    connection.execute("select pg_advisory_xact_lock(%s, %s)", (_LOCK, env_id))
-    connection.execute(_FORGET, {"env": env_id, "tier": tier, "at": list(changed)})
+    connection.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK, env_id))
+    times = list(changed)
+    connection.execute(_FORGET, {"env": env_id, "tier": tier, "at": times})
+    memory.forget(connection, env_id, tier, times)
 
 
 def _make(session: Session, env_id: int, unit: Unit, starts: Sequence[datetime]) -> None:
     """Remember hours or weeks; what has become dirty since is made when it no longer is."""
-    session.execute(select(func.pg_advisory_xact_lock(_LOCK, env_id)))
+    session.execute(select(func.pg_advisory_xact_lock(LOCK, env_id)))
     for begin, end in _spans(starts, STEPS[unit]):
         counted = _count(session, env_id, unit, begin, end)
         dirty = _dirty(session, env_id, unit, begin, end)

@@ -56,12 +56,21 @@ def unit_for(step: timedelta) -> Unit:
 
 def parts(session: Session, env_id: int, start: datetime, end: datetime, coarsest: Unit = "day") -> list[Part]:
     """Return the parts that `[start, end)` is read in, in order, none coarser than `coarsest`; at least one."""
-    start, end = start.astimezone(UTC), end.astimezone(UTC)
-    since = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    return cut(start, end, coarsest, dirty(session, env_id, start, end) if coarsest != "minute" else set())
+
+
+def dirty(session: Session, env_id: int, start: datetime, end: datetime) -> set[tuple[str, datetime]]:
+    """Return the marks, tier and time (UTC), that tell which tiers `[start, end)` can be read from."""
+    since = _floor(start.astimezone(UTC), "day")
     query = select(UsageDirty.tier, UsageDirty.at).where(
         UsageDirty.env_id == env_id, UsageDirty.at >= since, UsageDirty.at < end
     )
-    dirty = {(tier, at.astimezone(UTC)) for tier, at in session.execute(query)} if coarsest != "minute" else set()
+    return {(tier, at.astimezone(UTC)) for tier, at in session.execute(query)}
+
+
+def cut(start: datetime, end: datetime, coarsest: Unit, dirty: set[tuple[str, datetime]]) -> list[Part]:
+    """Return what `parts` does, given the marks."""
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
     found: list[Part] = []
     for _, group in groupby(_cut(start, end, coarsest, dirty), key=lambda part: part.unit):
         adjacent = list(group)

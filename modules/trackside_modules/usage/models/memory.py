@@ -1,0 +1,57 @@
+"""What pages remember of hours, days and weeks that are over, so that a quarter is some twenty rows of each endpoint.
+
+All of it can be made again from the tiers (see `memory`).
+"""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trackside.db import Base
+from trackside_modules.usage.models.columns import env_id
+
+
+class UsageRemembered(Base):
+    """An hour, day or week that sums and crowds were made of; `fresh` while they are what the tiers hold."""
+
+    __tablename__ = "usage_remembered"
+
+    env_id: Mapped[int] = env_id()
+    unit: Mapped[str] = mapped_column(primary_key=True)
+    """`hour`, `day`, or `week` (from Monday, UTC)."""
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    fresh: Mapped[bool]
+
+
+class UsageSum(Base):
+    """All calls of an endpoint in an hour, day or week, whatever their status; columns as in the tiers."""
+
+    __tablename__ = "usage_sum"
+
+    env_id: Mapped[int] = env_id()
+    unit: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    calls: Mapped[int]
+    client_errors: Mapped[int]
+    server_errors: Mapped[int]
+    slow: Mapped[int]
+    approximate: Mapped[bool]
+    latency: Mapped[bytes] = mapped_column(LargeBinary)
+    users: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class UsageCrowd(Base):
+    """Everybody who called in an hour, day or week with the sums of their calls, in one piece (see `crowds.pack`).
+
+    Endpoint 0 is all endpoints; of one endpoint there are days and weeks.
+    """
+
+    __tablename__ = "usage_crowd"
+
+    env_id: Mapped[int] = env_id()
+    unit: Mapped[str] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    users: Mapped[bytes] = mapped_column(LargeBinary)

@@ -1,0 +1,210 @@
+"""Everybody who called, with the sums of their calls: remembered where they are, else from the tiers (see `memory`).
+
+A crowd is a column of user ids and one for each of `SUMS`; it is kept in one piece, which numpy reads as it lies.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    LargeBinary,
+    Subquery,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import Session
+
+from trackside_modules.usage.models import UsageCrowd
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.counts import Groups
+from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
+from trackside_modules.usage.storage.packs import Ints
+from trackside_modules.usage.storage.tiers import Part
+
+SUMS = ("calls", "client_errors", "server_errors", "wrong_turns", "slow")
+EVERYTHING = 0
+"""The endpoint that stands for all of them."""
+_NOTHING = literal_column("''::bytea", LargeBinary)
+
+
+class Crowd(NamedTuple):
+    """Users in order of their ids, and a row of `SUMS` for each; `last` is when the bucket of their last turn began.
+
+    `last` is in seconds since 1970, 0 where there was no wrong turn.
+    """
+
+    ids: Ints
+    sums: Ints
+    last: Ints
+
+    def column(self, name: str) -> Ints:
+        """Return one of the sums."""
+        return self.sums[:, SUMS.index(name)]
+
+
+def pack(ids: Ints, sums: Ints) -> bytes:
+    """Return a crowd as bytes: the width of its numbers (4 or 8), then its columns one after the other."""
+    table = np.vstack((ids[None, :], sums.T))
+    width = 8 if table.size and int(table.max()) >= 1 << 32 else 4
+    return bytes([width]) + table.astype(f"<u{width}").tobytes()
+
+
+def unpack(packed: bytes) -> Ints:
+    """Return what `pack` wrote: a row of id and sums for each user."""
+    table = np.frombuffer(packed, dtype=f"<u{packed[0]}", offset=1).reshape(1 + len(SUMS), -1)
+    return table.T.astype(np.int64)
+
+
+def read(
+    session: Session,
+    env_id: int,
+    start: datetime,
+    end: datetime,
+    *,
+    units: Sequence[Unit] = ("week", "day", "hour"),
+    endpoints: Sequence[int] | None = None,
+) -> Crowd:
+    """Return who called in `[start, end)`: anything, or one of some endpoints."""
+    units = [unit for unit in units if endpoints is None or unit != "hour"]
+    planned = plan(session, env_id, start, end, units)
+    stored = _stored(session, env_id, planned, (EVERYTHING,) if endpoints is None else endpoints)
+    found = [(at, unpack(packed)) for _, at, packed in stored]
+    tables, times = [table for _, table in found], [np.full(len(table), int(at.timestamp())) for at, table in found]
+    if planned.parts:
+        counted = _of_all(env_id, planned.parts) if endpoints is None else _of_some(env_id, planned.parts, endpoints)
+        _, _, table, seconds = _counted(session, counted, None)
+        tables.append(table)
+        times.append(seconds)
+    return _folded(np.concatenate([_none(), *tables]), np.concatenate([_none()[:, 0], *times]))
+
+
+def among(session: Session, env_id: int, start: datetime, end: datetime, narrow: tiers.Narrow, *, whole: bool) -> Crowd:
+    """Return some users who called in `[start, end)`, read from the tiers; `whole` where `narrow` is of users alone."""
+    parts = tiers.parts(session, env_id, start, end)
+    counted = tiers.of_user(env_id, parts, narrow) if whole else _by_sort(env_id, tiers.by_user(env_id, parts, narrow))
+    _, _, table, seconds = _counted(session, counted, None)
+    return _folded(table, seconds)
+
+
+def _none() -> Ints:
+    return np.zeros((0, 1 + len(SUMS)), dtype=np.int64)
+
+
+def _folded(table: Ints, times: Ints) -> Crowd:
+    group = Groups.of(table[:, 0])
+    turns = SUMS.index("wrong_turns") + 1
+    sums = [group.sum(table[:, place]) for place in range(1, 1 + len(SUMS))]
+    return Crowd(group.keys[0], np.column_stack(sums), group.most(np.where(table[:, turns] > 0, times, 0)))
+
+
+def _stored(session: Session, env_id: int, planned: Plan, endpoints: Sequence[int] | None) -> Sequence[Any]:
+    """Return endpoint, time and packed crowd of what is remembered; of each endpoint where none are named."""
+    if not planned.kept:
+        return []
+    it = UsageCrowd
+    query = select(it.endpoint_id, it.at, it.users).where(it.env_id == env_id, planned.among(it))
+    query = query.where(it.endpoint_id != EVERYTHING if endpoints is None else it.endpoint_id.in_(endpoints))
+    return session.execute(query).all()
+
+
+def _of_all(env_id: int, parts: Sequence[Part]) -> Subquery:
+    it = tiers.of_user(env_id, parts).c
+    sums = [it[name] for name in SUMS]
+    return select(it.at, literal(EVERYTHING).label("endpoint_id"), it.user_id, *sums).subquery()
+
+
+def _of_some(env_id: int, parts: Sequence[Part], endpoints: Sequence[int] | None) -> Subquery:
+    def narrow(table: Any) -> ColumnElement[bool]:
+        found: ColumnElement[bool] = true() if endpoints is None else table.endpoint_id.in_(endpoints)
+        return found
+
+    return _by_sort(env_id, tiers.by_user(env_id, parts, narrow))
+
+
+def _by_sort(env_id: int, counted: Subquery) -> Subquery:
+    """Return rows of endpoint, user and status with their calls by sort instead of the status."""
+    it = counted.c
+    kinds = (it.status.between(400, 499), it.status >= 500, tiers.is_wrong_turn(env_id, it))
+    sorts = [case((kind, it.calls), else_=0).label(name) for name, kind in zip(SUMS[1:4], kinds, strict=True)]
+    return select(it.at, it.endpoint_id, it.user_id, it.calls, *sorts, it.slow).subquery()
+
+
+def _counted(session: Session, counted: Subquery, bins: Any) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return columns: the bucket (seconds) by `bins`, the endpoint, the table of id and sums, the last wrong turn.
+
+    Without `bins` all buckets and endpoints are one.
+    """
+    it = counted.c
+    keys: list[Any] = [it.user_id] if bins is None else [it.user_id, bins.label("bin"), it.endpoint_id]
+    last = func.max(case((it.wrong_turns > 0, func.extract("epoch", it.at)), else_=0)).label("last")
+    each = select(*keys, *(func.sum(it[name]).label(name) for name in SUMS), last)
+    summed = each.group_by(*(literal_column(str(place + 1)) for place in range(len(keys)))).subquery().c
+    columns: list[Any] = [summed.user_id, *(summed[name] for name in SUMS), summed.last]
+    if bins is not None:
+        columns += [func.extract("epoch", summed.bin), summed.endpoint_id]
+    row = session.execute(select(*map(run, columns))).one()
+    user, *sums, seconds = map(numbers, row[: 2 + len(SUMS)])
+    table = np.column_stack((user, *sums))
+    at, endpoint = (
+        map(numbers, row[2 + len(SUMS) :]) if bins is not None else (np.zeros_like(user), np.zeros_like(user))
+    )
+    return at, endpoint, table, seconds
+
+
+def run(column: Any, order: Any = None) -> Any:
+    """Return a column of numbers hung one after the other, in an order where one is given."""
+    value = func.int8send(cast(column, BigInteger))
+    none = _NOTHING if order is None else aggregate_order_by(_NOTHING, order)
+    return func.string_agg(value, none, type_=LargeBinary)
+
+
+def numbers(data: bytes | None) -> Ints:
+    """Return what `run` selected."""
+    return np.frombuffer(data or b"", dtype=">i8").astype(np.int64)
+
+
+def made(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """Return the rows to be remembered of the buckets of `[start, end)`: of everything, and by endpoint."""
+    planned = plan(session, env_id, start, end, MADE_OF[unit])
+    columns: list[tuple[Ints, Ints, Ints]] = []
+    if planned.parts:
+        counted = _of_all(env_id, planned.parts) if unit == "hour" else _of_some(env_id, planned.parts, None)
+        columns.append(_counted(session, counted, func.date_bin(STEPS[unit], counted.c.at, start))[:3])
+    for endpoint, at, packed in _stored(session, env_id, planned, None):
+        table = unpack(packed)
+        bucket = start + (at - start) // STEPS[unit] * STEPS[unit]
+        columns.append((np.full(len(table), int(bucket.timestamp())), np.full(len(table), endpoint), table))
+    if not columns:
+        return []
+    at, endpoint, table = (np.concatenate(each) for each in zip(*columns, strict=True))
+    found = _rows(at, endpoint, table)
+    if unit != "hour":
+        found |= _rows(at, np.zeros_like(endpoint), table)
+    keys = {"env_id": env_id, "unit": unit}
+    return [
+        keys | {"endpoint_id": id_, "at": datetime.fromtimestamp(seconds, start.tzinfo), "users": packed}
+        for (seconds, id_), packed in found.items()
+    ]
+
+
+def _rows(at: Ints, endpoint: Ints, table: Ints) -> dict[tuple[int, int], bytes]:
+    """Return packed crowds by bucket and endpoint."""
+    group = Groups.of(at, endpoint, table[:, 0])
+    sums = np.column_stack([group.sum(table[:, place]) for place in range(1, 1 + len(SUMS))])
+    seconds, endpoints, users = group.keys
+    owners = Groups.of(seconds, endpoints)
+    stops = [*owners.firsts.tolist(), len(users)][1:]
+    return {
+        (int(seconds[first]), int(endpoints[first])): pack(users[first:stop], sums[first:stop])
+        for first, stop in zip(owners.firsts.tolist(), stops, strict=True)
+    }

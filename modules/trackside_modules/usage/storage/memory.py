@@ -1,0 +1,107 @@
+"""Which hours, days and weeks pages remember, and which they read from the tiers.
+
+A page about a quarter would read ninety days of every endpoint and status, or of every user: half a million rows. So
+what is over is kept summed: the calls of each endpoint (`sums`) and of each user (`crowds`), by hour, day and week.
+That is a memory, not a truth: what is not remembered, going on or dirty is read from the tiers, and both together are
+what the tiers alone would have said. Who changes an hour or day that is not marked dirty calls `forget` in the same
+transaction; who takes a mark away calls it before, while the mark still stands (see `pulse`, which is kept likewise).
+
+A forgotten bucket keeps its rows until it is made anew: a page that had begun to read them gets the sums of a moment
+ago, and never a hole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from psycopg import Connection
+from sqlalchemy import ColumnElement, and_, false, or_, select
+from sqlalchemy.orm import Session
+
+from trackside_modules.usage.models import UsageRemembered
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.tiers import Part
+
+Unit = Literal["hour", "day", "week"]
+STEPS: dict[Unit, timedelta] = {"week": timedelta(days=7), "day": timedelta(days=1), "hour": timedelta(hours=1)}
+"""The length of each, the longest first."""
+KEEP: dict[Unit, timedelta] = {"week": timedelta(days=7300), "day": timedelta(days=210), "hour": timedelta(days=16)}
+"""How long each is remembered: what pages show by it, and as long before, and some days."""
+MADE_OF: dict[Unit, tuple[Unit, ...]] = {"week": ("day",), "day": (), "hour": ("hour",)}
+"""By which units one is read when it is made: weeks from remembered days."""
+
+_FORGET = """
+update usage_remembered r set fresh = false from (
+    select distinct 'week' unit, date_trunc('week', c, 'UTC') at from unnest(%(at)s::timestamptz[]) c
+    union all select distinct 'day', date_trunc('day', c, 'UTC') from unnest(%(at)s::timestamptz[]) c
+    union all select 'hour', c from unnest(%(at)s::timestamptz[]) c where %(tier)s = 'hour'
+) changed where r.env_id = %(env)s and r.unit = changed.unit and r.at = changed.at and r.fresh
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a span is read: the buckets that are remembered, by unit, and the rest in parts of the tiers."""
+
+    kept: dict[Unit, list[datetime]] = field(default_factory=dict[Unit, list[datetime]])
+    parts: list[Part] = field(default_factory=list[Part])
+
+    def among(self, table: Any) -> ColumnElement[bool]:
+        """Return the condition that a row of what is remembered is of one of the buckets."""
+        each = [and_(table.unit == unit, table.at.in_(times)) for unit, times in self.kept.items()]
+        return or_(false(), *each)
+
+
+def plan(session: Session, env_id: int, start: datetime, end: datetime, units: Sequence[Unit]) -> Plan:
+    """Return how `[start, end)` is read, from what is remembered by `units` and from the tiers for the rest.
+
+    The tiers are read by days too where `units` has days or weeks, else by hours.
+    """
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    marks = tiers.dirty(session, env_id, start, end)
+    fresh = _fresh(session, env_id, (start, end), units)
+    for unit, times in fresh.items():
+        times -= {floor(unit, at) for tier, at in marks if tier == "hour" or (tier == "day" and unit != "hour")}
+    found, rest = Plan(), list[tuple[datetime, datetime]]()
+    at = start
+    while at < end:
+        fitting = [unit for unit in fresh if at in fresh[unit] and at + STEPS[unit] <= end][:1]
+        stop = at + STEPS[fitting[0]] if fitting else min(end, floor("hour", at) + STEPS["hour"])
+        if fitting:
+            found.kept.setdefault(fitting[0], []).append(at)
+        elif rest and rest[-1][1] == at:
+            rest[-1] = (rest[-1][0], stop)
+        else:
+            rest.append((at, stop))
+        at = stop
+    for first, last in rest:
+        found.parts.extend(tiers.cut(first, last, "hour" if set(units) == {"hour"} else "day", marks))
+    return found
+
+
+def _fresh(
+    session: Session, env_id: int, span: tuple[datetime, datetime], units: Sequence[Unit]
+) -> dict[Unit, set[datetime]]:
+    """Return the buckets of a span that are remembered and not forgotten, the longest first."""
+    it, (start, end) = UsageRemembered, span
+    query = select(it.unit, it.at).where(
+        it.env_id == env_id, it.unit.in_(units), it.at >= start, it.at < end, it.fresh.is_(True)
+    )
+    found: dict[Unit, set[datetime]] = {unit: set() for unit in STEPS if unit in units}
+    for unit, at in session.execute(query):
+        found[unit].add(at.astimezone(UTC))  # type: ignore[index]
+    return found
+
+
+def floor(unit: Unit, at: datetime) -> datetime:
+    """Return the start of the hour, day or week (Monday, UTC) that `at` is in."""
+    at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if unit == "hour":
+        return at
+    return at.replace(hour=0) - timedelta(days=at.weekday() if unit == "week" else 0)
+
+
+def forget(connection: Connection[Any], env_id: int, tier: str, changed: Sequence[datetime]) -> None:
+    """No longer trust what is remembered of hours or days (`tier`) that change; see `pulse.forget` for the lock."""
+    connection.execute(_FORGET, {"env": env_id, "tier": tier, "at": changed})

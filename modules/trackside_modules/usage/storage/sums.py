@@ -1,0 +1,76 @@
+"""The calls of each endpoint, whatever their status: remembered where they are, else from the tiers (see `memory`)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import LargeBinary, Select, Subquery, case, func, literal_column, select, union_all
+from sqlalchemy.orm import Session
+
+from trackside_modules.usage.models import UsageSum
+from trackside_modules.usage.storage import reach, tiers
+from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
+from trackside_modules.usage.storage.packs import Ints, joined, pack_rows
+from trackside_modules.usage.storage.tiers import Narrow
+
+COLUMNS = ("at", "endpoint_id", "calls", "client_errors", "server_errors", "slow", "approximate", "latency", "users")
+_NOTHING = literal_column("''::bytea", LargeBinary)
+
+
+def of(env_id: int, planned: Plan, narrow: Narrow | None = None) -> Subquery:
+    """Return the rows of a plan with the `COLUMNS`; several of an endpoint and time may be there: sum them."""
+    selects: list[Select[Any]] = []
+    if planned.kept:
+        it = UsageSum
+        query = select(*(getattr(it, name) for name in COLUMNS)).where(it.env_id == env_id, planned.among(it))
+        selects.append(query if narrow is None else query.where(narrow(it)))
+    if planned.parts or not selects:
+        selects.append(split(tiers.by_endpoint(env_id, planned.parts, narrow)))
+    return (union_all(*selects) if len(selects) > 1 else selects[0]).subquery()
+
+
+def split(counted: Subquery, *more: str) -> Select[Any]:
+    """Return rows of a tier with their calls by sort instead of a status, and `more` of their columns."""
+    it = counted.c
+    sorts = {
+        "client_errors": case((it.status.between(400, 499), it.calls), else_=0).label("client_errors"),
+        "server_errors": case((it.status >= 500, it.calls), else_=0).label("server_errors"),
+    }
+    names = [name for name in COLUMNS if name in sorts or name in it]
+    return select(*(sorts[name] if name in sorts else it[name] for name in names), *(it[name] for name in more))
+
+
+def hung(column: Any) -> tuple[Any, Any]:
+    """Return two columns: a group's packed values one after the other, and their lengths as 32-bit numbers."""
+    sizes = func.int4send(func.octet_length(column))
+    return func.string_agg(column, _NOTHING, type_=LargeBinary), func.string_agg(sizes, _NOTHING, type_=LargeBinary)
+
+
+def histograms(pairs: Sequence[tuple[Any, Any]]) -> Ints:
+    """Return a row of counts (see `packs`) for each group, from what `hung` selected of it."""
+    lengths = [np.frombuffer(sizes, dtype=">i4") for _, sizes in pairs]
+    owners = np.repeat(np.arange(len(pairs)), [len(each) for each in lengths])
+    data = b"".join(bytes(packs) for packs, _ in pairs)
+    return joined(data, np.concatenate(lengths) if lengths else [], owners, len(pairs))
+
+
+def cut(data: bytes, lengths: bytes) -> list[bytes]:
+    """Return what was hung one after the other."""
+    ends = np.cumsum(np.frombuffer(lengths, dtype=">i4")).tolist()
+    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def made(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """Return the rows to be remembered of the buckets of `[start, end)`."""
+    it = of(env_id, plan(session, env_id, start, end, MADE_OF[unit])).c
+    bucket = func.date_bin(STEPS[unit], it.at, start)
+    numbers = [func.sum(it[name]) for name in ("calls", "client_errors", "server_errors", "slow")]
+    query = select(bucket, it.endpoint_id, *numbers, func.bool_or(it.approximate), *hung(it.latency), *hung(it.users))
+    found = session.execute(query.group_by(literal_column("1"), literal_column("2"))).all()
+    packs = pack_rows(histograms([(row[7], row[8]) for row in found]))
+    users = [reach.unite(cut(bytes(row[9]), bytes(row[10]))).serialize() for row in found]
+    return [
+        dict(zip(COLUMNS, (*row[:7], packed, known), strict=True)) | {"env_id": env_id, "unit": unit}
+        for row, packed, known in zip(found, packs, users, strict=True)
+    ]

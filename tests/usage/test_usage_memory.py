@@ -1,0 +1,172 @@
+"""What pages remember of hours, days and weeks: the same figures as from the tiers alone, whatever changes."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from trackside.runtime import Runtime
+from trackside_modules.usage import jobs
+from trackside_modules.usage.models import (
+    UsageCrowd,
+    UsageDirty,
+    UsageEndpoint,
+    UsageHorizon,
+    UsageRemembered,
+    UsageSum,
+)
+from trackside_modules.usage.queries import Scope, endpoints, figures, people
+from trackside_modules.usage.queries.window import Window, between, window
+from trackside_modules.usage.storage import adding, crowds, memories, memory, pulse, rollup
+from trackside_modules.usage.storage.counts import Counts, unpacked
+from trackside_modules.usage.storage.histogram import pack
+
+NOW = datetime(2026, 6, 17, 12, 30, tzinfo=UTC)
+SPANS = [
+    *(window(name, NOW) for name in ("6h", "24h", "7d", "30d", "13mo")),
+    between(NOW - timedelta(days=23, minutes=17), NOW - timedelta(days=2, hours=3), NOW),
+]
+
+
+@pytest.fixture
+def counted(session: Session, history: Callable[..., None]) -> Session:
+    """Count calls of five weeks of two services, some users among them unknown; return the session."""
+    chance = random.Random(11)
+    made = []
+    for _ in range(300):
+        at = NOW - timedelta(minutes=chance.randrange(1, 5 * 7 * 24 * 60))
+        status = chance.choice([200, 200, 404, 401, 503])
+        made.append((at, chance.choice(["shop", "billing"]), chance.choice([0, 1, 2, 3, 4, 5]), status))
+    history(made, NOW)
+    return session
+
+
+def shown(session: Session) -> list[object]:
+    """Return what pages show, as plain values."""
+    one = session.scalars(select(UsageEndpoint.id).order_by(UsageEndpoint.id)).first()
+    scopes = (Scope(1), Scope(1, "shop"), Scope(1, endpoint_id=one))
+    return [plain(session, scope, span) for span in SPANS for scope in scopes]
+
+
+def plain(session: Session, scope: Scope, span: Window) -> list[object]:
+    """Return the figures of a span of a scope."""
+    each = figures.series(session, scope, span).items()
+    listed = endpoints.listed(session, scope, span, compare=True)
+    endpoints.add_users(session, scope, span, listed)
+    endpoints.add_trend(session, scope, span, listed)
+    them = people.crowd(session, scope, span)
+    return [
+        {at: (it.calls, it.client_errors, it.server_errors, it.slow, it.latency.tolist()) for at, it in each},
+        [(it.endpoint.id, it.figures.calls, it.users, it.before, it.trend, it.quantiles) for it in listed],
+        figures.summed(session, scope, span).latency.tolist(),
+        (them.ids.tolist(), them.sums.tolist(), them.unknown),
+    ]
+
+
+def test_what_is_remembered_and_the_tiers_say_the_same(counted: Session) -> None:
+    session = counted
+    before = shown(session)
+    assert memories.fill(session, 1, NOW) > 16 * 24
+    assert memories.fill(session, 1, NOW) == 0
+    assert shown(session) == before
+
+
+def test_what_is_remembered_is_what_is_read(counted: Session) -> None:
+    session = counted
+    memories.fill(session, 1, NOW)
+    plan = memory.plan(session, 1, NOW - timedelta(days=21), NOW, ("week", "day", "hour"))
+    assert {unit: len(times) for unit, times in plan.kept.items()} == {"week": 2, "day": 6, "hour": 12}
+    session.execute(update(UsageSum).values(calls=UsageSum.calls + 1000))
+    assert figures.summed(session, Scope(1), window("30d", NOW)).calls > 10_000
+
+
+def test_late_data_and_marks_are_seen_at_once(counted: Session) -> None:
+    session = counted
+    before = shown(session)
+    memories.fill(session, 1, NOW)
+    late = pulse.floor("hour", NOW - timedelta(days=9))
+    session.add(UsageDirty(env_id=1, tier="hour", at=late, number=3))
+    session.flush()
+    for unit in memory.STEPS:
+        of = {"unit": unit, "at": memory.floor(unit, late)}
+        session.execute(update(UsageSum).filter_by(**of).values(calls=999))
+        session.execute(update(UsageCrowd).filter_by(**of).values(users=crowds.pack(*nobody())))
+    assert shown(session) == before
+
+
+def nobody() -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    """Return a crowd of nobody."""
+    return np.zeros(0, dtype=np.int64), np.zeros((0, len(crowds.SUMS)), dtype=np.int64)
+
+
+def test_a_forgotten_hour_takes_its_day_and_week_with_it_and_is_made_again(counted: Session) -> None:
+    session = counted
+    memories.fill(session, 1, NOW)
+    hour = pulse.floor("hour", NOW - timedelta(days=9))
+    connection = session.connection().connection.driver_connection
+    pulse.forget(connection, 1, "hour", [hour])  # type: ignore[arg-type]
+    stale = select(UsageRemembered.unit, UsageRemembered.at).where(UsageRemembered.fresh.is_(False))
+    expected = {("hour", hour), ("day", hour.replace(hour=0)), ("week", memory.floor("week", hour))}
+    assert {(unit, at) for unit, at in session.execute(stale)} == expected
+    assert memories.fill(session, 1, NOW) == 3
+    assert not session.execute(stale).all()
+
+
+def test_hours_are_remembered_for_some_weeks_only(counted: Session) -> None:
+    session = counted
+    memories.fill(session, 1, NOW)
+    memories.fill(session, 1, NOW + timedelta(days=30))
+    oldest = session.scalar(select(func.min(UsageSum.at)).where(UsageSum.unit == "hour"))
+    assert oldest is None or oldest >= NOW + timedelta(days=13)
+
+
+def test_the_job_remembers_and_the_roll_up_and_late_folds_forget(
+    runtime: Runtime, session: Session, history: Callable[..., None]
+) -> None:
+    now = runtime.clock.now()
+    hour = now.replace(minute=0) - timedelta(days=9)
+    history([(hour, "shop", 1, 200)], now)
+    session.commit()
+    jobs.remember(runtime)
+
+    def fresh() -> set[tuple[str, datetime]]:
+        session.rollback()
+        query = select(UsageRemembered.unit, UsageRemembered.at).where(UsageRemembered.fresh.is_(True))
+        return {(unit, at) for unit, at in session.execute(query)}
+
+    mine = {("hour", hour), ("day", hour.replace(hour=0)), ("week", memory.floor("week", hour))}
+    assert mine <= fresh()
+    session.add(UsageDirty(env_id=1, tier="hour", at=hour, number=5))
+    session.commit()
+    assert rollup.roll(runtime, rollup.Dirty(1, "hour", hour, 5))
+    assert not mine & fresh()
+    jobs.remember(runtime)
+    assert mine <= fresh()
+    endpoint = session.scalars(select(UsageEndpoint.id)).one()
+    session.add(UsageHorizon(tier="minute", kept_from=now - timedelta(days=7)))
+    session.commit()
+    late = np.array([int(hour.timestamp())])
+    one = Counts(late, *(np.array([value]) for value in (endpoint, 0, 200, 1, 9, 9, 0)), unpacked([pack({-69: 1})]))
+    with runtime.database.pool.connection() as connection:
+        adding.add(connection, 1, one, 6)
+    assert not mine & fresh()
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 1 << 40)] * 6), max_size=5), st.booleans())
+def test_a_crowd_is_read_as_it_was_packed(rows: list[tuple[int, ...]], small: bool) -> None:
+    table = np.array(rows, dtype=np.int64).reshape(-1, 6)
+    if small:
+        table %= 1 << 31
+    assert crowds.unpack(crowds.pack(table[:, 0], table[:, 1:])).tolist() == table.tolist()
+
+
+def test_nothing_is_remembered_of_an_empty_environment(session: Session) -> None:
+    assert memories.fill(session, 1, NOW) == 0
+    assert not people.crowd(session, Scope(1), window("30d", NOW)).ids.size
+    session.execute(delete(UsageRemembered))
