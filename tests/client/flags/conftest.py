@@ -26,6 +26,7 @@ class FlagDoor:
     def __init__(self) -> None:
         self.document = self.ruleset(checkout=self.flag())
         self.refuse: dict[str, tuple[int, dict[str, str]]] = {}
+        self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, int]] = []
         self.batches: dict[str, list[dict[str, Any]]] = {}
         self.posts = 0
@@ -117,7 +118,7 @@ class FlagDoor:
             return
         body = b"{}"
         if status == 200:
-            body, headers = json.dumps(self.document).encode(), {"ETag": self.etag}
+            body, headers = json.dumps(self.document).encode(), {"ETag": self.etag, **self.headers}
             if request.headers.get("If-None-Match") == self.etag:
                 status, body = 304, b""
         self.asked.append((request.path, status))

@@ -92,6 +92,14 @@ def test_a_cut_stream_is_polled_for_and_followed_again(
     until(lambda: flags.boolean("checkout", False) is True, 2)
 
 
+def test_the_stream_is_where_the_server_says(
+    flag_door: Any, flags_of: Callable[..., Flags], until: Callable[..., None]
+) -> None:
+    flag_door.headers["X-Trackside-Stream"] = f"{flag_door.url}{STREAM}"
+    flags = flags_of(flag_door, stream_url=None)
+    until(lambda: flags.status.is_streaming)
+
+
 def test_an_event_that_is_ahead_of_the_ruleset_is_waited_for(
     flag_door: Any, flags_of: Callable[..., Flags], until: Callable[..., None]
 ) -> None:

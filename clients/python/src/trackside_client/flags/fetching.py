@@ -35,8 +35,8 @@ class Fetched(NamedTuple):
 class Source:
     """A server, and the key that opens it."""
 
-    def __init__(self, url: str, stream_url: str, key: str) -> None:
-        self._url, self._stream_url = url, stream_url
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url
         self._opener = strict_opener()
         self._headers = {"Authorization": f"Bearer {key}", "User-Agent": f"trackside-client-python/{VERSION}"}
 
@@ -58,10 +58,9 @@ class Source:
         except (OSError, EOFError, HTTPException, ValueError, zlib.error) as error:
             return Fetched(0, words=f"{type(error).__name__}: {error}")
 
-    def follow(self, stream_url: str = "") -> "Stream | Fetched":
-        """Open the stream of events, at `stream_url` where the server named one; or say why it cannot be."""
+    def follow(self, url: str) -> "Stream | Fetched":
+        """Open the stream of events, or say why it cannot be."""
         headers = {**self._headers, "Accept": "text/event-stream"}
-        url = stream_url or f"{self._stream_url}{STREAM}"
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - settings check it
         try:
             answer = self._opener.open(request, timeout=SILENCE)
@@ -81,7 +80,7 @@ def _fetched(status: int, headers: Any, body: bytes, words: str = "") -> Fetched
         status,
         body,
         headers.get("ETag", ""),
-        "",
+        headers.get("X-Trackside-Stream", ""),
         headers.get("X-Trackside-Stale", "") == "true",
         words,
         retry_after(headers.get("Retry-After")),

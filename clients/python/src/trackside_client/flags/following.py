@@ -7,9 +7,9 @@ import time
 
 from trackside_client._transport import notes
 from trackside_client._transport.sender import Backoff
-from trackside_client.flags.fetching import Fetched, Source, Stream
+from trackside_client.flags.fetching import STREAM, Fetched, Source, Stream
 from trackside_client.flags.keeping import save
-from trackside_client.flags.settings import FlagSettings
+from trackside_client.flags.settings import FlagSettings, stream_beside
 from trackside_client.flags.state import State
 
 TIMEOUT = 10.0
@@ -26,7 +26,8 @@ class Follower:
 
     def __init__(self, settings: FlagSettings, state: State) -> None:
         self._settings, self._state = settings, state
-        self._source = Source(settings.url, settings.stream_url, settings.key)
+        self._source = Source(settings.url, settings.key)
+        self._is_plain = settings.url.startswith("http://")
         self._owner = f"{settings.url}\n{settings.key}"
         self.cache = settings.folder / "ruleset.json" if settings.folder else None
         self.reset()
@@ -42,7 +43,7 @@ class Follower:
         self._stopping = threading.Event()
         self._stream: Stream | None = None
         self._polls, self._streams = Backoff(), Backoff()
-        self._heard_at = 0.0
+        self._named = ""
         self.is_streaming = False
 
     def start(self) -> None:
@@ -74,7 +75,7 @@ class Follower:
         if self._polls.is_over:
             self.refresh()
         self._state.tried.set()
-        if self._settings.stream_url and self._streams.is_over and not self._is_over:
+        if self._settings.stream_url != "" and self._streams.is_over and not self._is_over:
             self._follow()
 
     def _pause(self) -> float:
@@ -82,7 +83,7 @@ class Follower:
         poll = self._settings.poll_seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         if not self._polls.is_over:
             return min(self._polls.remaining, 60.0)
-        if self._settings.stream_url:
+        if self._settings.stream_url != "":
             return max(0.01, min(poll, self._streams.remaining))
         return poll
 
@@ -90,6 +91,7 @@ class Follower:
         """Ask for the ruleset once; return whether there was a new one."""
         answer = self._source.ruleset(self._state.etag, TIMEOUT)
         if answer.status in {200, 304}:
+            self._named = answer.stream_url
             self._polls.clear()
             notes.again("flags away")
             for status in _REFUSED:
@@ -116,9 +118,19 @@ class Follower:
             save(self.cache, answer.body, answer.etag, self._owner)
         return True
 
+    def _stream_at(self) -> str:
+        """Return where the stream is: as configured, as the server named it, or beside the server.
+
+        The key goes to no plain http:// address where the server itself is asked by https://.
+        """
+        given, named = self._settings.stream_url, self._named
+        if given is None and named.startswith("http") and (named.startswith("https") or self._is_plain):
+            return named
+        return f"{given or stream_beside(self._settings.url)}{STREAM}"
+
     def _follow(self) -> None:
         """Follow the stream until it is cut; ask once it is open, so that nothing is missed in between."""
-        opened = self._source.follow()
+        opened = self._source.follow(self._stream_at())
         if isinstance(opened, Fetched):
             self._streams.put_off(_LOOK_EVERY if opened.status in _UNSUPPORTED else opened.wait)
             return

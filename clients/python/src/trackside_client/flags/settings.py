@@ -23,8 +23,8 @@ class FlagSettings:
     url: str
     """The server's address without a slash at its end; empty where offline."""
     key: str
-    stream_url: str
-    """Where the stream is; empty: it is not followed."""
+    stream_url: str | None
+    """Where the stream is; None: where the server says, empty: it is not followed."""
     bootstrap: Path | None
     folder: Path | None
     """Where the last ruleset and unsent exposures are kept."""
@@ -58,7 +58,7 @@ def read(
         mode or ("remote" if _kind(key) == "client" else "local"),
         url,
         key,
-        "" if stream.lower() in _OFF else (stream.rstrip("/") or _stream_beside(url)),
+        "" if stream.lower() in _OFF else (stream.rstrip("/") or None),
         _path(bootstrap or environ.get("TRACKSIDE_FLAGS_BOOTSTRAP")),
         _path(folder or environ.get("TRACKSIDE_FLAGS_FOLDER")),
         _between(poll_seconds, 0.05, 3600, 15.0, "poll_seconds"),
@@ -89,10 +89,8 @@ def _kind(key: str) -> str:
     return parts[1] if len(parts) == 5 and key.startswith("ts_") else ""
 
 
-def _stream_beside(url: str) -> str:
-    """Return where the stream process is by default: the port after the server's, or the server itself behind 443."""
-    if not url:
-        return ""
+def stream_beside(url: str) -> str:
+    """Return where the stream process of a server is by default: the port after its own, or the same behind a proxy."""
     parts = urlsplit(url)
     if parts.port is None:
         return url
