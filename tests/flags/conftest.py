@@ -47,3 +47,14 @@ def lane(runtime: Runtime) -> Client:
     keys = keyring.build(runtime)
     keys.begin()
     return Client(Lane(runtime, keys, NotFound(), Places(8)))
+
+
+@pytest.fixture
+def demand(runtime: Runtime) -> Callable[..., None]:
+    """Let changes in production take a second member's approval, from when it is called."""
+
+    def make(*, demanded: bool = True) -> None:
+        with runtime.database.session() as session:
+            service.demand_approval(session, 1, demanded=demanded, who=WHO, now=runtime.clock.now())
+
+    return make

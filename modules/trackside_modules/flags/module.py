@@ -46,12 +46,18 @@ MODULE = Module(
     jobs=(
         Job("flags.exposures", f"{_EXPOSURES}.jobs:fold", timeout=timedelta(minutes=2), max_attempts=1),
         Job("flags.tidy", f"{_EXPOSURES}.jobs:tidy"),
+        Job("flags.steps", f"{_FLAGS}.jobs:mark_steps", max_attempts=1),
+        Job("flags.forget", f"{_FLAGS}.jobs:forget"),
     ),
     ticks=(
         Tick("flags.exposures", "flags.exposures", timedelta(seconds=5), durable=False),
         Tick("flags.tidy", "flags.tidy", timedelta(hours=1)),
+        Tick("flags.steps", "flags.steps", timedelta(seconds=15), durable=False),
+        Tick("flags.forget", "flags.forget", timedelta(hours=1)),
     ),
     gauges=f"{_EXPOSURES}.counter:gauges",
+    api=(f"{_FLAGS}.api:api",),
+    commands={"flags": f"{_FLAGS}.cli:flags"},
     readiness=f"{_FLAGS}.serving.memory:readiness",
     stands_alone=f"{_FLAGS}.serving.memory:stands_alone",
     scopes={
@@ -92,6 +98,7 @@ MODULE = Module(
     demo=Demo(clear=f"{_FLAGS}.demo:clear", seed=f"{_FLAGS}.demo:seed"),
     subscribes={
         RulesetChanged: f"{_FLAGS}.jobs:publish",
-        **dict.fromkeys((UserErased, AccountErased, UsersMerged, AccountsMerged), f"{_EXPOSURES}.jobs:follow"),
+        **dict.fromkeys((UserErased, AccountErased), f"{_FLAGS}.jobs:erased"),
+        **dict.fromkeys((UsersMerged, AccountsMerged), f"{_EXPOSURES}.jobs:follow"),
     },
 )

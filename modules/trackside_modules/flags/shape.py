@@ -7,12 +7,13 @@ Weights and rollouts are whole numbers of 100,000.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from trackside.errors import InputError
 from trackside_client.flags.moments import parse_moment
+from trackside_client.flags.split import resplit
 
 WHOLE = 100_000
 """All users, in the units of rollouts and weights."""
@@ -115,6 +116,58 @@ def verdict(config: Mapping[str, Any], now: datetime) -> str | None:
         given |= {name for name, weight in serve["split"] if weight} if of else set()
         given |= {config["off"]} if of < WHOLE and serve is config["serve"] else set()
     return str(given.pop()) if len(given) == 1 else None
+
+
+def listed(value: Any) -> Any:
+    """Return a value as JSON gives it back: tuples as lists."""
+    if isinstance(value, dict):
+        return {name: listed(each) for name, each in value.items()}
+    return [listed(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def settled(before: Mapping[str, Any], after: Mapping[str, Any]) -> Config:
+    """Return the config `after` with new weights laid out so that only as many users move as the weights differ.
+
+    A split that names a variant twice is taken as it is: who writes pieces means them.
+    """
+    olds = {each.get("id"): each["serve"] for each in before["rules"] if each.get("id")}
+    rules = after["rules"]
+    if isinstance(rules, list):
+        rules = [
+            {**each, "serve": _settled(olds[each["id"]], each["serve"])}
+            if isinstance(each, dict) and isinstance(each.get("id"), str) and each["id"] in olds and "serve" in each
+            else each
+            for each in rules
+        ]
+    return {**after, "serve": _settled(before["serve"], after["serve"]), "rules": rules}
+
+
+def _settled(old: Mapping[str, Any], new: Any) -> Any:
+    weights = _weights(new)
+    if weights is None or weights == total(old["split"]):
+        return new if weights is None else {**new, "split": old["split"]}
+    try:
+        return {**new, "split": [list(piece) for piece in resplit(old["split"], weights)]}
+    except ValueError:
+        return new  # the engine refuses what does not add up, in better words
+
+
+def _weights(serve: Any) -> dict[str, int] | None:
+    """Return the weights of a serve by variant; None where it is none yet, or names a variant twice."""
+    split = serve.get("split") if isinstance(serve, dict) else None
+    try:
+        found = {str(name): int(weight) for name, weight in split or ()}
+    except (TypeError, ValueError):
+        return None
+    return found if split and len(found) == len(split) else None
+
+
+def total(split: Iterable[Sequence[Any]]) -> dict[str, int]:
+    """Return the weights of a split by variant, its pieces added up."""
+    found: dict[str, int] = {}
+    for name, weight in split:
+        found[name] = found.get(name, 0) + weight
+    return found
 
 
 def diff(before: Any, after: Any, path: str = "") -> Iterator[dict[str, Any]]:

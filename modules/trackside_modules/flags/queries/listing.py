@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -35,12 +35,12 @@ def listed(session: Session, wanted: Filter, *, after: str = "", limit: int = 0)
     """Return the flags that `wanted` lets through, by key; those after the key `after`; 0: all."""
     query = select(Flag).where(Flag.archived_at.is_not(None) if wanted.archived else Flag.archived_at.is_(None))
     if wanted.q:
-        texts = (Flag.key, Flag.name, Flag.description, func.cast(Flag.tags, JSONB()).op("#>>")("{}"))
+        texts = (Flag.key, Flag.name, Flag.description, cast(Flag.tags, Text()))
         query = query.where(or_(*(text.icontains(wanted.q, autoescape=True) for text in texts)))
     if wanted.kind:
         query = query.where(Flag.kind == wanted.kind)
     if wanted.tag:
-        query = query.where(func.cast(Flag.tags, JSONB()).contains([wanted.tag]))
+        query = query.where(cast(Flag.tags, JSONB()).contains([wanted.tag]))
     if wanted.owner_id is not None:
         query = query.where(Flag.owner_id == wanted.owner_id)
     if after:
@@ -61,5 +61,5 @@ def rows(session: Session, flags: list[Flag]) -> list[Row]:
 
 def tags(session: Session) -> list[str]:
     """Return every tag that a living flag has, in order."""
-    each = func.jsonb_array_elements_text(func.cast(Flag.tags, JSONB()))
+    each = func.jsonb_array_elements_text(cast(Flag.tags, JSONB()))
     return sorted(set(session.scalars(select(each).where(Flag.archived_at.is_(None)))))

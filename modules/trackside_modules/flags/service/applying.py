@@ -19,6 +19,7 @@ from trackside_modules.flags.models import Change, Flag, State
 from trackside_modules.flags.service import definitions
 from trackside_modules.flags.service.create import MOST_FLAGS
 from trackside_modules.flags.service.fields import checked
+from trackside_modules.flags.service.states import edited
 from trackside_modules.flags.service.work import Work, diff_of
 
 
@@ -122,7 +123,7 @@ class _Applier:
             self.work.define(flag, {n: v for n, v in fields.items() if n not in definitions.FIXED}, self.what)
         for slug, parts in entry.environments.items():
             row = self.session.get_one(State, (self.slugs[slug], flag.id))
-            self.work.state(flag, row.env_id, {**row.config, **parts}, self.what)
+            self.work.state(flag, row.env_id, edited(row.config, parts), self.what)
         if entry.archived and flag.archived_at is None:
             self._archive(flag)
 

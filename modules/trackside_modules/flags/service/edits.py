@@ -57,9 +57,9 @@ def even_steps(start: int, end: int, count: int, every: timedelta, *, now: datet
     return [(now + every * index, start + (end - start) * (index + 1) // count) for index in range(count)]
 
 
-def split(weights: Sequence[tuple[str, int]], rule: str = "") -> Edit:
-    """Give variants to those taken in, by weights of 100,000."""
-    return _serving(rule, lambda serve: {**serve, "split": [[name, weight] for name, weight in weights]})
+def split(weights: Mapping[str, int], rule: str = "") -> Edit:
+    """Give variants to those taken in, by weights of 100,000; no more of them move than the weights differ."""
+    return _serving(rule, lambda serve: {**serve, "split": [[name, weight] for name, weight in weights.items()]})
 
 
 def override(attribute: str, value: str, variant: str | None) -> Edit:

@@ -39,7 +39,7 @@ def revert(
     values = at_version(session, flag, env_id, version)
     if env_id is None:
         return definitions.edit(session, key, _as_columns(session, values), what="reverted", **how)
-    return states.change(session, env_id, key, values, what="reverted", **how)
+    return states.change(session, env_id, key, values, what="reverted", exact=True, **how)
 
 
 def at_version(session: Session, flag: Flag, env_id: int | None, version: int) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def change(
     if_version: int | None = None,
     what: str = "edited",
     approved: bool = False,
+    exact: bool = False,
 ) -> State:
     """Change the state of a flag in an environment, if it is still at `if_version` (None: whatever it is at).
 
@@ -47,7 +48,7 @@ def change(
         flag = living(session, key)
         state = session.get_one(State, (env_id, flag.id), populate_existing=True)
         must_be(state.version, if_version)
-        return work.state(flag, env_id, edited(state.config, edit), what)
+        return work.state(flag, env_id, edited(state.config, edit, exact=exact), what)
 
 
 def living(session: Session, key: str) -> Flag:
@@ -68,10 +69,14 @@ def must_be(version: int, wanted: int | None) -> None:
         )
 
 
-def edited(config: Mapping[str, Any], edit: Edit) -> shape.Config:
-    """Return `config` with `edit` in it; raises InputError for parts that no config has."""
+def edited(config: Mapping[str, Any], edit: Edit, *, exact: bool = False) -> shape.Config:
+    """Return `config` with `edit` in it; raises InputError for parts that no config has.
+
+    New weights move no more users than they must (`shape.settled`), unless it is `exact`.
+    """
     parts = edit(dict(config)) if callable(edit) else edit
     strange = {name: "There is no such field." for name in parts if name not in shape.CONFIG}
     if strange:
         raise InputError(f"There is no field {', '.join(strange)}.", strange)
-    return {**config, **parts}
+    after = {**config, **{name: shape.listed(each) for name, each in parts.items()}}
+    return after if exact else shape.settled(config, after)
