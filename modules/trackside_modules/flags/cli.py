@@ -13,9 +13,9 @@ from trackside.auth.audit import COMMAND_LINE
 from trackside.cli import as_json, runtime, say
 from trackside.errors import InputError
 from trackside.workspace import environment_by_slug, environments
-from trackside_client.flags.moments import parse_moment
 from trackside_modules.flags import ruleset, service, shape, yaml_text
 from trackside_modules.flags.models import Flag, State
+from trackside_modules.flags.options import edit_of, pair_of, step_of, variant_of
 from trackside_modules.flags.queries import comparing, explaining, exporting, listing, staleness
 from trackside_modules.flags.service import applying, edits, promoting
 from trackside_modules.flags.wording import percent, span, state_words, step_lines
@@ -97,7 +97,7 @@ def create(
     values = {name: value for name, value in given.items() if value} | ({"type": type_} if type_ else {})
     if variants:
         kind = type_ or (service.TEMPLATES[template].type if template else "boolean")
-        values["variants"] = dict(_variant(each, kind) for each in variants)
+        values["variants"] = dict(variant_of(each, kind) for each in variants)
     if "tags" in values:
         values["tags"] = list(values["tags"])
     with runtime().database.session() as session:
@@ -127,7 +127,7 @@ def set_(
     key: str, slug: str, *, if_version: int | None, reason: str, approved: bool, as_json: bool, **asked: Any
 ) -> None:
     """Change how a flag is rolled out in an environment."""
-    edit = _edit(**asked)
+    edit = edit_of(**asked)
     with runtime().database.session() as session:
         env_id, now = environment_by_slug(session, slug).id, runtime().clock.now()
         how: dict[str, Any] = {"who": COMMAND_LINE, "now": now, "reason": reason, "if_version": if_version}
@@ -152,17 +152,22 @@ def ramp(
     slug: str,
     given: tuple[str, ...],
     *,
+    to: float,
+    steps: int,
+    every: str,
+    rule: str,
     as_json: bool,
     if_version: int | None,
     reason: str,
     approved: bool,
-    **asked: Any,
 ) -> None:
     """Let a rollout grow by itself, the first step now; switches the flag on."""
     with runtime().database.session() as session:
         env_id, now = environment_by_slug(session, slug).id, runtime().clock.now()
         how: dict[str, Any] = {"who": COMMAND_LINE, "now": now, "reason": reason, "if_version": if_version}
-        edit = edits.both(edits.switch(on=True), _ramp(now, [_step(each) for each in given], **asked))
+        even = edits.even_ramp(percent(to), steps, span(every), rule, now=now)
+        rising = edits.ramp([step_of(each) for each in given], rule, now=now) if given else even
+        edit = edits.both(rising, edits.switch(on=True))
         state = service.change(session, env_id, key, edit, approved=approved, **how)
     _say_state(as_json, key, slug, state, now)
 
@@ -176,7 +181,7 @@ def ramp(
 @as_json
 def explain(key: str, slug: str, user: str, account: str, *, attributes: tuple[str, ...], as_json: bool) -> None:
     """Say what somebody gets, and why: each rule, matched or not, and the bucket."""
-    context: dict[str, Any] = dict(_attribute(each) for each in attributes)
+    context: dict[str, Any] = dict(pair_of(each) for each in attributes)
     context |= ({shape.USER: user} if user else {}) | ({shape.ACCOUNT: account} if account else {})
     with runtime().database.session() as session:
         env_id = environment_by_slug(session, slug).id
@@ -342,93 +347,3 @@ def _states(session: Session, flag: Flag) -> dict[str, State]:
 def _say_state(as_json: bool, key: str, slug: str, state: State, now: datetime) -> None:
     values = {"key": key, "environment": slug, "version": state.version, "state": state.config}
     say(as_json, values, f"{key} in {slug}: {state_words(state.config, now)} (version {state.version})")
-
-
-def _edit(
-    *,
-    parts: str,
-    switched: bool | None,
-    at: str,
-    rollout: float | None,
-    by: str,
-    split: str,
-    rule: str,
-    **overridden: str,
-) -> service.Edit:
-    made: list[service.Edit] = [_parts(parts)] if parts else []
-    if at or switched is not None or rollout is not None:
-        made.append(_switch(switched is not False, at, told=switched is not None))
-    if by:
-        made.append({"by": by})
-    if rollout is not None:
-        made.append(edits.rollout(percent(rollout), rule))
-    if split:
-        made.append(edits.split(_weights(split), rule))
-    made += _overrides(**overridden)
-    if not made:
-        raise InputError("Say what to change: --on, --off, --rollout, --split, --user, --account, --by or --state.")
-    return edits.both(*made)
-
-
-def _parts(text: str) -> service.Edit:
-    given = yaml_text.load(text)
-    if not isinstance(given, dict):
-        raise InputError("--state takes an object of JSON.")
-    return given
-
-
-def _switch(on: bool, at: str, *, told: bool) -> service.Edit:
-    if at and not told:
-        raise InputError("--at says when to switch: add --on or --off.")
-    return edits.switch_at(_moment(at), on=on) if at else edits.switch(on=on)
-
-
-def _overrides(user: str, account: str, variant: str) -> list[service.Edit]:
-    given = ((shape.USER, user), (shape.ACCOUNT, account))
-    if variant and not (user or account):
-        raise InputError("--variant says what to give: add --user or --account.")
-    return [edits.override(attribute, value, variant or None) for attribute, value in given if value]
-
-
-def _ramp(
-    now: datetime, given: list[tuple[datetime, int]], *, to: float, steps: int, every: str, rule: str
-) -> service.Edit:
-    def edit(config: shape.Config) -> dict[str, Any]:
-        serves = [config["serve"], *(each["serve"] for each in config["rules"] if each.get("id") == rule)]
-        start = shape.rollout_at(serves[-1], now) if shape.enabled_at(config, now) else 0
-        chosen = given or edits.even_steps(start, percent(to), steps, span(every), now=now)
-        made = edits.ramp(chosen, rule, now=now)
-        return dict(made(config) if callable(made) else made)
-
-    return edit
-
-
-def _step(text: str) -> tuple[datetime, int]:
-    share, _, at = text.partition("@")
-    return _moment(at), percent(share)
-
-
-def _moment(text: str) -> datetime:
-    found = parse_moment(text)
-    if found is None:
-        raise InputError(f"{text!r} is no time as in 2026-11-23T09:00:00Z.")
-    return found
-
-
-def _weights(text: str) -> dict[str, int]:
-    return {name: percent(share) for name, _, share in (each.partition("=") for each in text.split(","))}
-
-
-def _variant(text: str, kind: str) -> tuple[str, Any]:
-    name, value = _attribute(text)
-    return name, text.partition("=")[2] if kind == "string" else value
-
-
-def _attribute(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"{text!r} is no NAME=VALUE.")
-    try:
-        return name, msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        return name, value

@@ -52,14 +52,9 @@ def ramp_flag(call: Call, key: Key, body: Ramp) -> FlagOut:
     """Let the rollout grow by steps; users are only added, and each step is marked in the history."""
     flag, now = matched(call, key), call.runtime.clock.now()
 
-    def edit(config: shape.Config) -> dict[str, Any]:
-        serves = [config["serve"], *(rule["serve"] for rule in config["rules"] if rule.get("id") == body.rule)]
-        start = shape.rollout_at(serves[-1], now)
-        steps = [(_moment(step), step.rollout) for step in body.steps]
-        steps = steps or edits.even_steps(start, body.to, body.count, timedelta(seconds=body.every), now=now)
-        made = edits.ramp(steps, body.rule, now=now)
-        return dict(made(config) if callable(made) else made)
-
+    given = [(_moment(step), step.rollout) for step in body.steps]
+    even = edits.even_ramp(body.to, body.count, timedelta(seconds=body.every), body.rule, now=now)
+    edit = edits.ramp(given, body.rule, now=now) if given else even
     service.change(call.session, call.env_id, key, edit, who=key_actor(call.key), now=now, reason=body.reason)
     return shown(call, flag)
 

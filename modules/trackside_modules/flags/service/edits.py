@@ -45,7 +45,28 @@ def ramp(steps: Sequence[tuple[datetime, int]], rule: str = "", *, now: datetime
     if any(later[0] <= earlier[0] for earlier, later in pairwise(steps)):
         raise _wrong("steps", "Each step must be later than the one before.")
     made = [{"at": shape.text_of(at), "rollout": of} for at, of in steps]
-    return _serving(rule, lambda it: {**_steady(it), "rollout": shape.rollout_at(it, now), "steps": made})
+
+    def edit(config: shape.Config) -> Mapping[str, Any]:
+        start = taken_in(config, rule, now=now)
+        return _parts(_serving(rule, lambda serve: {**serve, "rollout": start, "steps": made}), config)
+
+    return edit
+
+
+def even_ramp(to: int, count: int, every: timedelta, rule: str = "", *, now: datetime) -> Edit:
+    """Ramp from where it is to `to` by `count` even steps, the first of them now; raises InputError."""
+
+    def edit(config: shape.Config) -> Mapping[str, Any]:
+        steps = even_steps(taken_in(config, rule, now=now), to, count, every, now=now)
+        return _parts(ramp(steps, rule, now=now), config)
+
+    return edit
+
+
+def taken_in(config: shape.Config, rule: str = "", *, now: datetime) -> int:
+    """Return how many of 100,000 are taken in at `now`: nobody by a flag that is off, so that no ramp begins at all."""
+    serves = [config["serve"], *(each["serve"] for each in config["rules"] if rule and each.get("id") == rule)]
+    return shape.rollout_at(serves[-1], now) if shape.enabled_at(config, now) else 0
 
 
 def even_steps(start: int, end: int, count: int, every: timedelta, *, now: datetime) -> list[tuple[datetime, int]]:
@@ -79,10 +100,14 @@ def both(*edits: Edit) -> Edit:
     def edit(config: shape.Config) -> dict[str, Any]:
         parts: dict[str, Any] = {}
         for each in edits:
-            parts |= each({**config, **parts}) if callable(each) else each
+            parts |= _parts(each, {**config, **parts})
         return parts
 
     return edit
+
+
+def _parts(edit: Edit, config: shape.Config) -> Mapping[str, Any]:
+    return edit(config) if callable(edit) else edit
 
 
 def _serving(rule: str, change: Any) -> Edit:

@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ARRAY, Text, cast, func, select, text
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import flag_modified
 
 from trackside.auth.audit import SYSTEM
 from trackside.customers.models import Tombstone
@@ -42,7 +41,7 @@ def _erased(session: Session, named: Collection[Named]) -> set[Named]:
     found: set[Named] = set()
     for attribute, kind in KINDS.items():
         ids = [value for each, value in named if each == attribute]
-        given = select(func.unnest(ids).label("id")).subquery()
+        given = select(func.unnest(cast(ids, ARRAY(Text))).label("id")).subquery()
         hashed = select(given.c.id).join(Tombstone, (Tombstone.kind == kind) & (Tombstone.hash == hash_of(given.c.id)))
         found |= {(attribute, value) for value in session.scalars(hashed)} if ids else set()
     return found
@@ -52,7 +51,7 @@ def _change(session: Session, gone: Collection[Named], now: datetime) -> None:
     """Edit the states that name one of `gone`: an override goes, a value of a rule is replaced by one of nobody."""
     with Work.on(session, SYSTEM, "Somebody was erased", now=now, approved=True) as work:
         rows = select(State, Flag).join(Flag, Flag.id == State.flag_id).execution_options(populate_existing=True)
-        for state, flag in session.execute(rows).tuples().all():
+        for state, flag in session.execute(rows).all():
             if set(_named(state.config)) & set(gone):
                 kept = [it for it in state.config["overrides"] if (it["attribute"], it["value"]) not in gone]
                 work.state(flag, state.env_id, _without({**state.config, "overrides": kept}, gone), "edited")
@@ -67,7 +66,6 @@ def _redact(session: Session, gone: Collection[Named]) -> None:
                 value = getattr(row, side)
                 if value is not None and set(_named(value)) & set(gone):
                     setattr(row, side, _without(value, gone))
-                    flag_modified(row, side)
     session.flush()
     session.execute(text("set local trackside.erasing = 'off'"))
 

@@ -31,7 +31,7 @@ def mark(session: Session, *, now: datetime) -> int:
             .order_by(State.env_id, State.flag_id)
             .execution_options(populate_existing=True)
         )
-        for state, flag in session.execute(query).tuples().all():
+        for state, flag in session.execute(query).all():
             count += _mark(work, state, flag)
     return count
 
