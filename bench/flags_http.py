@@ -5,7 +5,8 @@
 Servers as `trackside web` sets granian up, pinned to one core, asked by the generator of bench/lane.py from another:
 
     null       a callable that answers 2 bytes
-    one        one flag of 50 (a rule and a 25 % rollout) by OFREP in the lane: key, context, evaluation, exposure
+    one        one flag of 50 by OFREP in the lane: key, context, evaluation (25 % of two plans), exposure
+    null read  the null callable, reading the body that these requests have
     all        all 50 of them
     flask      one flag, by the same code behind a Flask route of the real app
     null busy, one busy, all busy     the same while 8 connections ask the same process for pages that take 50 ms
@@ -35,11 +36,12 @@ FLAGS = 50
 PAGE_SECONDS = 0.05
 PAGES = 8
 MOST_SECONDS = 110
-BODY = b'{"context":{"targetingKey":"u_42","account":"acme","plan":"free"}}'
+BODY = b'{"context":{"targetingKey":"u_42","account":"acme","plan":"pro"}}'
 KINDS = ("null", "real")
 ALL = "/ofrep/v1/evaluate/flags"
 ROWS = {
     "null": ("null", "/null", False),
+    "null read": ("null", "/read", False),
     "one": ("real", f"{ALL}/flag-7", False),
     "all": ("real", ALL, False),
     "flask": ("real", "/flask/flag-7", False),
@@ -53,6 +55,8 @@ def null(environ: Any, start_response: Any) -> list[bytes]:
     """Answer two bytes, and nothing else; or a slow page."""
     if environ["PATH_INFO"] == "/slow":
         time.sleep(PAGE_SECONDS)
+    elif environ["PATH_INFO"] == "/read":
+        environ["wsgi.input"].read(len(BODY))
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [b"ok"]
 
@@ -218,8 +222,8 @@ def prepare(given: dict[str, str], flags: int = FLAGS) -> str:
     rule = {"id": "r1", "name": "paying", "when": [{"attribute": "plan", "op": "in", "values": ["pro", "team"]}]}
     edit = {
         "enabled": True,
-        "rules": [{**rule, "serve": {"rollout": 100_000, "split": [["on", 100_000]]}}],
-        "serve": {"rollout": 25_000, "split": [["on", 100_000]]},
+        "rules": [{**rule, "serve": {"rollout": 25_000, "split": [["on", 100_000]]}}],
+        "serve": {"rollout": 0, "split": [["on", 100_000]]},
     }
     with runtime.database.session() as session:
         seed_workspace(session)
@@ -316,6 +320,7 @@ def main() -> None:
         span = f"from {min(it.rate for it in rounds):,.0f} to {max(it.rate for it in rounds):,.0f}"
         print(f"{row:<10} {rate[row]:>9,.0f}/s  {cpu[row]:6.1f} us CPU  ({span}, generator busy {busy:.0%})")
     print(f"one / null            {rate['one'] / rate['null']:.2f}   (aim 0.60)")
+    print(f"one / null read       {rate['one'] / rate['null read']:.2f}")
     print(f"one / flask           {rate['one'] / rate['flask']:.2f}   (aim 3)")
     print(f"one / null, busy      {rate['one busy'] / rate['null busy']:.2f}")
     print(f"all more than one     {cpu['all'] - cpu['one']:.1f} us CPU   (aim 25)")
