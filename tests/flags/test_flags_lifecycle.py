@@ -18,6 +18,7 @@ from trackside.events import FlagChanged
 from trackside.ports import Segments
 from trackside.runtime import Runtime
 from trackside_modules.flags import jobs, ruleset, service, shape
+from trackside_modules.flags.exposures.models import ExposureDay
 from trackside_modules.flags.models import Change, Flag, FlagsEnvironment, Request, State
 from trackside_modules.flags.queries import comparing, history, listing, staleness
 from trackside_modules.flags.service import edits, requests
@@ -245,8 +246,11 @@ def test_stale_flags_are_told_with_their_evidence(
     change("full", {"enabled": True})
     flag("switch", template="ops")
     flag("late", expected_end=clock.now() + DAY)
-    flag("split")
+    number = flag("split").id
     change("split", {"enabled": True, "serve": {**ON, "rollout": 50_000}})
+    with runtime.database.session() as session:
+        asked = {"day": clock.now().date(), "evaluations": 1, "last_at": clock.now()}
+        session.add(ExposureDay(env_id=1, flag_id=number, variant="on", **asked))
     clock.advance(40 * DAY)
     with runtime.database.session() as session:
         rows = listing.listed(session, listing.Filter())
@@ -257,7 +261,7 @@ def test_stale_flags_are_told_with_their_evidence(
         "full": {"constant", "never-asked"},
         "switch": {"never-asked"},
         "late": {"ended", "constant", "never-asked"},
-        "split": {"never-asked"},
+        "split": {"unasked"},
     }
     assert "Everybody in Production gets on since 15 June 2026." in texts["full"]
 

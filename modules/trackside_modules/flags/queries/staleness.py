@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import column, func, select, table, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from trackside.workspace import Environment, environments
 from trackside_modules.flags import shape
+from trackside_modules.flags.exposures.models import ExposureDay
 from trackside_modules.flags.queries.listing import Row
 
 CONSTANT = timedelta(days=30)
@@ -17,7 +18,6 @@ UNASKED = timedelta(days=30)
 NEVER_ASKED = timedelta(days=14)
 PASSING = ("release", "experiment")
 """Kinds that are made to go; the others may stay as they are for years."""
-_DAYS = table("flags_exposure_day", column("env_id"), column("flag_id"), column("day"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,8 @@ class Evidence:
 
 def last_evaluated(session: Session, flag_ids: Sequence[int]) -> dict[int, date]:
     """Return the last day on which each flag was evaluated in any environment; those never evaluated are left out."""
-    if session.scalar(text("select to_regclass('flags_exposure_day')")) is None:
-        return {}
-    query = select(_DAYS.c.flag_id, func.max(_DAYS.c.day)).where(_DAYS.c.flag_id.in_(flag_ids))
-    return {row[0]: row[1] for row in session.execute(query.group_by(_DAYS.c.flag_id))}
+    query = select(ExposureDay.flag_id, func.max(ExposureDay.day)).where(ExposureDay.flag_id.in_(flag_ids))
+    return {row[0]: row[1] for row in session.execute(query.group_by(ExposureDay.flag_id))}
 
 
 def evidence(session: Session, rows: Sequence[Row], *, now: datetime) -> dict[int, list[Evidence]]:
