@@ -12,7 +12,7 @@ Contexts = Callable[..., BrowserContext]
 def made(page: Page, key: str) -> None:
     page.goto("/flags/new")
     page.get_by_role("link", name=re.compile("^Release")).click()
-    page.get_by_label("Key").fill(key)
+    page.get_by_role("textbox", name="Key").fill(key)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(key)
 

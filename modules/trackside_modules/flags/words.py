@@ -207,7 +207,7 @@ def _serve(key: str, serve: Mapping[str, Any], whom: str, now: datetime, zone: t
     coming = [each for each in serve.get("steps") or () if shape.moment(each["at"]) > now]
     if coming:
         steps = ", ".join(f"{percent(each['rollout'])} {when(shape.moment(each['at']), zone)}" for each in coming[:3])
-        more = f", and {len(coming) - 3} more steps to {percent(coming[-1]['rollout'])}" if len(coming) > 3 else ""
+        more = f", and on by {len(coming) - 3} more to {percent(coming[-1]['rollout'])}" if len(coming) > 3 else ""
         yield Line(f"{key} ramp", f"Then {steps}{more}.")
 
 
