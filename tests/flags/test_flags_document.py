@@ -208,3 +208,17 @@ def test_exit_codes_tell_what_went_wrong(run: Run, flag: Flags) -> None:
     run("approval", "production", "--demand")
     run("set", "f", "--on", code=1)
     run("set", "f", "--on", "--without-approval")
+
+
+def test_an_export_of_unleash_is_shown_then_brought_in_and_what_is_refused_is_named(run: Run, tmp_path: Path) -> None:
+    chance = [{"name": "gradualRolloutRandom", "parameters": {"percentage": "30"}}]
+    features = [{"name": "checkout", "enabled": True, "strategies": []}, {"name": "dice", "strategies": chance}]
+    file = tmp_path / "unleash.json"
+    file.write_text(json.dumps({"version": 2, "features": features}))
+    said = run("import", "--from", "unleash", str(file), "--dry-run", code=3).stdout
+    assert "refused: dice: chance decides" in said
+    assert "1 flag would change." in said
+    assert run("list").stdout == ""
+    told = json.loads(run("import", "--from", "unleash", str(file), "--json", code=3).stdout)
+    assert [it["feature"] for it in told["refused"]] == ["dice"]
+    assert json.loads(run("explain", "checkout", "--user", "u_1", "--json").stdout)["result"]["value"] is True

@@ -18,6 +18,7 @@ from trackside_modules.flags.models import Flag, State
 from trackside_modules.flags.options import edit_of, pair_of, step_of, variant_of
 from trackside_modules.flags.queries import comparing, explaining, exporting, listing, staleness
 from trackside_modules.flags.service import applying, edits, promoting
+from trackside_modules.flags.unleash import importing as unleash
 from trackside_modules.flags.wording import percent, span, state_words, step_lines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -291,27 +292,40 @@ def apply_(file: Any, *, dry: bool, prune: bool, reason: str, approved: bool, as
 
 @flags.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
-@click.option("--from", "origin", default="trackside", show_default=True, type=click.Choice(["trackside"]))
+@click.option("--from", "origin", default="trackside", show_default=True, type=click.Choice(["trackside", "unleash"]))
+@click.option("--map", "places", multiple=True, metavar="THEIRS=OURS", help="Which environment stands for which.")
+@click.option("--env", "slug", default="production", show_default=True, help="Where a file of one environment goes.")
 @click.option("--dry-run", "dry", is_flag=True, help="Show what would change, and change nothing.")
 @_reason
 @_approved
 @as_json
-def import_(file: Any, origin: str, *, dry: bool, reason: str, approved: bool, as_json: bool) -> None:
-    """Bring in the flags of FILE, an export."""
-    given = yaml_text.load(_text(file))
-    _apply(given, as_json, dry=dry, reason=reason, approved=approved, what="imported")
+def import_(
+    file: Any, origin: str, places: tuple[str, ...], slug: str, *, reason: str, approved: bool, **asked: bool
+) -> None:
+    """Bring in the flags of FILE, an export; exit code 3 where some of it was refused."""
+    how: dict[str, Any] = {"dry": asked["dry"], "reason": reason, "approved": approved, "what": "imported"}
+    if origin == "trackside":
+        _apply(yaml_text.load(_text(file)), asked["as_json"], **how)
+        return
+    with runtime().database.session() as session:
+        slugs = [each.slug for each in environments(session)]
+    given = unleash.read(_text(file).encode(), slugs=slugs, places=dict(map(pair_of, places)), alone=slug)
+    _apply(given.document, asked["as_json"], given, **how)
+    if given.refused:
+        click.get_current_context().exit(3)
 
 
-def _apply(given: Any, as_json: bool, *, dry: bool, **how: Any) -> None:
+def _apply(given: Any, as_json: bool, origin: unleash.Import | None = None, *, dry: bool, **how: Any) -> None:
     with runtime().database.session() as session:
         steps = applying.apply(session, given, who=COMMAND_LINE, now=runtime().clock.now(), dry=dry, **how)
-    lines = []
+    lines = origin.lines() if origin else []
     for each in steps:
         place = f" in {each.environment}" if each.environment else ""
         lines += [f"{each.key}{place}: {each.what}", *(step_lines(each.diff) if each.what != "created" else ())]
     count = len({each.key for each in steps})
     ending = f"{count} {'flag' if count == 1 else 'flags'} {'would change' if dry else 'changed'}."
-    say(as_json, {"dry_run": dry, "changes": steps}, *lines, ending if steps else "Nothing to change.")
+    told = {"dry_run": dry, "changes": steps, **(origin.told() if origin else {})}
+    say(as_json, told, *lines, ending if steps else "Nothing to change.")
 
 
 def _text(file: Any) -> str:

@@ -24,6 +24,23 @@ class Import:
     left_out: list[str] = field(default_factory=list)
     """Environments of the export that have no counterpart here."""
 
+    def told(self) -> dict[str, Any]:
+        """Return everything but the document, for programs."""
+        return {
+            "renamed": self.renamed,
+            "notes": [{"feature": it.feature, "text": it.text} for it in self.notes],
+            "refused": [{"feature": it.feature, "text": it.text} for it in self.refused],
+            "left_out": self.left_out,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the same for people, what is lost first."""
+        return [
+            *(f"refused: {it.feature}: {it.text}" for it in self.refused),
+            *(f"left out: environment {name}, which is not here: say --map {name}=OURS" for name in self.left_out),
+            *(f"note: {it.feature}: {it.text}" for it in self.notes),
+        ]
+
 
 def read(content: bytes, *, slugs: Collection[str], places: Mapping[str, str], alone: str) -> Import:
     """Return what an export comes to.
