@@ -1,10 +1,13 @@
 """How long the server takes for each page of usage, on 10 million minute rows, and how that grows from 1 million.
 
-    .venv/bin/python bench/pages.py [--rows 1000000 10000000] [--times 15]
+    .venv/bin/python bench/pages.py [--rows 1000000 10000000] [--times 15] [--keep DIR] [--only TEXT]
 
-Throw-away servers, filled by pages_fill.py (a week of minutes and hours, three months of days; some ten minutes for
-10 million). Every page is asked as a signed-in member asks for it, in this process, in turn: the whole
-request is timed, from WSGI call to last byte. Printed: median and p95 of each page, at each size, and their ratio.
+Throw-away servers, filled by pages_fill.py (which says what of; some twenty minutes for 10 million), at a time that
+stands still: the last Thursday, 15:40. With --keep the data stay in a folder, and a size that is there is not filled
+again. Every page is asked as a signed-in member asks for it, in this process, in turn: the whole request is timed, from
+WSGI call to last byte. Nothing is cached between requests but what PostgreSQL and the tables themselves remember.
+Printed: the first request after the start (cold: connections, templates and prepared statements too), median and p95 of
+each page after it, at each size, and how the median grows.
 """
 
 import argparse
@@ -12,8 +15,12 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 from flask.testing import FlaskClient
 from pages_fill import fill
 
@@ -21,6 +28,7 @@ from trackside import migrate
 from trackside.app import create_app
 from trackside.auth import people, sessions
 from trackside.auth.audit import SYSTEM
+from trackside.clock import FrozenClock
 from trackside.embedded.postgres import Postgres
 from trackside.embedded.valkey import Valkey
 from trackside.runtime import Runtime, build_runtime
@@ -32,9 +40,9 @@ LIMIT_MS = 100.0
 
 
 @contextmanager
-def servers() -> Iterator[tuple[Databases, str]]:
+def servers(keep: Path | None) -> Iterator[tuple[Databases, str]]:
     """Run a throw-away PostgreSQL and Valkey; yield the first's databases and the second's address."""
-    with session_folder() as folder:
+    with nullcontext(keep) if keep else session_folder() as folder:
         postgres, valkey = Postgres(folder, throwaway=True), Valkey(folder, throwaway=True)
         postgres.start()
         valkey.start()
@@ -47,30 +55,47 @@ def servers() -> Iterator[tuple[Databases, str]]:
 
 def build(databases: Databases, redis_url: str, rows: int) -> tuple[Runtime, FlaskClient, float]:
     """Return a filled Trackside with a member's browser, and how many seconds the filling took."""
-    databases.create_named(f"pages_{rows}")
+    name = f"pages_{rows}"
+    there = _has(databases, name)
+    if not there:
+        databases.create_named(name)
     settings = load_settings(
         {},
         secret_key="Zk3vQ9tW7mX1bR5nJ8cL2dF6hS4gA0pYxEuT",
-        database_url=databases.url(f"pages_{rows}"),
+        database_url=databases.url(name),
         redis_url=redis_url,
     )
-    runtime = build_runtime(settings)
+    now = moment()
+    runtime = build_runtime(settings, clock=FrozenClock(now))
     migrate.upgrade(runtime.database.engine)
     began = time.monotonic()
-    with runtime.database.session() as session:
-        seed_workspace(session)
-    now = runtime.clock.now()
-    fill(runtime, rows, now)
+    if not there:
+        with runtime.database.session() as session:
+            seed_workspace(session)
+        fill(runtime, rows, now)
     took = time.monotonic() - began
     app = create_app(settings, runtime=runtime)
     with runtime.database.session() as session:
-        member = people.create_member(session, SYSTEM, now, "bench@example.com", "owner", name="Bench")
+        member = people.create_member(session, SYSTEM, now, f"bench-{uuid4()}@example.com", "owner", name="Bench")
         session.flush()
         token = sessions.open_session(session, member, now, user_agent="bench", address="127.0.0.1")
     browser = app.test_client()
     with browser.session_transaction() as cookie:
         cookie["_user_id"], cookie["_fresh"] = token, True
     return runtime, browser, took
+
+
+def _has(databases: Databases, name: str) -> bool:
+    address = databases.url("postgres").replace("+psycopg", "")
+    with psycopg.connect(address) as connection:
+        return connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is not None
+
+
+def moment() -> datetime:
+    """Return 15:40 UTC of the last Thursday."""
+    now = datetime.now(UTC)
+    day = now - timedelta(days=(now.weekday() - 3) % 7 or 7)
+    return day.replace(hour=15, minute=40, second=20, microsecond=0)
 
 
 def pages(runtime: Runtime) -> list[str]:
@@ -91,9 +116,9 @@ def pages(runtime: Runtime) -> list[str]:
 
 
 def measure(browser: FlaskClient, addresses: list[str], times: int) -> dict[str, list[float]]:
-    """Return the milliseconds of each request by address; each is asked once before it counts."""
+    """Return the milliseconds of each request by address, the first one first."""
     took: dict[str, list[float]] = {address: [] for address in addresses}
-    for turn in range(times + 1):
+    for _ in range(times + 1):
         for address in addresses:
             began = time.perf_counter()
             answer = browser.get(address)
@@ -101,8 +126,7 @@ def measure(browser: FlaskClient, addresses: list[str], times: int) -> dict[str,
             elapsed = (time.perf_counter() - began) * 1000
             if answer.status_code != 200:
                 sys.exit(f"{address} answered {answer.status_code}: {answer.text[:300]}")
-            if turn:
-                took[address].append(elapsed)
+            took[address].append(elapsed)
     return took
 
 
@@ -116,10 +140,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--times", type=int, default=15)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--only", default="", help="ask only for pages with this in their address")
     options = parser.parse_args()
     results: list[dict[str, list[float]]] = []
     counted: list[int] = []
-    with servers() as (databases, redis_url):
+    with servers(options.keep) as (databases, redis_url):
         for rows in options.rows:
             runtime, browser, seconds = build(databases, redis_url, rows)
             with runtime.database.pool.connection() as connection:
@@ -127,17 +153,21 @@ def main() -> None:
             assert row is not None
             counted.append(row[0])
             print(f"{row[0]:,} minute rows, filled and rolled up in {seconds:.0f} s")
-            results.append(measure(browser, pages(runtime), options.times))
+            wanted = [address for address in pages(runtime) if options.only in address]
+            results.append(measure(browser, wanted, options.times))
             runtime.close()
-    heads = "".join(f"{f'{number / 1e6:.1f} M p50':>12}{'p95':>8}" for number in counted)
+    heads = "".join(f"{f'{number / 1e6:.1f} M cold':>12}{'p50':>8}{'p95':>8}" for number in counted)
     print(f"\n{'page (milliseconds)':<44}{heads}{'growth':>9}")
     for address in results[0] if len(results) == 1 else [it for it in results[0] if it in results[-1]]:
-        cells = "".join(f"{statistics.median(it[address]):>12.1f}{p95(it[address]):>8.1f}" for it in results)
-        growth = statistics.median(results[-1][address]) / statistics.median(results[0][address])
+        cells = "".join(
+            f"{it[address][0]:>12.1f}{statistics.median(it[address][1:]):>8.1f}{p95(it[address][1:]):>8.1f}"
+            for it in results
+        )
+        growth = statistics.median(results[-1][address][1:]) / statistics.median(results[0][address][1:])
         print(f"{address:<44}{cells}{growth:>8.1f}x")
     for number, result in zip(counted, results, strict=True):
-        every = [value for values in result.values() for value in values]
-        over = sum(p95(values) > LIMIT_MS for values in result.values())
+        every = [value for values in result.values() for value in values[1:]]
+        over = sum(p95(values[1:]) > LIMIT_MS for values in result.values())
         print(f"{number:,} rows: all pages p50 {statistics.median(every):.1f} ms, p95 {p95(every):.1f} ms")
         print(f"    {over} of {len(result)} pages are over {LIMIT_MS:.0f} ms at their p95")
 

@@ -36,7 +36,7 @@ USERS, ACCOUNTS, ROUTES, SERVICES = 10_000, 800, 60, 3
 _VARIANTS, _SINGLE = 40, 10
 """Histograms of each route that rows choose from, and how many of them are of a single call."""
 _DAYS, _WEEKS = 7, 13
-_DRAWS = 3.0
+_DRAWS = 3.7
 """Draws for each row wanted: some are of users who are away then, or of what was drawn already."""
 _SHAPE = (30, 25, 22, 22, 25, 30, 40, 60, 85, 100, 105, 105, 95, 100, 110, 110, 105, 95, 80, 65, 55, 48, 42, 35)
 """Rows of each hour of the day (UTC), in percent of a usual one."""
