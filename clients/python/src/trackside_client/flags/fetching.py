@@ -109,12 +109,19 @@ class Stream:
         except (OSError, HTTPException, ValueError):
             return
 
-    def close(self) -> None:
-        """End it, also while another thread waits for its next event."""
+    def interrupt(self) -> None:
+        """End it from another thread, which may be waiting for its next event."""
         try:
             with socket.fromfd(self._answer.fileno(), socket.AF_INET, socket.SOCK_STREAM) as twin:
                 twin.shutdown(socket.SHUT_RDWR)
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):  # it has ended meanwhile
+            return
+
+    def close(self) -> None:
+        """Let go of it."""
+        try:
+            self._answer.close()
+        except (OSError, HTTPException, ValueError):
             return
 
 

@@ -15,7 +15,7 @@ from trackside_client.flags.state import State
 TIMEOUT = 10.0
 _LOOK_EVERY = 300.0
 """Seconds between two looks for a new ruleset while the stream is open and says nothing."""
-_WAITS = (0.01, 0.03, 0.1, 0.2, 0.4, 0.8)
+_WAITS = (0.01, 0.02, 0.03, 0.05, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Seconds between tries where the stream is ahead of the process that hands out rulesets."""
 _REFUSED = {401, 403}
 _UNSUPPORTED = {404, 405, 406, 410}
@@ -55,7 +55,7 @@ class Follower:
         self._stopping.set()
         stream = self._stream
         if stream is not None:
-            stream.close()
+            stream.interrupt()
 
     @property
     def _is_over(self) -> bool:
@@ -166,7 +166,9 @@ class Follower:
             self._state.confirm()
             return
         for wait in _WAITS:
-            if self.refresh() or not etag or not self._polls.is_over or self._stopping.wait(wait):
+            if self.refresh() or not etag or not self._polls.is_over:
+                return
+            if self._stopping.wait(wait * random.uniform(0.7, 1.3)):  # noqa: S311 - no secret
                 return
 
 
