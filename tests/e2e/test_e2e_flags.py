@@ -15,6 +15,7 @@ def made(page: Page, key: str) -> None:
     page.get_by_role("textbox", name="Key").fill(key)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(key)
+    page.wait_for_load_state("load")  # what is typed before the scripts are there is not previewed
 
 
 def test_a_flag_is_made_rolled_out_switched_and_taken_back(context_of: Contexts, complaints: Any) -> None:

@@ -66,7 +66,7 @@ def rollout(flag_id: int) -> ResponseReturnValue:
     fields = posted("do", "share", "how", "steps", "every", "unit", "reason", "version")
     try:
         edit = _edit(page, fields)
-        if fields.get("do") == "preview":
+        if fields.get("do") != "save":
             after = states.edited(page.state.config, edit)
             return _page(page, Trial(fields, preview=page.said(after) if after != page.state.config else []))
         reason_in(fields)
