@@ -24,7 +24,7 @@ def snippets(key: str, type_: str, off: Any, base_url: str, context: Mapping[str
     """Return a snippet per language; `off` is the value that stands in where nothing answers."""
     return [
         _curl(key, base_url, context),
-        _native(key, off, base_url),
+        _native(key, type_, off, base_url),
         _python(key, type_, off, base_url),
         _web(key, type_, off, base_url),
         _javascript(key, off, base_url),
@@ -42,11 +42,11 @@ def _curl(key: str, base_url: str, context: Mapping[str, Any]) -> Snippet:
     return Snippet("curl", "curl", "", code, "OFREP, the open protocol of OpenFeature: any language speaks it.")
 
 
-def _native(key: str, off: Any, base_url: str) -> Snippet:
+def _native(key: str, type_: str, off: Any, base_url: str) -> Snippet:
     code = (
-        "from trackside_client.flags.client import Flags\n\n"
-        f'flags = Flags("{base_url}", "YOUR_SERVER_KEY")\n'
-        f'value = flags.get({_py(key)}, {_py(off)}, user="u_42", account="acme", plan="pro")'
+        "from trackside_client.flags import Flags\n\n"
+        f'flags = Flags("{base_url}", "YOUR_SERVER_KEY")  # once a process\n'
+        f'value = flags.{type_}({_py(key)}, {_py(off)}, user="u_42", account="acme", plan="pro")'
     )
     about = "Evaluates in your process, in less than a microsecond; rules follow by themselves."
     return Snippet("python", "Python", "pip install 'trackside-client[flags]'", code, about)

@@ -80,7 +80,7 @@ def grouped(session: Session, counted: Subquery, *keys: ColumnElement[Any], late
         columns += hung(it.latency)
     query = select(*keys, *columns).group_by(*(literal_column(str(place + 1)) for place in range(len(keys))))
     found = session.execute(query).all()
-    matrix = histograms([row[-2:] for row in found]) if latency else None
+    matrix = histograms([tuple(row)[-2:] for row in found]) if latency else None
     width, figures = len(keys), {}
     for place, row in enumerate(found):
         calls, client, server, slow, approximate = row[width : width + 5]

@@ -10,7 +10,7 @@ A forgotten bucket keeps its rows until it is made anew: a page that had begun t
 ago, and never a hole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -66,10 +66,10 @@ def plan(session: Session, env_id: int, start: datetime, end: datetime, units: S
     found, rest = Plan(), list[tuple[datetime, datetime]]()
     at = start
     while at < end:
-        fitting = [unit for unit in fresh if at in fresh[unit] and at + STEPS[unit] <= end][:1]
-        stop = at + STEPS[fitting[0]] if fitting else min(end, floor("hour", at) + STEPS["hour"])
+        fitting = _fitting(fresh, at, end)
+        stop = at + STEPS[fitting] if fitting else min(end, floor("hour", at) + STEPS["hour"])
         if fitting:
-            found.kept.setdefault(fitting[0], []).append(at)
+            found.kept.setdefault(fitting, []).append(at)
         elif rest and rest[-1][1] == at:
             rest[-1] = (rest[-1][0], stop)
         else:
@@ -78,6 +78,14 @@ def plan(session: Session, env_id: int, start: datetime, end: datetime, units: S
     for first, last in rest:
         found.parts.extend(tiers.cut(first, last, "hour" if set(units) == {"hour"} else "day", marks))
     return found
+
+
+def _fitting(fresh: Mapping[Unit, set[datetime]], at: datetime, end: datetime) -> Unit | None:
+    """Return the longest bucket that is remembered, begins at `at` and ends by `end`."""
+    for unit, times in fresh.items():
+        if at in times and at + STEPS[unit] <= end:
+            return unit
+    return None
 
 
 def _fresh(

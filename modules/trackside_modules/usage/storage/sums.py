@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sqlalchemy import LargeBinary, Select, Subquery, case, func, literal_column, select, union_all
@@ -23,7 +23,8 @@ def of(env_id: int, planned: Plan, narrow: Narrow | None = None) -> Subquery:
     selects: list[Select[Any]] = []
     if planned.kept:
         it = UsageSum
-        query = select(*(getattr(it, name) for name in COLUMNS)).where(it.env_id == env_id, planned.among(it))
+        read = select(*(getattr(it, name) for name in COLUMNS))
+        query = cast("Select[Any]", read).where(it.env_id == env_id, planned.among(it))
         selects.append(query if narrow is None else query.where(narrow(it)))
     if planned.parts or not selects:
         selects.append(split(tiers.by_endpoint(env_id, planned.parts, narrow)))

@@ -92,7 +92,7 @@ class Tally:
 
 
 def _counter(user: str | None, account: str | None) -> Counter:
-    made = Counter()
+    made: Counter = Counter()  # pyright: ignore[reportAssignmentType] - `count` says it makes a plain one
     made.user, made.account, made.at, made.told = user, account, int(time.time() * 1000), 0
     return made
 
