@@ -53,8 +53,8 @@ def key_problem(key: str) -> str | None:
     """Return why a text cannot be a flag's key; None where it can."""
     if not KEY.fullmatch(key):
         return "a key has 1 to 200 letters, digits, or any of . _ / -"
-    if not {".", ".."}.isdisjoint(key.split("/")):
-        return "a key has no part that is only dots: addresses cannot hold it"
+    if not all(part.strip(".") for part in key.split("/")):
+        return "a key has no part that is empty or only dots: addresses cannot hold it"
     return None
 
 
