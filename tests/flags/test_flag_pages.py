@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from trackside.auth.models import Member
+from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
 from trackside_modules.flags import service
 from trackside_modules.flags.models import Flag, State
@@ -78,7 +81,7 @@ def test_who_may_not_edit_sees_no_button_and_is_refused(flag: Flags, signed_in_c
         page = browser.get(f"/flags/{made.id}{path}").text
         assert "Switch on" not in page
         assert 'value="save"' not in page
-    for path in ("switch", "targeting", "settings", "archive", "restore", "revert", "promote"):
+    for path in ("switch", "rollout", "targeting", "settings", "archive", "restore", "revert", "promote"):
         assert browser.post(f"/flags/{made.id}/{path}", data={}).status_code == 403
 
 
@@ -225,6 +228,128 @@ def test_the_flag_itself_is_edited_archived_and_restored(
         assert service.get(session, "checkout").archived_at is None
 
 
+def test_a_rollout_is_previewed_then_saved(flag: Flags, runtime: Runtime, signed_in_client: Browsers) -> None:
+    made, browser = flag("checkout", template="release"), signed_in_client("developer")
+    url, form = f"/flags/{made.id}/rollout", {"share": "12.5", "how": "now", "version": "1"}
+    for do in ({}, {"do": "preview"}, {"do": "anything", "reason": "why not"}):
+        answer = browser.post(url, data=form | do)
+        assert answer.status_code == 200
+        assert "12.5% of users get “on”, before 0%." in answer.text
+        assert 'value="12.5"' in answer.text
+    assert "This would change nothing" in browser.post(url, data=form | {"share": "0"}).text
+    assert state(runtime, made).version == 1
+    refused = browser.post(url, data=form | {"do": "save", "reason": " "})
+    assert refused.status_code == 422
+    assert "Say why" in refused.text
+    assert browser.post(url, data=form | {"do": "save", "reason": "an eighth"}).status_code == 302
+    assert state(runtime, made).config["serve"] == {"rollout": 12_500, "split": [["on", 100_000]]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [({"share": "101"}, "share"), ({"share": "many"}, "share"), ({"how": "ramp", "steps": "0"}, "steps"),
+     ({"how": "ramp", "every": "-1"}, "every"), ({"how": "ramp", "unit": "years"}, "every")],
+)  # fmt: skip
+def test_a_rollout_that_makes_no_sense_is_told_by_its_field(
+    flag: Flags, runtime: Runtime, signed_in_client: Browsers, wrong: dict[str, str], place: str
+) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    form = {"share": "25", "how": "now", "steps": "4", "every": "1", "unit": "days", "version": "1", "reason": "x"}
+    answer = browser.post(f"/flags/{made.id}/rollout", data=form | wrong | {"do": "save"})
+    assert answer.status_code == 422
+    assert f'id="{place}-error"' in answer.text
+    assert state(runtime, made).version == 1
+
+
+def test_someone_elses_edit_keeps_the_rollout_that_was_typed(
+    flag: Flags, change: Changes, runtime: Runtime, signed_in_client: Browsers
+) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    change("checkout", {"enabled": True})
+    form = {"share": "37.5", "how": "ramp", "steps": "3", "every": "2", "unit": "hours", "version": "1"}
+    answer = browser.post(f"/flags/{made.id}/rollout", data=form | {"reason": "mine", "do": "save"})
+    assert answer.status_code == 412
+    assert "Someone changed this meanwhile" in answer.text
+    for typed in ("37.5", "3", "2", "mine"):
+        assert f'value="{typed}"' in answer.text
+    for chosen in ('<option value="ramp" selected>', "<option selected>hours</option>"):
+        assert chosen in answer.text
+    assert state(runtime, made).version == 2
+
+
+def test_a_ramp_of_a_flag_that_is_off_begins_with_nobody(
+    flag: Flags, runtime: Runtime, signed_in_client: Browsers
+) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    form = {"share": "100", "how": "ramp", "steps": "4", "every": "1", "unit": "days", "version": "1"}
+    form |= {"reason": "slowly", "do": "save"}
+    assert browser.post(f"/flags/{made.id}/rollout", data=form).status_code == 302
+    serve = state(runtime, made).config["serve"]
+    assert [each["rollout"] for each in serve["steps"]] == [25_000, 50_000, 75_000, 100_000]
+
+
+def test_ages_and_ends_are_told_as_such(flag: Flags, signed_in_client: Browsers, clock: FrozenClock) -> None:
+    made = flag("checkout", template="release")
+    for days, said in ((24, ">24 d<"), (20, ">since 15 Jun 2026<")):
+        clock.advance(timedelta(days=days))
+        browser = signed_in_client("viewer")
+        assert said in browser.get("/flags/").text
+        page = browser.get(f"/flags/{made.id}").text
+        assert said in page
+        assert ">14 Aug 2026<" in page
+
+
+def test_a_ramp_is_promoted_as_far_as_it_is(
+    flag: Flags, change: Changes, runtime: Runtime, signed_in_client: Browsers, clock: FrozenClock
+) -> None:
+    made, browser, now = flag("checkout"), signed_in_client("developer"), clock.now()
+    change("checkout", service.edits.ramp([(now, 10_000), (now + timedelta(hours=1), 90_000)], now=now), env_id=2)
+    page = browser.get(f"/flags/{made.id}/compare").text
+    assert "10% of users get “on”, before 100%." in page
+    assert "Steps to come in Staging stay there" in page
+    form = dict(re.findall(r'name="(from|theirs|switch|version)" value="([^"]*)"', page)) | {"reason": "tested"}
+    clock.advance(timedelta(hours=2))
+    assert browser.post(f"/flags/{made.id}/promote", data=form).status_code == 409
+    page = browser.get(f"/flags/{made.id}/compare").text
+    assert "90% of users get “on”, before 100%." in page
+    form["theirs"] = re.findall(r'name="theirs" value="([^"]*)"', page)[0]
+    assert browser.post(f"/flags/{made.id}/promote", data=form).status_code == 302
+    assert state(runtime, made).config["serve"] == {"rollout": 90_000, "split": [["on", 100_000]]}
+
+
+def test_what_is_stored_is_shown_as_text(flag: Flags, change: Changes, signed_in_client: Browsers) -> None:
+    evil = "\"'><script>alert(1)</script>{{7*7}}"
+    made = flag(
+        "checkout",
+        name=evil, description=evil, tags=[evil], type="string", variants={"on": evil, "off": ""}, reason=evil,
+    )  # fmt: skip
+    rule = {"id": "r1", "name": evil, "when": [], "serve": {"rollout": 5_000, "split": [["on", 100_000]]}}
+    when = [{"attribute": evil, "op": "in", "values": [evil], "negate": False}]
+    given = [{"attribute": "targetingKey", "value": evil, "variant": "on"}]
+    change("checkout", {"enabled": True, "rules": [rule | {"when": when}], "overrides": given}, reason=evil)
+    browser = signed_in_client("owner")
+    query = {"user": evil, "with": f"{evil} = {evil}", "q": "checkout"}
+    for path in ("", *(f"{made.id}{each}" for each in PAGES)):
+        page = browser.get(f"/flags/{path}", query_string=query).text
+        assert "&lt;script&gt;" in page or "script" not in page.split("<main")[1], path
+        assert "<script>alert" not in page
+        assert "49" not in re.findall(r"script&gt;(..)", page)
+
+
+def test_a_form_that_nobody_would_type_is_refused_by_its_field(
+    flag: Flags, runtime: Runtime, member: Callable[..., Member], signed_in_client: Browsers
+) -> None:
+    made, who = flag("checkout"), member("developer")
+    with runtime.database.session() as session:
+        session.get_one(Member, who.id).time_zone = "Asia/Tokyo"
+    browser = signed_in_client(who=who)
+    form = {"name": "x", "kind": "ops", "version": "1", "reason": "x", "variant-²-name": "on", "variant-²-value": "1"}
+    for end in ("0001-01-01", "1900-01-01", "9999-12-31", "soon"):
+        answer = browser.post(f"/flags/{made.id}/settings", data=form | {"expected_end": end})
+        assert answer.status_code == 422, end
+        assert 'id="expected_end-error"' in answer.text
+
+
 def test_rules_are_promoted_between_environments(
     flag: Flags, change: Changes, runtime: Runtime, signed_in_client: Browsers
 ) -> None:
@@ -235,7 +360,7 @@ def test_rules_are_promoted_between_environments(
     assert "10% of users get “on”, before 100%." in page
     slug = re.search(r'name="from" value="([^"]+)"', page)
     assert slug
-    data = {"from": slug[1], "theirs": str(theirs.version), "version": "1", "reason": "tested", "switch": ""}
+    data = {"from": slug[1], "theirs": f"{theirs.version}.0", "version": "1", "reason": "tested", "switch": ""}
     assert browser.post(f"/flags/{made.id}/promote", data=data | {"theirs": "1"}).status_code == 409
     assert browser.post(f"/flags/{made.id}/promote", data=data).status_code == 302
     config = state(runtime, made).config

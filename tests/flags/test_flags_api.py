@@ -83,6 +83,8 @@ def when(**condition: Any) -> dict[str, Any]:
         ({"overrides": [{"attribute": "plan", "value": "x", "variant": "on"}]}, "overrides[0].attribute"),
         ({"off": "nothing"}, "off"),
         ({"schedule": [{"at": "tomorrow", "enabled": True}]}, "schedule[0].at"),
+        ({"schedule": [{"at": "0001-01-01T00:00:00Z", "enabled": True}]}, "schedule[0].at"),
+        ({"serve": {**SERVE, "steps": [{"at": "9999-12-31T23:59:59Z", "rollout": 1}]}}, "serve.steps[0].at"),
     ],
 )
 def test_what_makes_no_sense_is_422_named_and_changes_nothing(flag: Flags, ask: Ask, state: Any, path: str) -> None:
@@ -92,6 +94,72 @@ def test_what_makes_no_sense_is_422_named_and_changes_nothing(flag: Flags, ask: 
     assert answer.status_code == 422
     assert path in answer.json["errors"], answer.json
     assert ask("GET", f"/flags/{KEY}").json == before
+
+
+def test_a_circle_of_flags_is_refused_with_the_way_round(flag: Flags, ask: Ask) -> None:
+    for key in ("a", "b", "c"):
+        flag(key)
+    needs = {
+        key: {"state": {"prerequisites": [{"flag": other, "variants": ["on"]}]}} for key, other in ("ab", "bc", "ca")
+    }
+    assert [ask("PATCH", f"/flags/{key}", needs[key]).status_code for key in "ab"] == [200, 200]
+    answer = ask("PATCH", "/flags/c", needs["c"])
+    assert answer.status_code == 422
+    assert all(key in str(answer.json["errors"]["prerequisites"]) for key in "abc")
+    assert ask("GET", "/flags/c").json["state"]["prerequisites"] == []
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a b", "ü", "x" * 201, "../x", "a//b", "/a", "a/", "...", "a:archive", "a\0", "a\n"]
+)
+def test_a_key_outside_the_set_is_422(ask: Ask, key: str) -> None:
+    answer = ask("POST", "/flags", {"key": key})
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["key"])
+    applied = ask("POST", "/flags:apply", {"format": "trackside.flags/1", "flags": {key: {}}})
+    assert applied.status_code == 422
+    assert ask("GET", "/flags").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("context", "status"),
+    [
+        ({f"a{n}": n for n in range(10_000)}, 422),
+        ({"a": "x" * 1_000_000}, 422),
+        ({"a": {"b": [0] * 10_000}}, 422),
+        ([], 422),
+        ({"targetingKey": 42}, 200),
+    ],
+)
+def test_a_context_that_no_evaluation_takes_is_not_explained(flag: Flags, ask: Ask, context: Any, status: int) -> None:
+    flag(KEY)
+    answer = ask("POST", f"/flags/{KEY}:explain", {"context": context})
+    assert answer.status_code == status
+    assert status == 200 or any(name.startswith("context") for name in answer.json["errors"])
+
+
+def test_what_is_no_flag_or_archived_is_not_explained(flag: Flags, ask: Ask) -> None:
+    flag(KEY)
+    assert ask("POST", "/flags/nothing:explain", {}).status_code == 404
+    ask("POST", f"/flags/{KEY}:archive", {})
+    assert ask("POST", f"/flags/{KEY}:explain", {}).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["client", "server", "ingest"])
+def test_keys_that_evaluate_see_no_rule_and_change_nothing(
+    flag: Flags, client: FlaskClient, api_key: Callable[..., str], kind: str
+) -> None:
+    flag(KEY)
+    asked = (
+        [("GET", "/flags"), ("POST", "/flags")]
+        + [("GET", f"/flags/{KEY}{verb}") for verb in ("", ":history")]
+        + [("POST", f"/flags/{KEY}{verb}") for verb in (":explain", ":archive", ":ramp", ":propose", ":revert")]
+        + [("PATCH", f"/flags/{KEY}"), ("GET", "/flags:export"), ("POST", "/flags:apply"), ("GET", "/flag-requests")]
+    )
+    headers = {"Authorization": f"Bearer {api_key(kind)}"}
+    for method, path in asked:
+        answer = client.open(f"/api/v1{path}", method=method, json={}, headers=headers)
+        assert answer.status_code == 403, f"{method} {path}"
+        assert "off" not in answer.json
 
 
 def test_a_key_sees_and_changes_its_own_environment_alone(flag: Flags, ask: Ask) -> None:

@@ -19,6 +19,7 @@ from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode
 from openfeature.provider import AbstractProvider
+from openfeature.provider.no_op_provider import NoOpProvider
 from sqlalchemy import select
 from werkzeug.exceptions import NotFound
 
@@ -32,8 +33,11 @@ from trackside.serve import Lane
 from trackside.settings import Settings
 from trackside_client.flags import Flags
 from trackside_client.openfeature import TracksideProvider
+from trackside_modules.flags import service
 from trackside_modules.flags.exposures import jobs
 from trackside_modules.flags.exposures.models import Exposure, ExposureDay
+from trackside_modules.flags.shape import as_served
+from trackside_modules.flags.snippets import snippets
 
 SCRIPT = Path(__file__).parent / "ofrep_clients.mjs"
 PACKAGES = (
@@ -143,6 +147,22 @@ def test_every_type_default_and_error_is_the_same_whoever_asks(site: Site, provi
     for key, code in errors.items():
         wrong = client.get_boolean_details(key, True)
         assert (wrong.value, wrong.error_code) == (True, code)
+
+
+@pytest.mark.parametrize("language", ["python", "openfeature-python"])
+def test_the_snippets_of_every_type_run_as_they_are(site: Site, provided: Any, language: str) -> None:
+    served = {"team/checkout": True, "colour": "red", "ratio": 0.5, "limit": 25, "theme": {"size": [1, 2]}}
+    provided(NoOpProvider())  # so that what the snippet sets is taken away again
+    with site.runtime.database.session() as session:
+        for key, value in served.items():
+            flag = service.get(session, key)
+            off = as_served(flag.type, flag.variants, next(reversed(flag.variants)))
+            code = next(it.code for it in snippets(key, flag.type, off, site.url, {}) if it.name == language)
+            ran: dict[str, Any] = {}
+            exec(code.replace("YOUR_SERVER_KEY", site.server), ran)
+            if "flags" in ran:
+                ran["flags"].close()
+            assert repr(ran["value"]) == repr(value), code
 
 
 def test_a_refused_key_leaves_the_defaults(site: Site, provided: Any) -> None:

@@ -113,7 +113,7 @@ def run(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_a_flag_is_made_rolled_out_and_explained_from_the_shell(run: Run) -> None:
     run("create", "team/checkout", "--tag", "shop")
     said = run("set", "team/checkout", "--rollout", "25", "--reason", "a quarter").stdout
-    assert "on for 25 %" in said
+    assert "on for 25%" in said
     made = json.loads(run("show", "team/checkout", "--json").stdout)
     assert made["environments"]["production"]["serve"]["rollout"] == 25_000
     assert made["environments"]["staging"]["enabled"] is False
@@ -127,7 +127,7 @@ def test_a_flag_is_made_rolled_out_and_explained_from_the_shell(run: Run) -> Non
 def test_a_ramp_begins_now(run: Run) -> None:
     run("create", "f")
     said = run("ramp", "f", "--to", "100", "--steps", "4", "--every", "1d").stdout
-    assert "on for 25 %, ramping to 100 % by 2026-06-18" in said
+    assert "on for 25%, ramping to 100% by 2026-06-18" in said
 
 
 def test_a_dry_run_shows_the_diff_and_changes_nothing(run: Run, tmp_path: Path) -> None:

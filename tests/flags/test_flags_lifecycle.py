@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from trackside.auth.audit import SYSTEM, Actor
-from trackside.auth.models import Member
+from trackside.auth.models import ApiKey, Member
 from trackside.clock import FrozenClock
 from trackside.customers import erase as erasing
 from trackside.customers import service as customers
@@ -123,6 +123,29 @@ def test_a_change_is_approved_by_another_member_and_applied(
         last = session.scalars(select(Change).order_by(Change.id.desc())).first()
         assert last is not None
         assert (last.request_id, last.who, last.reason) == (number, "Ada", "launch")
+
+
+def test_nobody_approves_what_their_own_key_proposed(
+    flag: Flags,
+    runtime: Runtime,
+    clock: FrozenClock,
+    demand: Callable[..., None],
+    two: tuple[Actor, Actor],
+    api_key: Any,
+) -> None:
+    (ada, grace), now = two, clock.now()
+    flag("f")
+    demand()
+    api_key("admin", scopes=["flags:write"])
+    with runtime.database.session() as session:
+        key = session.scalars(select(ApiKey).order_by(ApiKey.id.desc()).limit(1)).one()
+        key.created_by = ada.member_id
+        program = Actor("key ci", key_id=key.id)
+        number = requests.propose(session, 1, "f", {"enabled": True}, who=program, now=now, reason="launch").id
+    with runtime.database.session() as session:
+        with pytest.raises(NotAllowed, match="yourself"):
+            requests.approve(session, number, who=ada, now=now)
+        assert requests.approve(session, number, who=grace, now=now).status == "approved"
 
 
 def test_a_request_is_stale_once_the_flag_has_moved_on(

@@ -1,10 +1,13 @@
 """OFREP as real providers ask it, traps included, through the lane as `trackside web` builds it."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
+from redis.connection import AbstractConnection
 from werkzeug.test import Client, TestResponse
 
 from trackside_modules.flags.serving.context import LIMIT
@@ -166,3 +169,60 @@ def test_the_ruleset_is_for_servers_and_has_an_etag(web: Client, api_key: Any, c
     assert answer.json["flags"]["checkout"]["serve"]["rollout"] == 25_000  # type: ignore[index]
     assert get("server", **{"If-None-Match": answer.headers["ETag"]}).status_code == 304
     assert get("client").status_code == 403
+
+
+def test_a_client_key_is_told_nothing_of_the_rules(ask: Ask, web: Client, flag: Any, change: Any, api_key: Any) -> None:
+    flag("checkout")
+    when = [{"attribute": "hush_plan", "op": "in", "values": ["hush_pro"], "negate": False}]
+    serve = {"rollout": 31_000, "split": [["on", 100_000]]}
+    rule = {"id": "hush_rule", "name": "hush name", "when": when, "serve": serve}
+    given = [{"attribute": "targetingKey", "value": "hush_user", "variant": "on"}]
+    change("checkout", {"enabled": True, "rules": [rule], "overrides": given, "serve": serve})
+    for context in ({}, {"targetingKey": "u"}, {"hush_plan": "hush_pro"}, {"targetingKey": 1}, {"hush_plan": {}}, []):
+        for key in ("checkout", None):
+            said = ask(key, context, kind="client").text
+            assert "hush" not in said
+            assert "31" not in said.partition('"eventStreams"')[0]
+    headers = {"X-API-Key": api_key("client")}
+    assert "hush" not in web.get("/v1/flags/ruleset", headers=headers).text
+    sent = {"exposures": [{"flag": "checkout", "variant": "nope"}, {"flag": "other", "variant": "on"}, {"flag": 1}]}
+    assert "hush" not in web.post("/v1/flags/exposures", json=sent, headers=headers).text
+
+
+def test_a_key_evaluates_in_its_own_environment(web: Client, flag: Any, change: Any, api_key: Any) -> None:
+    flag("checkout")
+    change("checkout", {"enabled": True})
+    headers = {"X-API-Key": api_key("server", env="staging")}
+    assert web.post(f"{ALL}/checkout", data="{}", headers=headers).json["reason"] == "DISABLED"  # type: ignore[index]
+    document = web.get("/v1/flags/ruleset", headers=headers).json
+    assert (document["environment"], document["flags"]["checkout"]["enabled"]) == ("staging", False)  # type: ignore[index]
+
+
+def test_no_check_waits_for_a_server(
+    ask: Ask, web: Client, checkout: None, api_key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"X-API-Key": api_key("server")}
+    etags = [
+        ask(None, {}, kind="client").headers["ETag"],
+        web.get("/v1/flags/ruleset", headers=headers).headers["ETag"],
+    ]
+    here, asked = threading.get_ident(), []
+
+    def watch(where: type, name: str) -> None:
+        real = getattr(where, name)
+
+        def seen(self: Any, *args: Any, **more: Any) -> Any:
+            if threading.get_ident() == here:
+                asked.append(args)
+            return real(self, *args, **more)
+
+        monkeypatch.setattr(where, name, seen)
+
+    watch(psycopg.Cursor, "execute")
+    watch(AbstractConnection, "send_packed_command")
+    statuses = [ask(key, {"targetingKey": "u"}, kind="client").status_code for key in ("checkout", "nothing", None)]
+    statuses.append(ask(None, {}, kind="client", headers={"If-None-Match": etags[0]}).status_code)
+    known = headers | {"If-None-Match": etags[1]}
+    statuses += [web.get("/v1/flags/ruleset", headers=each).status_code for each in (headers, known)]
+    assert statuses == [200, 404, 200, 304, 200, 304]
+    assert asked == []

@@ -16,7 +16,7 @@ from trackside.workspace import environment_by_slug, environments
 from trackside_modules.flags import ruleset, service, shape, yaml_text
 from trackside_modules.flags.models import Flag, State
 from trackside_modules.flags.options import edit_of, pair_of, step_of, variant_of
-from trackside_modules.flags.queries import comparing, explaining, exporting, listing, staleness
+from trackside_modules.flags.queries import comparing, exporting, listing, seeing, staleness
 from trackside_modules.flags.service import applying, edits, promoting
 from trackside_modules.flags.unleash import importing as unleash
 from trackside_modules.flags.wording import percent, span, state_words, step_lines
@@ -186,7 +186,7 @@ def explain(key: str, slug: str, user: str, account: str, *, attributes: tuple[s
     context |= ({shape.USER: user} if user else {}) | ({shape.ACCOUNT: account} if account else {})
     with runtime().database.session() as session:
         env_id = environment_by_slug(session, slug).id
-        trace = explaining.explain(session, env_id, key, context, now=runtime().clock.now())
+        trace = seeing.explain(session, env_id, key, context, runtime().clock.now())
     say(as_json, trace.as_dict(), trace.text, *(f"  {each.text}" for each in trace.steps))
 
 

@@ -36,7 +36,7 @@ def variants(runtime: Runtime, session: Session, subject: Subject) -> Mapping[st
     whom = (user.external_id if user else account.external_id if account else None) or ""
     if not whom:
         return None
-    results = seeing.evaluate_all(session, env, context, runtime.clock.now())
+    results = seeing.evaluate_all(session, env.id, context, runtime.clock.now())
     if not results:
         return None
     flags = _ids(session)

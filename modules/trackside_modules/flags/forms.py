@@ -40,7 +40,7 @@ def variants_typed(variants: Mapping[str, Any], type_: str) -> dict[str, str]:
 def variant_rows(fields: Mapping[str, str]) -> list[int]:
     """Return the numbers of the rows of variants that `fields` have, in order."""
     places = [name[8:-5] for name in fields if name.startswith("variant-") and name.endswith("-name")]
-    return sorted(int(place) for place in places if place.isdigit() and len(place) < 4)[:MOST_ROWS]
+    return sorted(int(place) for place in places if place.isascii() and place.isdigit() and len(place) < 4)[:MOST_ROWS]
 
 
 def values_of(fields: Mapping[str, str], zone: tzinfo) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def values_of(fields: Mapping[str, str], zone: tzinfo) -> dict[str, Any]:
     values["owner_id"] = int(owner) if owner.isascii() and owner.isdigit() and len(owner) < 19 else None
     try:
         values["expected_end"] = _day(fields.get("expected_end", ""), zone)
-    except ValueError:
+    except (ValueError, OverflowError):
         problems["expected_end"] = "Choose a day, such as 2026-12-31."
     if problems:
         raise InputError("Some of this is not right yet.", problems)

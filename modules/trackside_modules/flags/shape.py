@@ -6,12 +6,12 @@
 Weights and rollouts are whole numbers of 100,000.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from trackside.errors import InputError
+from trackside_client.flags import key_problem
 from trackside_client.flags.moments import parse_moment
 from trackside_client.flags.split import resplit
 
@@ -24,19 +24,15 @@ ACCOUNT = "account"
 CONFIG = ("enabled", "off", "by", "overrides", "prerequisites", "rules", "serve", "schedule")
 """The parts of an environment."""
 
-_KEY = re.compile(r"[A-Za-z0-9._/-]{1,200}")
-
 Config = dict[str, Any]
 
 
 def checked_key(key: str) -> str:
     """Return `key`; raises InputError for what programs could not call a flag."""
-    if not _KEY.fullmatch(key):
-        message = "Use 1 to 200 of A to Z, a to z, 0 to 9, dot, underscore, slash and hyphen."
-    elif any(part in {"", ".", ".."} for part in key.split("/")):
-        message = "Between slashes there must be a name: no empty part, '.' or '..'."
-    else:
+    problem = key_problem(key)
+    if problem is None:
         return key
+    message = f"{problem[:1].upper()}{problem[1:]}."
     raise InputError(f"key: {message}", {"key": message})
 
 
@@ -84,6 +80,21 @@ def rollout_at(serve: Mapping[str, Any], now: datetime) -> int:
     """Return how many of 100,000 a serve takes in at `now`, its steps heeded."""
     past = [each["rollout"] for each in serve.get("steps") or () if moment(each["at"]) <= now]
     return int(past[-1] if past else serve.get("rollout", WHOLE))
+
+
+def to_come(serve: Mapping[str, Any], now: datetime) -> list[Mapping[str, Any]]:
+    """Return the steps of a serve's ramp that are still to come at `now`."""
+    return [step for step in serve.get("steps") or () if moment(step["at"]) > now]
+
+
+def as_served(type_: str, variants: Mapping[str, Any], name: str) -> Any:
+    """Return a variant's value as it is served: where one number of a flag has a point, all have."""
+    return float(variants[name]) if has_floats(type_, variants) else variants[name]
+
+
+def has_floats(type_: str, variants: Mapping[str, Any]) -> bool:
+    """Whether a number flag has a value with a point: then all its values get one, or typed clients would fail."""
+    return type_ == "number" and any(isinstance(value, float) for value in variants.values())
 
 
 def times(config: Mapping[str, Any]) -> list[datetime]:

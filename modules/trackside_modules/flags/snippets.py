@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_KINDS = {"boolean": ("boolean", "Boolean"), "string": ("string", "String"), "number": ("float", "Number")}
+_KINDS = {"boolean": ("boolean", "Boolean"), "string": ("string", "String"), "number": ("integer", "Number")}
 _OBJECT = ("object", "Object")
 
 
@@ -21,7 +21,7 @@ class Snippet:
 
 
 def snippets(key: str, type_: str, off: Any, base_url: str, context: Mapping[str, Any]) -> list[Snippet]:
-    """Return a snippet per language; `off` is the value that stands in where nothing answers."""
+    """Return a snippet per language; `off` is the value that stands in where nothing answers, as it is served."""
     return [
         _curl(key, base_url, context),
         _native(key, type_, off, base_url),
@@ -53,7 +53,8 @@ def _native(key: str, type_: str, off: Any, base_url: str) -> Snippet:
 
 
 def _python(key: str, type_: str, off: Any, base_url: str) -> Snippet:
-    method = _KINDS.get(type_, _OBJECT)[0]
+    # asked for with the other kind of number, OpenFeature answers the default: the types do not match
+    method = "float" if isinstance(off, float) else _KINDS.get(type_, _OBJECT)[0]
     code = (
         "from openfeature import api\n"
         "from openfeature.evaluation_context import EvaluationContext\n"

@@ -9,6 +9,7 @@ import msgspec
 
 from trackside.errors import InputError
 from trackside_modules.flags import shape
+from trackside_modules.flags.words import percent as share
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -36,7 +37,7 @@ def span(text: str) -> timedelta:
 
 
 def state_words(config: Mapping[str, Any], now: datetime) -> str:
-    """Return how a flag stands: `off`, `on for 25 %`, `on for 10 %, 1 rule, ramping to 100 % by 2026-11-30`."""
+    """Return how a flag stands: `off`, `on for 25%`, `on for 10%, 1 rule, ramping to 100% by 2026-11-30`."""
     if not shape.enabled_at(config, now):
         return "off"
     words = [serve_words(config["serve"], now)]
@@ -51,15 +52,9 @@ def serve_words(serve: Mapping[str, Any], now: datetime) -> str:
     weights = shape.total(serve["split"])
     names = "/".join(f"{name} {share(weight)}" for name, weight in weights.items()) if len(weights) > 1 else ""
     words = f"on for {share(shape.rollout_at(serve, now))}{f' ({names})' if names else ''}"
-    to_come = [step for step in serve.get("steps") or () if shape.moment(step["at"]) > now]
-    if to_come:
-        words += f", ramping to {share(to_come[-1]['rollout'])} by {shape.moment(to_come[-1]['at']):%Y-%m-%d %H:%M}"
+    if steps := shape.to_come(serve, now):
+        words += f", ramping to {share(steps[-1]['rollout'])} by {shape.moment(steps[-1]['at']):%Y-%m-%d %H:%M}"
     return words
-
-
-def share(parts: int) -> str:
-    """Return parts of 100,000 as per cent: `25 %`, `0.5 %`."""
-    return f"{parts / 1000:g} %"
 
 
 def step_lines(diff: Iterable[Mapping[str, Any]]) -> Iterator[str]:

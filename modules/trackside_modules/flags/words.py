@@ -204,7 +204,7 @@ def _serve(key: str, serve: Mapping[str, Any], whom: str, now: datetime, zone: t
     else:
         text = f"{percent(of)} of {whom} get {what}."
     yield Line(key, text, of, rest)
-    coming = [each for each in serve.get("steps") or () if shape.moment(each["at"]) > now]
+    coming = shape.to_come(serve, now)
     if coming:
         steps = ", ".join(f"{percent(each['rollout'])} {when(shape.moment(each['at']), zone)}" for each in coming[:3])
         more = f", and on by {len(coming) - 3} more to {percent(coming[-1]['rollout'])}" if len(coming) > 3 else ""

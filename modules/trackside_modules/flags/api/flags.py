@@ -12,7 +12,7 @@ from trackside_modules.flags import ruleset, service
 from trackside_modules.flags.api import READ, WRITE, api
 from trackside_modules.flags.api.shapes import FLAG, Fields, FlagOut, Key, Line, Reason, StateIn, version
 from trackside_modules.flags.models import Flag, State
-from trackside_modules.flags.queries import explaining, listing
+from trackside_modules.flags.queries import listing, seeing
 
 
 class FlagQuery(Paged):
@@ -125,7 +125,7 @@ def restore_flag(call: Call, key: Key, body: Because) -> FlagOut:
 @api.post("/flags/{key}:explain", scope=READ, example=_EXPLAINED, sends={"context": {"targetingKey": "u_42"}})
 def explain_flag(call: Call, key: Key, body: Question) -> Explanation:
     """Say what somebody gets here, and why: each rule, matched or not, and the bucket."""
-    trace = explaining.explain(call.session, call.env_id, key, body.context, now=call.runtime.clock.now()).as_dict()
+    trace = seeing.explain(call.session, call.env_id, key, body.context, call.runtime.clock.now()).as_dict()
     return Explanation(trace["key"], trace["text"], trace["result"], trace["steps"])
 
 

@@ -13,6 +13,7 @@ from trackside_modules.flags import shape
 from trackside_modules.flags.models import Flag, State
 from trackside_modules.flags.queries import listing, staleness
 from trackside_modules.flags.queries.staleness import Evidence
+from trackside_modules.flags.words import percent
 
 PAGE = 50
 SORTS = ("key", "kind", "age", "changed", "rollout")
@@ -53,7 +54,7 @@ class Standing:
         if self.verdict is not None:
             return "on"
         if 0 < self.rollout < shape.WHOLE:
-            return f"{self.rollout / 1000:g}%"
+            return percent(self.rollout)
         return "by rules" if self.rules else "split"
 
 
@@ -84,14 +85,12 @@ class Board:
 
 def standing(config: Mapping[str, Any], now: datetime) -> Standing:
     """Return how a config stands at `now`."""
-    serves = [config["serve"], *(rule["serve"] for rule in config["rules"])]
     return Standing(
         on=shape.enabled_at(config, now),
         rollout=shape.rollout_at(config["serve"], now),
         verdict=shape.verdict(config, now),
         rules=len(config["rules"]),
-        ramps=any(shape.moment(step["at"]) > now for serve in serves for step in serve.get("steps") or ())
-        or any(shape.moment(step["at"]) > now for step in config["schedule"]),
+        ramps=any(at > now for at in shape.times(config)),
     )
 
 

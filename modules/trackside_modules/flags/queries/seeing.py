@@ -9,8 +9,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import Account, User
-from trackside.workspace import Environment
-from trackside_client.flags import Result, Ruleset, parse
+from trackside.errors import InputError, NotFound
+from trackside_client.flags import Result, Ruleset, check_context, parse
 from trackside_client.flags.trace import Trace
 from trackside_modules.flags import checking, ruleset, shape
 
@@ -67,18 +67,25 @@ def find(session: Session, text: str) -> list[User]:
     return list(session.scalars(query))
 
 
-def explain(session: Session, env: Environment, key: str, context: Mapping[str, Any], now: datetime) -> Trace:
-    """Return why the flag `key` gives what it gives to a context; the flag must not be archived."""
-    flags = ruleset.flags(session, env.id)
+def explain(session: Session, env_id: int, key: str, context: Mapping[str, Any], now: datetime) -> Trace:
+    """Return why the flag `key` gives what it gives to a context at `now`: each step, and the result.
+
+    Raises NotFound for a flag that is in no ruleset, InputError for a context that no evaluation takes.
+    """
+    problem = check_context(context)
+    if problem:
+        raise InputError(f"context: {problem}", {"context": problem})
+    flags = ruleset.flags(session, env_id)
+    if key not in flags:
+        raise NotFound(f"There is no flag {key!r} that is not archived.")
     wanted = {key, *checking.chain(key, flags)}
-    return _parsed(env, {name: flags[name] for name in flags if name in wanted}).explain(key, context, now)
+    return _parsed({name: flags[name] for name in flags if name in wanted}).explain(key, context, now)
 
 
-def evaluate_all(session: Session, env: Environment, context: Mapping[str, Any], now: datetime) -> list[Result]:
+def evaluate_all(session: Session, env_id: int, context: Mapping[str, Any], now: datetime) -> list[Result]:
     """Return what every flag of an environment gives to a context, by key."""
-    return _parsed(env, ruleset.flags(session, env.id)).evaluate_all(context, now)
+    return _parsed(ruleset.flags(session, env_id)).evaluate_all(context, now)
 
 
-def _parsed(env: Environment, flags: Mapping[str, Any]) -> Ruleset:
-    document = {"schema": ruleset.SCHEMA, "environment": env.slug, "version": 0, "flags": flags, "segments": {}}
-    return parse(document, lenient=True)
+def _parsed(flags: Mapping[str, Any]) -> Ruleset:
+    return parse({"schema": ruleset.SCHEMA, "flags": flags}, lenient=True)

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from trackside.auth.models import Member
 from trackside.errors import InputError
 from trackside.text import clean_line, is_hidden
+from trackside_client.flags.cursor import FIRST_YEAR, LAST_YEAR
 from trackside_modules.flags import shape
 from trackside_modules.flags.storable import must_be_storable
 
 MOST_TAGS = 20
 LONGEST_TEXT = 4000
-FIRST, LAST = 1970, 2200
 
 
 def checked(session: Session, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def _owner(session: Session, value: Any) -> int | None:
 def _end(_session: Session, value: Any) -> datetime | None:
     if value is None:
         return None
-    if not isinstance(value, datetime) or value.tzinfo is None or not FIRST <= value.year <= LAST:
-        raise _wrong("expected_end", "Give a time with its offset.")
+    if not isinstance(value, datetime) or value.tzinfo is None or not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise _wrong("expected_end", f"Give a time from {FIRST_YEAR} to {LAST_YEAR}, with its offset.")
     return value
 
 

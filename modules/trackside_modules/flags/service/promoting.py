@@ -16,17 +16,22 @@ from trackside_modules.flags.service import states
 def promoted(
     session: Session, key: str, source: int, *, now: datetime, parts: Collection[str] = shape.CONFIG
 ) -> shape.Config:
-    """Return `parts` of a flag's state in the environment `source` as it works at `now`.
-
-    A ramp or schedule that goes on there is taken as far as it is: its times were chosen for the other environment.
-    """
+    """Return `parts` of a flag's state in the environment `source`: see `brought`."""
     strange = sorted(set(parts) - set(shape.CONFIG))
     if strange:
         message = f"Choose of {', '.join(shape.CONFIG)}."
         raise InputError(f"parts: {message}", {"parts": message})
     state = session.get_one(State, (source, states.living(session, key).id), populate_existing=True)
-    config = shape.at_rest(state.config, now)
-    return {name: config[name] for name in parts}
+    return brought(state.config, now, parts)
+
+
+def brought(config: shape.Config, now: datetime, parts: Collection[str] = shape.CONFIG) -> shape.Config:
+    """Return `parts` of a config as it works at `now`, for another environment.
+
+    A ramp or schedule that goes on is taken as far as it is: its times were chosen for where it is.
+    """
+    still = shape.at_rest(config, now)
+    return {name: still[name] for name in parts}
 
 
 def promote(

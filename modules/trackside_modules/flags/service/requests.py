@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor, audit
+from trackside.auth.models import ApiKey
 from trackside.errors import Conflict, NotAllowed, NotFound, StaleVersion
 from trackside.text import clean_line
 from trackside_modules.flags import ruleset
@@ -110,7 +111,7 @@ def withdraw(session: Session, request_id: int, *, who: Actor, now: datetime) ->
     """Take back a request that was not applied; only who made it may."""
     row = get(session, None, request_id, lock=True)
     _must_be(row, PENDING)
-    if not _same(row, who):
+    if not is_own(session, row, who):
         raise NotAllowed("Only who proposed a change can withdraw it; refuse it instead.")
     row.status = "withdrawn"
     _audit(session, who, row, "withdrawn", now)
@@ -143,18 +144,20 @@ def _decided(session: Session, request_id: int, who: Actor, note: str, now: date
     _must_be(row, ("open",))
     if who.member_id is None:
         raise NotAllowed("Only a member can decide on a change request.")
-    if _same(row, who):
+    if is_own(session, row, who):
         raise NotAllowed("You proposed this yourself: another member must decide.")
     row.note = clean_line(" ".join(note.split()), "note", longest=LONGEST_REASON, empty=True)
     row.decided_at, row.decided_by, row.decided_member_id = now, who.name, who.member_id
     return row
 
 
-def _same(row: Request, who: Actor) -> bool:
-    """Whether `who` proposed it: the same member, or the same key."""
-    if row.member_id is not None or who.member_id is not None:
-        return row.member_id == who.member_id
-    return row.key_id == who.key_id and row.who == who.name
+def is_own(session: Session, row: Request, who: Actor) -> bool:
+    """Whether `who` proposed it: the same member, also by a key that they made, or the same key."""
+    if who.member_id is None:
+        return row.member_id is None and row.key_id == who.key_id and row.who == who.name
+    if row.member_id is None and row.key_id is not None:
+        return session.scalar(select(ApiKey.created_by).where(ApiKey.id == row.key_id)) == who.member_id
+    return row.member_id == who.member_id
 
 
 def _must_be(row: Request, statuses: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from trackside.clock import Clock
 from trackside.lane import complete
 from trackside_client.flags import Result, Ruleset, parse
+from trackside_modules.flags.shape import has_floats
 
 _SHARED = (None, "TARGETING_KEY_MISSING")
 """Error codes of results that the engine shares between evaluations."""
@@ -45,7 +46,7 @@ class Served:
         self.mark = [("X-Trackside-Stale", "true")] if stale else []
         self.headers = complete([("Content-Type", "application/json"), *self.mark])
         self.metadata = {"version": source.version} | ({"stale": True} if stale else {})
-        self._floats = {key for key, flag in document["flags"].items() if _has_floats(flag)}
+        self._floats = {key for key, flag in document["flags"].items() if has_floats(flag["type"], flag["variants"])}
         self._moments = sorted(set(_moments(document["flags"])))
         self._fragments: dict[Result, bytes] = {}
 
@@ -113,11 +114,6 @@ def compiled(source: Source, clock: Clock) -> Served:
 def failure(key: str, code: str, details: str) -> bytes:
     """Return a failed evaluation as OFREP has it: JSON, always with details, which clients count on."""
     return msgspec.json.encode({"key": key, "errorCode": code, "errorDetails": details or code})
-
-
-def _has_floats(flag: Mapping[str, Any]) -> bool:
-    """Whether a number flag has a value with a point: then all its values have one, or typed clients would fail."""
-    return flag["type"] == "number" and any(isinstance(value, float) for value in flag["variants"].values())
 
 
 def _moments(value: Any) -> Iterator[float]:

@@ -1,14 +1,16 @@
 """What all pages of flags share: the blueprint, the flag at hand with its state, the tabs of its pages."""
 
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from flask import Blueprint, request, url_for
+from markupsafe import Markup
 from sqlalchemy import select
 
 from trackside.db import db
 from trackside.errors import InputError, NotFound
+from trackside.web import format as fmt
 from trackside.web.current import current_runtime
 from trackside.web.environments import all_environments, current_environment
 from trackside.web.look import zone
@@ -20,6 +22,7 @@ from trackside_modules.flags.queries.board import Standing, standing
 
 VIEW, EDIT, APPROVE, MANAGE = "flags.view", "flags.edit", "flags.approve", "flags.manage"
 LONGEST_TEXT = 200
+MONTH = timedelta(days=30)
 
 blueprint = Blueprint("flags", __name__, url_prefix="/flags", template_folder="../templates")
 
@@ -111,6 +114,21 @@ def flag_environments() -> list[Environment]:
 def of_whole(of: int) -> str:
     """Return a share of 100,000 as people read it."""
     return words.percent(of)
+
+
+@blueprint.app_template_filter()
+def age(at: datetime) -> Markup:
+    """Return how old something is: `24 d`, or since which day where it is older than a month."""
+    now = current_runtime().clock.now()
+    said = fmt.relative(at, now, zone()).removesuffix(" ago")
+    return fmt.time_tag(at, said if now - at < MONTH else f"since {said}", zone())
+
+
+@blueprint.app_template_filter()
+def day(at: datetime) -> Markup:
+    """Return the day that a moment is on, with the exact moment on hover."""
+    there = at.astimezone(zone())
+    return fmt.time_tag(at, f"{there.day} {there:%b %Y}", zone())
 
 
 def text(name: str) -> str:

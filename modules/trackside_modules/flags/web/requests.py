@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 
 from trackside.auth.login import actor
 from trackside.db import db
@@ -116,7 +115,7 @@ def _page(request_id: int, problem: str = "", fields: dict[str, str] | None = No
         said=_said(row),
         raw=list(shape.diff(row.before, row.after)),
         status=STATUS[row.status],
-        mine=row.member_id is not None and row.member_id == current_user.id,
+        mine=requests.is_own(session, row, actor()),
         problem=problem.removeprefix("note: "),
         fields=fields or {},
     )

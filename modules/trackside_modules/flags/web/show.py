@@ -89,9 +89,7 @@ def _edit(page: Page, fields: dict[str, str]) -> Edit:
         raise InputError("Some of this is not right yet.", builder.problems)
     if not ramps:
         return edits.rollout(share)
-    start = shape.rollout_at(page.state.config["serve"], page.now)
-    plan = edits.even_steps(start, share, steps, UNITS[fields["unit"]] * every, now=page.now)
-    return edits.ramp(plan, now=page.now)
+    return edits.even_ramp(share, steps, UNITS[fields["unit"]] * every, now=page.now)
 
 
 def _whole(text: str) -> int:

@@ -111,7 +111,7 @@ def _theirs(page: Page, trial: Trial) -> list[Change]:
     query = select(Change).where(
         Change.flag_id == page.flag.id,
         Change.env_id == page.env.id,
-        Change.version > (int(since) if since.isdigit() and len(since) < 19 else 0),
+        Change.version > (int(since) if since.isascii() and since.isdigit() and len(since) < 19 else 0),
     )
     return list(db.session().scalars(query.order_by(Change.id.desc()).limit(5)))
 

@@ -32,7 +32,7 @@ def who(flag_id: int) -> ResponseReturnValue:
         whom = seeing.whom(session, asked, attributes)
         problem = check_context(whom.context) or ""
     if whom is not None and not problem and page.flag.archived_at is None:
-        trace = seeing.explain(session, page.env, page.flag.key, whom.context, page.now)
+        trace = seeing.explain(session, page.env.id, page.flag.key, whom.context, page.now)
     unknown = bool(whom and asked and whom.user is None and whom.account is None)
     return render_template(
         "flags/who.html",

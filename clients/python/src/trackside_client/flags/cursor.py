@@ -12,6 +12,8 @@ DEEPEST = 32
 """Levels of a JSON value."""
 LARGEST_INTEGER = 2**53
 """Every client's language can hold an integer up to here."""
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+"""Of what is planned."""
 
 
 class Cursor:
@@ -114,10 +116,11 @@ class Cursor:
         return 0
 
     def moment(self) -> datetime | None:
-        """Return a date and time; None after refusing."""
+        """Return a date and time that every time zone can show; None after refusing."""
         found = parse_moment(self.value) if isinstance(self.value, str) else None
-        if found is None:
-            self.refuse("must be a date and time as in 2026-11-23T09:00:00Z")
+        if found is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
+            self.refuse(f"must be a date and time as in 2026-11-23T09:00:00Z, from {FIRST_YEAR} to {LAST_YEAR}")
+            return None
         return found
 
     def choice(self, known: Mapping[str, Any] | frozenset[str], what: str) -> str:
