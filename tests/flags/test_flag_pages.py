@@ -220,6 +220,7 @@ def test_the_flag_itself_is_edited_archived_and_restored(
         f"/flags/{made.id}/settings", data=form | {"version": "2", "reason": "x", "variant-0-name": "yes"}
     )
     assert gone.status_code == 422
+    assert "is no variant" in gone.text
     assert browser.post(f"/flags/{made.id}/archive", data={"version": "2", "reason": "done"}).status_code == 302
     assert "checkout" not in browser.get("/flags/").text.split("<main")[1].split("toasts")[0]
     assert "checkout" in browser.get("/flags/?state=archived").text
@@ -275,6 +276,24 @@ def test_someone_elses_edit_keeps_the_rollout_that_was_typed(
     for chosen in ('<option value="ramp" selected>', "<option selected>hours</option>"):
         assert chosen in answer.text
     assert state(runtime, made).version == 2
+
+
+def test_what_the_engine_refuses_is_told_where_the_form_has_no_field_for_it(
+    flag: Flags, change: Changes, signed_in_client: Browsers
+) -> None:
+    made, browser = flag("checkout"), signed_in_client("developer")
+    form = {"share": "0", "how": "ramp", "steps": "100", "every": "1000", "unit": "days", "version": "1"}
+    answer = browser.post(f"/flags/{made.id}/rollout", data=form | {"reason": "x", "do": "save"})
+    assert answer.status_code == 422
+    assert "from 1970 to 2200" in answer.text
+    flag("other")
+    change("other", {"prerequisites": [{"flag": "checkout", "variants": ["on"]}]})
+    change("checkout", {"prerequisites": [{"flag": "other", "variants": ["on"]}]}, env_id=2)
+    page = browser.get(f"/flags/{made.id}/compare").text
+    form = dict(re.findall(r'name="(from|theirs|switch|version)" value="([^"]*)"', page)) | {"reason": "tested"}
+    answer = browser.post(f"/flags/{made.id}/promote", data=form)
+    assert answer.status_code == 422
+    assert "circle" in answer.text
 
 
 def test_a_ramp_of_a_flag_that_is_off_begins_with_nobody(

@@ -1,6 +1,6 @@
 """What every form that changes a flag shares: its reason, the version it is based on, and what becomes of a refusal."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,9 +80,13 @@ def save_state(page: Page, edit: Edit, fields: Mapping[str, str], done: str, wha
     return url_for("flags.show", flag_id=page.flag.id, env=page.env.slug)
 
 
-def failed(error: InputError | Conflict, fields: Mapping[str, str]) -> Trial:
-    """Return what a form shows after a refusal; whatever was begun is undone."""
+def failed(error: InputError | Conflict, fields: Mapping[str, str], shown: Collection[str] | None = None) -> Trial:
+    """Return what a form shows after a refusal; whatever was begun is undone.
+
+    `shown` are the fields beside which it tells problems (None: any); what has none of these is told above them.
+    """
     db.session().rollback()
     problems = dict(error.fields) if isinstance(error, InputError) else {}
-    message = "" if problems else error.message
+    told = bool(problems) if shown is None else any(name in problems for name in shown)
+    message = "" if told else next(iter(problems.values()), error.message)
     return Trial(fields, problems, message, error.status, stale=error.code == "stale")

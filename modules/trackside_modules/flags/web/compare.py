@@ -41,7 +41,7 @@ def promote(flag_id: int) -> ResponseReturnValue:
         edit = _brought(theirs, page, switch=fields.get("switch") == "on")
         return redirect(save_state(page, edit, fields, done, "promoted"))
     except (InputError, Conflict) as error:
-        trial = failed(error, fields)
+        trial = failed(error, fields, ("reason",))
         return _page(open_page(flag_id), source, trial), trial.status
 
 

@@ -67,8 +67,7 @@ def revert(flag_id: int) -> ResponseReturnValue:
         config = service.at_version(session, page.flag, page.env.id, to)
         return redirect(save_state(page, config, fields, done, "reverted"))
     except (InputError, Conflict) as error:
-        trial = failed(error, fields)
-        trial.message = trial.message or next(iter(trial.problems.values()), "")
+        trial = failed(error, fields, ())
         return _page(open_page(flag_id), trial), trial.status
 
 

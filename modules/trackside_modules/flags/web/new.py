@@ -50,7 +50,7 @@ def create() -> ResponseReturnValue:
         )
         session.commit()
     except (InputError, Conflict) as error:
-        trial = failed(error, fields)
+        trial = failed(error, fields, (*fields, "variants"))
         if isinstance(error, Conflict):
             trial.problems, trial.message = {"key": error.message}, ""
         return _page(trial, chosen), trial.status

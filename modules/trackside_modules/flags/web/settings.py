@@ -40,7 +40,7 @@ def settings_save(flag_id: int) -> ResponseReturnValue:
         how: dict[str, Any] = {"who": actor(), "now": page.now, "reason": reason_in(fields)}
         return redirect(_save(page, values, how | {"if_version": version_in(fields)}))
     except (InputError, Conflict) as error:
-        trial = failed(error, fields)
+        trial = failed(error, fields, (*fields, "variants", "reason"))
         return _page(open_page(flag_id), trial), trial.status
 
 
@@ -94,9 +94,8 @@ def _end(flag_id: int, verb: str) -> ResponseReturnValue:
         act(session, page.flag.key, **how, if_version=version_in(fields))
         session.commit()
     except (InputError, Conflict) as error:
-        trial = failed(error, fields)
+        trial = failed(error, fields, ())
         page = open_page(flag_id)
-        trial.message = trial.message or next(iter(trial.problems.values()), "")
         trial.values, trial.problems = forms.typed_of(page.flag, page.zone), {}
         return _page(page, trial), trial.status
     flash(f"{page.flag.key} is {verb}d.", "success")

@@ -99,7 +99,7 @@ def _whole(text: str) -> int:
 
 
 def _again(flag_id: int, error: InputError | Conflict, fields: dict[str, str]) -> ResponseReturnValue:
-    trial = failed(error, fields)
+    trial = failed(error, fields, ("share", "steps", "every", "reason"))
     return _page(open_page(flag_id), trial), trial.status
 
 
