@@ -78,6 +78,19 @@ def check_turns(session: Session, calls: list[tuple[Any, ...]], service: str, so
         assert row.calls == sum(at >= start and f"user{user}" == row.who.external_id for at, _, user, *_ in calls)
 
 
+def test_first_and_last_turn_are_told_to_the_hour_of_days_past(session: Session, calls: list[tuple[Any, ...]]) -> None:
+    start = NOW.replace(hour=0, minute=0) - timedelta(days=3)
+    found = wrong_turns.page(session, Wanted(1, start, NOW))
+    assert len(found.rows) == 8
+    for row in (*found.rows, found.unknown):
+        name = row.who.external_id if row.who else "user0"
+        mine = sorted(at for at, _, user, status, route in calls if f"user{user}" == name and sort_of(status, route))
+        assert row.first
+        assert row.last
+        assert row.first.replace(minute=0) == mine[0].replace(minute=0)
+        assert row.last.replace(minute=0) == mine[-1].replace(minute=0)
+
+
 @pytest.mark.parametrize("order", wrong_turns.ORDERS)
 @pytest.mark.parametrize("by", ["user", "account"])
 def test_every_row_is_on_one_page(session: Session, calls: list[tuple[Any, ...]], order: str, by: Any) -> None:

@@ -7,7 +7,7 @@ which a busy hour keeps only some, so they say what was tried and never how ofte
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -16,19 +16,22 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    DateTime,
     Select,
     and_,
     any_,
     case,
+    column,
     func,
     literal,
     or_,
     select,
+    true,
 )
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from trackside.customers.models import UNKNOWN_USER, Account, User
-from trackside_modules.usage.models import UsageEndpoint, UsageRoute, UsageSample
+from trackside_modules.usage.models import UsageEndpoint, UsageHour, UsageRoute, UsageSample
 from trackside_modules.usage.models.names import UNMATCHED
 from trackside_modules.usage.queries import people
 from trackside_modules.usage.reports.hints import STATUS, Counts, Sort, Tried, hint
@@ -39,6 +42,7 @@ from trackside_modules.usage.storage.counts import Groups
 By = Literal["user", "account"]
 ORDERS = ("-seen", "-turns")
 _PATHS = 3
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,13 @@ class Page:
 
 def page(session: Session, wanted: Wanted, after: tuple[int, int, int] | None = None, limit: int | None = 50) -> Page:
     """Return who took wrong turns, newest or most first."""
-    counts, users = _counts(session, wanted), _users(session, wanted)
-    found = _ranked(session, wanted, users, after, limit)
-    rows = _described(session, wanted, found[:limit])
+    them = crowds.read(session, wanted.env_id, wanted.start, wanted.end, units=("day", "hour"))
+    counts, users = _counts(session, wanted), _users(session, wanted, them)
+    found = _ranked(session, wanted, them, users, after)
+    rows, unknown = _described(session, wanted, found[:limit])
     last = found[limit - 1] if limit and len(found) > limit else None
     place = (last[1], last[2], last[0]) if last else None
-    return Page(rows, place, counts, len(reach.people(session).of(users)), _unknown(session, wanted))
+    return Page(rows, place, counts, len(reach.people(session).of(users)), unknown)
 
 
 def _turn(wanted: Wanted) -> tiers.Narrow:
@@ -125,26 +130,24 @@ def _counts(session: Session, wanted: Wanted) -> Counts:
     return counts
 
 
-def _users(session: Session, wanted: Wanted) -> BitMap64:
+def _users(session: Session, wanted: Wanted, them: crowds.Crowd) -> BitMap64:
     """Return who took the turns wanted: from the users' sums, or of one sort from the sets of endpoints."""
     if wanted.sort:
         spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
         rows = tiers.by_endpoint(wanted.env_id, spans, _turn(wanted))
         return reach.unite(set(session.scalars(select(rows.c.users))))
-    mine = None
     if wanted.service:
         mine = session.scalars(_endpoints(wanted, UsageEndpoint.service == wanted.service)).all()
-    them = crowds.read(session, wanted.env_id, wanted.start, wanted.end, endpoints=mine)
+        them = crowds.read(session, wanted.env_id, wanted.start, wanted.end, endpoints=mine)
     found = BitMap64(them.ids[them.column("wrong_turns") > 0].tolist())
     found.discard(UNKNOWN_USER)
     return found
 
 
 def _ranked(
-    session: Session, wanted: Wanted, users: BitMap64, after: tuple[int, int, int] | None, limit: int | None
+    session: Session, wanted: Wanted, them: crowds.Crowd, users: BitMap64, after: tuple[int, int, int] | None
 ) -> list[tuple[int, int, int, int]]:
-    """Return (key, seconds of the last turn's bucket, turns, calls) in the order wanted, one more than `limit`."""
-    them = crowds.read(session, wanted.env_id, wanted.start, wanted.end, units=("day", "hour"))
+    """Return (key, seconds of the last turn's bucket, turns, calls) in the order wanted."""
     mine = np.isin(them.ids, np.array(list(users), dtype=np.int64))
     keys = people.heads(session, them.ids)
     if wanted.q:
@@ -162,7 +165,7 @@ def _ranked(
     if after is not None:
         place = _rank(wanted, (after[2], after[0], after[1]))
         found = [row for row in found if _rank(wanted, row) < place]
-    return found[: limit + 1 if limit else None]
+    return found
 
 
 def _rank(wanted: Wanted, row: tuple[int, ...]) -> tuple[int, int, int]:
@@ -178,8 +181,10 @@ def _matching(wanted: Wanted) -> Select[Any]:
     return query.where(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
 
 
-def _described(session: Session, wanted: Wanted, ranked: Sequence[tuple[int, int, int, int]]) -> list[Turns]:
-    """Return the rows in order, with their counts by sort, their times, what was tried, and a hint."""
+def _described(
+    session: Session, wanted: Wanted, ranked: Sequence[tuple[int, int, int, int]]
+) -> tuple[list[Turns], Turns]:
+    """Return the rows in order, with their counts by sort, their times, what was tried and a hint; the unknown last."""
     keys = [row[0] for row in ranked]
     named: dict[int, User | Account] = {}
     if wanted.by == "user":
@@ -187,10 +192,10 @@ def _described(session: Session, wanted: Wanted, ranked: Sequence[tuple[int, int
         named |= {it.id: it for it in session.scalars(users)}
     else:
         named |= {it.id: it for it in session.scalars(select(Account).where(Account.id.in_(keys)))}
-    owners = _owners(session, wanted.by, keys)
-    found = {key: Turns(named[key], calls) for key, _, _, calls in ranked}
+    owners = _owners(session, wanted.by, keys) | {UNKNOWN_USER: UNKNOWN_USER}
+    found = {key: Turns(named[key], calls) for key, _, _, calls in ranked} | {UNKNOWN_USER: Turns(None)}
     _fill(session, wanted, owners, found)
-    return [found[key] for key in keys]
+    return [found[key] for key in keys], found[UNKNOWN_USER]
 
 
 def _owners(session: Session, by: By, keys: Sequence[int]) -> dict[int, int]:
@@ -201,28 +206,17 @@ def _owners(session: Session, by: By, keys: Sequence[int]) -> dict[int, int]:
     return {user: owner for user, owner in session.execute(query.where(key.in_(keys))) if owner is not None}
 
 
-def _unknown(session: Session, wanted: Wanted) -> Turns:
-    """Return the turns of everybody who sent no user."""
-    found = {UNKNOWN_USER: Turns(None)}
-    _fill(session, wanted, {UNKNOWN_USER: UNKNOWN_USER}, found)
-    return found[UNKNOWN_USER]
-
-
 def _fill(session: Session, wanted: Wanted, owners: dict[int, int], found: dict[int, Turns]) -> None:
-    if not owners:
-        return
-    among = literal(list(owners), ARRAY(BigInteger))
-    wrong = _turn(wanted)
-    spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end, "hour")
-    rows = tiers.by_user(wanted.env_id, spans, lambda table: and_(table.user_id == any_(among), wrong(table)))
-    summed = (func.sum(rows.c.calls), func.min(rows.c.at), func.max(rows.c.at))
-    query = select(rows.c.user_id, UsageEndpoint.route, rows.c.status, *summed)
-    query = query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
-    for user, route, status, calls, first, last in session.execute(
-        query.group_by(rows.c.user_id, UsageEndpoint.route, rows.c.status)
-    ):
+    spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
+    firsts: dict[int, datetime] = {}
+    lasts: dict[int, datetime] = {}
+    for user, route, status, calls, first, last in session.execute(_sums(wanted, spans, owners)):
+        found[owners[user]].counts.add("nowhere" if route == UNMATCHED else STATUS[status], int(calls))
+        firsts[user], lasts[user] = min(firsts.get(user, first), first), max(lasts.get(user, last), last)
+    hours = _hours(session, wanted, spans, {*firsts.items(), *lasts.items()})
+    for user, day in firsts.items():
         it = found[owners[user]]
-        it.counts.add("nowhere" if route == UNMATCHED else STATUS[status], int(calls))
+        first, last = hours.get((user, day), (day, day))[0], hours.get((user, lasts[user]), (lasts[user],))[-1]
         it.first, it.last = min(it.first or first, first), max(it.last or last, last)
     routes = _routes(session, wanted.env_id)
     for owner, tried in _tried(session, wanted, owners).items():
@@ -231,6 +225,39 @@ def _fill(session: Session, wanted: Wanted, owners: dict[int, int], found: dict[
         it.last = max([*(each.at for each in tried), *([it.last] if it.last else [])])
     for it in found.values():
         it.hint = hint(it.counts, it.calls, it.tried, routes, known=it.who is not None)
+
+
+def _sums(wanted: Wanted, spans: Sequence[tiers.Part], owners: Iterable[int]) -> Select[*tuple[Any, ...]]:
+    """Return the query for the turns of users by route and status, and the first and last bucket they fell into."""
+    among, wrong = literal(list(owners), ARRAY(BigInteger)), _turn(wanted)
+    rows = tiers.by_user(wanted.env_id, spans, lambda table: and_(table.user_id == any_(among), wrong(table)))
+    summed = (func.sum(rows.c.calls), func.min(rows.c.at), func.max(rows.c.at))
+    query = select(rows.c.user_id, UsageEndpoint.route, rows.c.status, *summed)
+    query = query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
+    return query.group_by(rows.c.user_id, UsageEndpoint.route, rows.c.status)
+
+
+def _hours(
+    session: Session, wanted: Wanted, spans: Sequence[tiers.Part], buckets: set[tuple[int, datetime]]
+) -> dict[tuple[int, datetime], tuple[datetime, datetime]]:
+    """Return the first and last hour with a turn of those buckets of users that are days whose hours are kept."""
+    days = [part for part in spans if part.unit == "day"]
+    asked = [(user, at) for user, at in buckets if any(part.start <= at < part.end for part in days)]
+    if not asked:
+        return {}
+    columns = (
+        ([user for user, _ in asked], ARRAY(BigInteger)),
+        ([at for _, at in asked], ARRAY(DateTime(timezone=True))),
+    )
+    day = func.unnest(*(literal(*column) for column in columns)).table_valued(
+        column("user_id", BigInteger), column("at", DateTime(timezone=True)), name="day"
+    )
+    day, it = day.render_derived(), UsageHour
+    within = it.env_id == wanted.env_id, it.user_id == day.c.user_id, it.at >= day.c.at, it.at < day.c.at + _DAY
+    hours = select(func.min(it.at).label("first"), func.max(it.at).label("last")).where(*within, _turn(wanted)(it))
+    ends = hours.lateral("hours")
+    query = select(day.c.user_id, day.c.at, ends.c.first, ends.c.last).join(ends, true())
+    return {(user, at): (first, last) for user, at, first, last in session.execute(query) if first is not None}
 
 
 def _tried(session: Session, wanted: Wanted, owners: dict[int, int]) -> dict[int, list[Tried]]:

@@ -146,10 +146,11 @@ def _counted(session: Session, counted: Subquery, bins: Any) -> tuple[Ints, Ints
     """
     it = counted.c
     keys: list[Any] = [it.user_id] if bins is None else [it.user_id, bins.label("bin"), it.endpoint_id]
-    last = func.max(case((it.wrong_turns > 0, func.extract("epoch", it.at)), else_=0)).label("last")
+    last = func.max(it.at).filter(it.wrong_turns > 0).label("last")
     each = select(*keys, *(func.sum(it[name]).label(name) for name in SUMS), last)
     summed = each.group_by(*(literal_column(str(place + 1)) for place in range(len(keys)))).subquery().c
-    columns: list[Any] = [summed.user_id, *(summed[name] for name in SUMS), summed.last]
+    turned = func.coalesce(func.extract("epoch", summed.last), 0)
+    columns: list[Any] = [summed.user_id, *(summed[name] for name in SUMS), turned]
     if bins is not None:
         columns += [func.extract("epoch", summed.bin), summed.endpoint_id]
     row = session.execute(select(*map(run, columns))).one()

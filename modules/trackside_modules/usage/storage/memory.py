@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageRemembered
 from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.once import held
 from trackside_modules.usage.storage.tiers import Part
 
 Unit = Literal["hour", "day", "week"]
@@ -92,13 +93,17 @@ def _fresh(
     session: Session, env_id: int, span: tuple[datetime, datetime], units: Sequence[Unit]
 ) -> dict[Unit, set[datetime]]:
     """Return the buckets of a span that are remembered and not forgotten, the longest first."""
-    it, (start, end) = UsageRemembered, span
-    query = select(it.unit, it.at).where(
-        it.env_id == env_id, it.unit.in_(units), it.at >= start, it.at < end, it.fresh.is_(True)
-    )
+    start, end = span
+
+    def read(start: datetime, end: datetime) -> list[tuple[Any, datetime]]:
+        it = UsageRemembered
+        mine = it.env_id == env_id, it.at >= start, it.at < end, it.fresh.is_(True)
+        return [(unit, at.astimezone(UTC)) for unit, at in session.execute(select(it.unit, it.at).where(*mine))]
+
     found: dict[Unit, set[datetime]] = {unit: set() for unit in STEPS if unit in units}
-    for unit, at in session.execute(query):
-        found[unit].add(at.astimezone(UTC))  # type: ignore[index]
+    for unit, at in held(session, "remembered", (env_id, start, end), read):
+        if unit in found and start <= at < end:
+            found[unit].add(at)
     return found
 
 

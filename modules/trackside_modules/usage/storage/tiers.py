@@ -28,6 +28,7 @@ from trackside_modules.usage.models import (
     UsageUserHour,
 )
 from trackside_modules.usage.models.names import UNMATCHED
+from trackside_modules.usage.storage.once import held
 
 Unit = Literal["minute", "hour", "day"]
 LENGTHS: dict[Unit, timedelta] = {
@@ -62,10 +63,14 @@ def parts(session: Session, env_id: int, start: datetime, end: datetime, coarses
 def dirty(session: Session, env_id: int, start: datetime, end: datetime) -> set[tuple[str, datetime]]:
     """Return the marks, tier and time (UTC), that tell which tiers `[start, end)` can be read from."""
     since = _floor(start.astimezone(UTC), "day")
-    query = select(UsageDirty.tier, UsageDirty.at).where(
-        UsageDirty.env_id == env_id, UsageDirty.at >= since, UsageDirty.at < end
-    )
-    return {(tier, at.astimezone(UTC)) for tier, at in session.execute(query)}
+
+    def read(start: datetime, end: datetime) -> list[tuple[str, datetime]]:
+        it = UsageDirty
+        query = select(it.tier, it.at).where(it.env_id == env_id, it.at >= start, it.at < end)
+        return [(tier, at.astimezone(UTC)) for tier, at in session.execute(query)]
+
+    marks = held(session, "marks", (env_id, since, end), read)
+    return {(tier, at) for tier, at in marks if since <= at < end}
 
 
 def cut(start: datetime, end: datetime, coarsest: Unit, dirty: set[tuple[str, datetime]]) -> list[Part]:

@@ -21,7 +21,8 @@ from trackside.web.look import zone
 from trackside.workspace import Environment
 from trackside_modules.usage.queries.horizon import finest_step
 from trackside_modules.usage.queries.names import services
-from trackside_modules.usage.queries.window import CUSTOM, DEFAULT, RANGES, Window, between, window
+from trackside_modules.usage.queries.window import CUSTOM, DAY, DEFAULT, RANGES, Window, between, floor, window
+from trackside_modules.usage.storage import once
 
 LONGEST = timedelta(days=3700)
 _TEXT = 200
@@ -85,6 +86,9 @@ def ask_filters(default: str = DEFAULT) -> Asked:
         raise InputError("The comparison is on or off.", {"compare": "choose on or off"})
     span, kept = _span(session, now, default)
     kept |= {"env": env.slug, "service": service or None, "compare": "off" if compare == "off" else None}
+    # from midnight on: which tiers a span is read from is told by the marks of its whole days
+    before = floor(span.previous().start, DAY)
+    once.hold(session, env.id, before, max(span.end, now))
     return Asked(env, service, span, compare != "off", services(session, env.id), kept)
 
 
