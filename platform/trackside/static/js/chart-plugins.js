@@ -68,21 +68,38 @@ export const marks = {
   },
 };
 
+const TARGET = 24; // pixels of a mark's link; targets never overlap while there is room for all
+
 function place(figure, chart) {
   const { offsetLeft: left, offsetTop: top } = chart.canvas.parentElement;
-  let free = -Infinity;
-  const items = [...figure.querySelectorAll(".marks li")].sort((a, b) => Date.parse(a.dataset.at) - Date.parse(b.dataset.at));
-  for (const item of items) {
+  const { min, max } = chart.scales.x;
+  const placed = [];
+  for (const item of figure.querySelectorAll(".marks li")) {
     const at = Date.parse(item.dataset.at);
-    const inside = at >= chart.scales.x.min && at <= chart.scales.x.max;
+    const inside = at >= min && at <= max;
     item.classList.toggle("placed", inside);
-    if (!inside) continue;
-    const x = Math.max(chart.scales.x.getPixelForValue(at), free);
-    free = x + 24; // targets never overlap
+    if (inside) placed.push({ item, x: chart.scales.x.getPixelForValue(at) });
+  }
+  placed.sort((a, b) => a.x - b.x);
+  spread(placed, chart.width - TARGET / 2);
+  for (const { item, x } of placed) {
     item.style.left = `${left + x}px`;
-    item.style.top = `${top + chart.chartArea.top - 24}px`;
+    item.style.top = `${top + chart.chartArea.top - TARGET}px`;
     item.classList.toggle("from-left", x < 140);
     item.classList.toggle("from-right", x > chart.width - 140);
+  }
+}
+
+/** Move marks apart, to the right where they crowd, and back again from the chart's edge. */
+function spread(placed, edge) {
+  let free = TARGET / 2;
+  for (const mark of placed) {
+    mark.x = Math.max(mark.x, free);
+    free = mark.x + TARGET;
+  }
+  for (const mark of placed.toReversed()) {
+    mark.x = Math.max(Math.min(mark.x, edge), TARGET / 2);
+    edge = mark.x - TARGET;
   }
 }
 
