@@ -186,19 +186,23 @@ def _choose_identity(binary: Path, data: Path) -> Identity:
     """Return who the server runs as: us, or where we are root (which PostgreSQL refuses), a stand-in that works."""
     if os.geteuid() != 0:
         return Identity.SELF
+    able = [
+        each for each in (Identity.NAMESPACE, Identity.NOBODY) if each is not Identity.NOBODY or _is_reachable(data)
+    ]
     reasons: list[str] = []
-    for identity in (Identity.NAMESPACE, Identity.NOBODY):
-        if identity is Identity.NOBODY and not _is_reachable(data):
-            continue
-        try:
+    for pauses in ((0.1, 0.3, 0.6), (1, 2, 4, 8)):  # patient only where nothing else is left to try
+        reasons = []
+        for identity in able:
             setup = child_setup(identity, signal.SIGKILL)
-            persistently(
-                partial(subprocess.run, [binary, "--version"], preexec_fn=setup, capture_output=True, check=True)
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            reasons.append(f"{identity.value}: {error}")
-            continue
-        return identity
+            try:
+                persistently(
+                    partial(subprocess.run, [binary, "--version"], preexec_fn=setup, capture_output=True, check=True),
+                    pauses,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                reasons.append(f"{identity.value}: {error}")
+                continue
+            return identity
     raise EmbeddedError(
         f"PostgreSQL refuses to run as root, and this machine allows no stand-in for root ({'; '.join(reasons)}). "
         "Run as an ordinary user, or set DATABASE_URL."
