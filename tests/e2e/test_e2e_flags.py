@@ -42,6 +42,7 @@ def test_a_flag_is_made_rolled_out_switched_and_taken_back(context_of: Contexts,
     page.get_by_label("Values", exact=True).fill("pro, team")
     expect(page.locator("#preview")).to_contain_text("where plan is one of “pro” or “team”")
     page.get_by_role("button", name="Another condition").click()
+    expect(page.get_by_label("Attribute", exact=True)).to_have_count(2)  # the page that was sent has come
     expect(page.get_by_label("Values", exact=True).first).to_have_value("pro, team")
     page.get_by_role("button", name="Take this condition away").last.click()
     expect(page.get_by_label("Attribute", exact=True)).to_have_count(1)
