@@ -9,6 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from trackside_client._transport import notes
+from trackside_client._transport.address import is_plain, may_be_key
 
 Mode = Literal["local", "remote", "offline"]
 """Evaluates by the ruleset in the process; asks the server each time; never speaks to a server."""
@@ -70,15 +71,9 @@ def read(
 def _refusal(url: str, key: str) -> str:
     if not url or not key:
         return "set TRACKSIDE_URL and TRACKSIDE_FLAGS_KEY, or give `url` and `key`"
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        is_plain = is_address and not (parts.query or parts.fragment or parts.username)
-    except ValueError:
-        is_plain = False
-    if not is_plain:
+    if not is_plain(url):
         return "the URL must be a plain http:// or https:// address"
-    if not (key.isascii() and key.isprintable()) or " " in key:
+    if not may_be_key(key):
         return "the key holds characters that no key has"
     return ""
 

@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from trackside_client._transport import notes
+from trackside_client._transport.address import is_plain, may_be_key
 
 _OFF = {"0", "off", "no", "false"}
 
@@ -75,15 +75,9 @@ def read(given: Mapping[str, object], environ: Mapping[str, str] = os.environ) -
 def _refusal(url: str, key: str) -> str:
     if not url or not key:
         return "set TRACKSIDE_URL and TRACKSIDE_API_KEY, or give `url` and `api_key`"
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        is_plain = is_address and not (parts.query or parts.fragment or parts.username)
-    except ValueError:
-        is_plain = False
-    if not is_plain:
+    if not is_plain(url):
         return "TRACKSIDE_URL must be a plain http:// or https:// address"
-    if not (key.isascii() and key.isprintable()) or " " in key:
+    if not may_be_key(key):
         return "TRACKSIDE_API_KEY holds characters that no key has"
     return ""
 
