@@ -11,7 +11,11 @@ from typing import TypeVar
 from trackside.errors import StartError
 from trackside.module import ROLES, Module, resolve
 
-BUILTIN: tuple[str, ...] = ("trackside_modules.usage.module:MODULE", "trackside_modules.flags.module:MODULE")
+BUILTIN: tuple[str, ...] = (
+    "trackside_modules.usage.module:MODULE",
+    "trackside_modules.flags.module:MODULE",
+    "trackside_modules.support.module:MODULE",
+)
 """Every module that comes with Trackside, in the order of the sidebar."""
 
 KERNEL = (

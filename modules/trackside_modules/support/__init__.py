@@ -1,0 +1,1 @@
+"""The support log: every interaction with a customer, written down in seconds and measured for ever."""

@@ -1,0 +1,26 @@
+"""Tables of the support log.
+
+The truth is `support_event`, append-only; what an interaction is now (`support_interaction`, `support_link`,
+`support_search`) is a cache of it, which `trackside support rebuild` drops and makes anew: see ADR 0200.
+"""
+
+from trackside_modules.support.models.desk import Macro, SavedView
+from trackside_modules.support.models.events import EventRow, FrozenContext
+from trackside_modules.support.models.files import File
+from trackside_modules.support.models.interactions import Interaction, Link
+from trackside_modules.support.models.search import SearchRow, Word
+from trackside_modules.support.models.topics import Topic, TopicAlias
+
+__all__ = [
+    "EventRow",
+    "File",
+    "FrozenContext",
+    "Interaction",
+    "Link",
+    "Macro",
+    "SavedView",
+    "SearchRow",
+    "Topic",
+    "TopicAlias",
+    "Word",
+]

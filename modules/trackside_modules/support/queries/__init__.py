@@ -1,0 +1,1 @@
+"""Reading the support log: one file a screen or a question."""

@@ -1,0 +1,107 @@
+"""Whom an interaction is with: found among the customers by number, address or id, or made."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from trackside.auth.audit import Actor
+from trackside.customers import service as customers
+from trackside.customers.kinds import ACCOUNT, USER, C, Kind
+from trackside.customers.models import Account, User
+from trackside.errors import InputError, NotFound
+from trackside_modules.support.service import fields
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The user and the account of an interaction, and which of them are new."""
+
+    user: User | None
+    account: Account | None
+    made_user: bool = False
+    made_account: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Whom somebody means: see `drafts.Draft`."""
+
+    user: str = ""
+    user_id: int | None = None
+    account: str = ""
+    account_id: int | None = None
+
+
+def find_user(session: Session, text: str) -> User | None:
+    """Return the user with the id or e-mail address `text`, or None; of several, who was seen last."""
+    text = text.strip()
+    try:
+        return customers.by_external_id(session, USER, text)
+    except NotFound:
+        pass
+    if "@" not in text:
+        return None
+    alive = (User.merged_into.is_(None), User.erased_at.is_(None))
+    query = select(User).where(func.lower(User.email) == text.lower(), *alive)
+    return session.scalar(query.order_by(User.last_seen.desc().nulls_last(), User.id).limit(1))
+
+
+def find_account(session: Session, text: str) -> Account | None:
+    """Return the account with the id `text`, or None."""
+    try:
+        return customers.by_external_id(session, ACCOUNT, text.strip())
+    except NotFound:
+        return None
+
+
+def find_or_make(session: Session, named: Named, who: Actor, *, now: datetime) -> People:
+    """Return whom `named` means; who is not known yet is made.
+
+    Raises InputError where nobody is named, a number is nobody's, or an id cannot be one.
+    """
+    account, made_account = _account(session, named, who, now)
+    user, made_user = _user(session, named, account, who, now)
+    if user is None and account is None:
+        raise fields.wrong("user", "Say who it was: an e-mail address, a user's id, or @account.")
+    if account is None and user is not None and user.account_id:
+        account = session.get(Account, user.account_id)
+    return People(user, account, made_user, made_account)
+
+
+def _account(session: Session, named: Named, who: Actor, now: datetime) -> tuple[Account | None, bool]:
+    if named.account_id is not None:
+        return customers.get(session, ACCOUNT, named.account_id), False
+    text = named.account.strip()
+    if not text:
+        return None, False
+    found = find_account(session, text)
+    if found is not None:
+        return found, False
+    return _make(session, ACCOUNT, text, {}, who=who, now=now), True
+
+
+def _user(
+    session: Session, named: Named, account: Account | None, who: Actor, now: datetime
+) -> tuple[User | None, bool]:
+    if named.user_id is not None:
+        return customers.get(session, USER, named.user_id), False
+    text = named.user.strip()
+    if not text:
+        return None, False
+    found = find_user(session, text)
+    if found is not None:
+        return found, False
+    values = {"email": text} if "@" in text else {}
+    if account is not None and account.external_id:
+        values["account"] = account.external_id
+    return _make(session, USER, text, values, who=who, now=now), True
+
+
+def _make(session: Session, kind: Kind[C], text: str, values: dict[str, str], *, who: Actor, now: datetime) -> C:
+    try:
+        return customers.create(session, kind, who, text, values, now=now, source="manual")
+    except InputError as error:
+        problem = next(iter(error.fields.values()), error.message)
+        raise fields.wrong(kind.name, problem) from error

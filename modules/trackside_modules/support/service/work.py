@@ -1,0 +1,148 @@
+"""One piece of work on one interaction: events are appended, and everything made of them follows, in one transaction.
+
+    with Work.on(session, number, who, now=now, if_version=version) as work:
+        work.add("note", body=body)
+
+It locks the interaction, so pieces of work on it follow each other. At its end the state is made of all events anew,
+the caches are written (see `caches`) and what happened is announced.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trackside.auth.audit import Actor
+from trackside.errors import Conflict, NotFound, StaleVersion
+from trackside_modules.support import words
+from trackside_modules.support.history import Event, State, fold, state_of
+from trackside_modules.support.models import EventRow, Interaction
+from trackside_modules.support.service import announcing, caches
+
+
+@dataclass(slots=True)
+class Work:
+    """A piece of work: see the module."""
+
+    session: Session
+    who: Actor
+    now: datetime
+    interaction_id: int
+    events: list[Event]
+    """Everything that happened, the new ones last."""
+    state: State
+    """After all of `events`."""
+    added: list[tuple[Event, State]] = field(default_factory=list)
+    """What this work appended, each with the state before it."""
+
+    @classmethod
+    @contextmanager
+    def on(
+        cls, session: Session, number: int, who: Actor, *, now: datetime, if_version: int | None = None
+    ) -> Iterator["Work"]:
+        """Lock the interaction `number` and yield work on it; what was merged away takes nothing any more.
+
+        Raises NotFound, StaleVersion where it is not at `if_version`, Conflict where it was merged.
+        """
+        row = locked(session, number)
+        if if_version is not None and row.version != if_version:
+            raise StaleVersion(
+                f"Something happened to {row.ref} since you opened it: look at what is new, then send yours again."
+            )
+        if row.merged_into is not None:
+            raise Conflict(f"{row.ref} was merged into {words.ref(row.merged_into)}: go on there.")
+        events = history_of(session, number)
+        work = cls(session, who, now, number, events, state_of(events))
+        yield work
+        work.finish()
+
+    def add(
+        self, kind: str, *, user_id: int | None = None, at: datetime | None = None, quiet: bool = False, **data: Any
+    ) -> Event:
+        """Append an event of `kind`; with `user_id` it was the customer, with `quiet` Trackside itself."""
+        by = Actor("") if quiet or user_id is not None else self.who
+        event = Event(
+            seq=self.state.version + 1,
+            at=max(at or self.now, self.events[-1].at),
+            kind=kind,
+            data=data,
+            recorded_at=self.now,
+            member_id=by.member_id,
+            user_id=user_id,
+            key_id=by.key_id,
+        )
+        self.take(event)
+        return event
+
+    def take(self, event: Event) -> None:
+        """Append `event` as it is."""
+        self.added.append((event, replace(self.state)))
+        self.events.append(event)
+        fold(self.state, event)
+
+    def finish(self) -> None:
+        """Write what was appended, and all that is made of it."""
+        if self.added:
+            append(self.session, self.interaction_id, [event for event, _ in self.added])
+            caches.write(self.session, {self.interaction_id: self.events}, now=self.now)
+            announcing.tell(self.session, self.interaction_id, self.added, self.state)
+
+
+def locked(session: Session, number: int) -> Interaction:
+    """Return the interaction `number` as it is now, locked; raises NotFound."""
+    found = None
+    if 0 < number < 1 << 63:
+        query = select(Interaction).where(Interaction.id == number).with_for_update()
+        found = session.scalar(query.execution_options(populate_existing=True))
+    if found is None:
+        raise NotFound(f"There is no interaction {words.ref(number)}.")
+    return found
+
+
+def get(session: Session, number: int) -> Interaction:
+    """Return the interaction `number` as it is now; raises NotFound."""
+    found = None
+    if 0 < number < 1 << 63:
+        found = session.get(Interaction, number, populate_existing=True)
+    if found is None:
+        raise NotFound(f"There is no interaction {words.ref(number)}.")
+    return found
+
+
+def history_of(session: Session, number: int) -> list[Event]:
+    """Return everything that happened to the interaction `number`, in order."""
+    columns = (
+        EventRow.seq,
+        EventRow.at,
+        EventRow.kind,
+        EventRow.data,
+        EventRow.recorded_at,
+        EventRow.member_id,
+        EventRow.user_id,
+        EventRow.key_id,
+    )
+    rows = session.execute(select(*columns).where(EventRow.interaction_id == number).order_by(EventRow.seq))
+    return [Event(*row) for row in rows]
+
+
+def append(session: Session, number: int, events: list[Event]) -> None:
+    """Write `events` of the interaction `number`."""
+    session.execute(EventRow.__table__.insert(), [_row(number, event) for event in events])
+
+
+def _row(number: int, event: Event) -> Mapping[str, Any]:
+    return {
+        "interaction_id": number,
+        "seq": event.seq,
+        "at": event.at,
+        "recorded_at": event.recorded_at,
+        "kind": event.kind,
+        "member_id": event.member_id,
+        "user_id": event.user_id,
+        "key_id": event.key_id,
+        "data": dict(event.data),
+    }
