@@ -1,10 +1,10 @@
-"""The one line by which an interaction is logged in ten seconds, and what stands where in it.
+r"""The one line by which an interaction is logged in ten seconds, and what stands where in it.
 
     dev@customer.example 401 after key rotation #auth !high bug flag:new-auth
 
 | written | means |
 |---|---|
-| `dev@customer.example`, `user:u_42`, `account:acme`, `@acme` | whom it is about; also a first word that is a user's id |
+| `dev@customer.example`, `user:u_42`, `account:acme`, `@acme` | whom it is about; or the first word, a user's id |
 | `#auth`, `#auth/keys`, `topic:auth` | the topic |
 | `!high`, `!h`, `priority:high` | the priority; the beginning of the word is enough |
 | `bug`, `kind:bug` | the kind: a bare word counts where only words with a meaning come after it |
@@ -13,10 +13,11 @@
 | `+vip`, `tag:vip` | a tag |
 | `@@ada`, `@@me`, `assignee:ada` | who takes it |
 | `direction:out` | that we began it, not the customer |
-| `at:10:30`, `at:yesterday`, `at:-2h`, `at:2026-11-20`, `at:2026-11-20T10:30` | when it happened, in the writer's time zone |
+| `at:10:30`, `at:yesterday`, `at:-2h`, `at:2026-11-20T10:30` | when it was, in the writer's time zone |
 
-All other words are the subject, in their order. What follows ` -- ` or a line's end is the customer's message. A backslash
-before a word makes it plain text (`\\#1`). Nothing here asks a database: `queries.reading` says whom and what is meant.
+All other words are the subject, in their order. What follows ` -- ` or a line's end is the customer's message. A
+backslash before a word makes it plain text (`\\#1`). Nothing here asks a database: `queries.reading`
+says whom and what is meant.
 """
 
 import re
@@ -45,7 +46,7 @@ class Piece:
     end: int
     """Where it stands in the line: `line[start:end]`."""
     what: str
-    """`email`, `user`, `account`, `topic`, `priority`, `kind`, `flag`, `channel`, `tag`, `assignee`, `direction`, `at`."""
+    """`email`, or the name before the colon of the form that is written out: `user`, `topic`, `flag` ..."""
     value: str
     """What it says, without its sign; a beginning is completed (`high` of `!h`)."""
 

@@ -1,6 +1,6 @@
 """What exposures tell: one function a question."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -77,10 +77,14 @@ def last_evaluated(
     return {(env, flag): at for env, flag, at in session.execute(query)}
 
 
-def sparklines(session: Session, env_id: int, today: date, days: int = 14) -> Mapping[int, list[int]]:
-    """Return the evaluations of the last `days` days, the oldest first, of each flag that had any."""
+def sparklines(
+    session: Session, env_id: int, flag_ids: Sequence[int], today: date, days: int = 14
+) -> Mapping[int, list[int]]:
+    """Return the evaluations of the last `days` days, the oldest first, of each of `flag_ids` that had any."""
     it, first = ExposureDay, today - timedelta(days=days - 1)
-    query = select(it.flag_id, it.day, func.sum(it.evaluations)).where(it.env_id == env_id, it.day >= first)
+    query = select(it.flag_id, it.day, func.sum(it.evaluations)).where(
+        it.env_id == env_id, it.flag_id.in_(flag_ids), it.day >= first
+    )
     found: dict[int, list[int]] = {}
     for flag_id, day, evaluations in session.execute(query.group_by(it.flag_id, it.day)):
         place = (day - first).days

@@ -39,7 +39,7 @@ def index() -> ResponseReturnValue:
         wanted=wanted,
         found=found,
         kinds=KINDS,
-        sparks=exposures.sparklines(session, env.id, now.astimezone(UTC).date()),
+        sparks=exposures.sparklines(session, env.id, ids, now.astimezone(UTC).date()),
         last=exposures.last_evaluated(session, env.id, ids),
         filtered=bool(wanted.q or wanted.kind or wanted.tag or wanted.owner or wanted.state),
         next=following if following < found.total else None,
