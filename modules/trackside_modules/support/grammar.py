@@ -16,7 +16,7 @@ r"""The one line by which an interaction is logged in ten seconds, and what stan
 | `at:10:30`, `at:yesterday`, `at:-2h`, `at:2026-11-20T10:30` | when it was, in the writer's time zone |
 
 All other words are the subject, in their order. What follows ` -- ` or a line's end is the customer's message. A
-backslash before a word makes it plain text (`\\#1`). Nothing here asks a database: `queries.reading`
+backslash before a word makes it plain text (`\\#1`). Nothing here asks a database: `service.reading`
 says whom and what is meant.
 """
 

@@ -22,14 +22,14 @@ Reading one: get(session, number) -> Interaction, history_of(session, number) ->
     standing(session, number) -> the number under which a merged one goes on.
 Anything else (a CSAT answer): `with Work.on(session, number, who, now=now) as work: work.add(kind, **data)`;
     work.state is the state after each event, user_id= says it was the customer, quiet=True Trackside itself.
-Who: people.find_user, find_account, find_or_make.
+Who: people.find_user, find_account, find_or_make. A line of the quick log: reading.read(session, text, ...).draft.
 Topics: topics.find, pick, create, change, set_aliases, merge, archive.
 A cache of its own (metrics): one line in `caches.CACHES`.
 
 Errors: InputError(fields), NotFound, StaleVersion (412: not at if_version), Conflict (merged, external_ref logged).
 """
 
-from trackside_modules.support.service import fields, people, topics
+from trackside_modules.support.service import fields, people, reading, topics
 from trackside_modules.support.service.bulk import Done, bulk
 from trackside_modules.support.service.changes import (
     assign,
@@ -72,6 +72,7 @@ __all__ = [
     "note",
     "people",
     "prioritise",
+    "reading",
     "receive",
     "rename",
     "reply",

@@ -61,7 +61,7 @@ class Work:
         work.finish()
 
     def add(
-        self, kind: str, *, user_id: int | None = None, at: datetime | None = None, quiet: bool = False, **data: Any
+        self, kind: str, /, *, user_id: int | None = None, at: datetime | None = None, quiet: bool = False, **data: Any
     ) -> Event:
         """Append an event of `kind`; with `user_id` it was the customer, with `quiet` Trackside itself."""
         by = Actor("") if quiet or user_id is not None else self.who
