@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -30,7 +31,7 @@ def merge(
     with Work.on(session, into, who, now=now) as target:
         with Work.on(session, number, who, now=now, if_version=if_version) as work:
             work.add("merged", into=into)
-        target.add("absorbed", **{"from": number})
+        target.add("absorbed", **_from(number))
         if missing := [each for each in work.state.tags if each not in target.state.tags]:
             target.add("tags", add=missing[: fields.MOST_TAGS - len(target.state.tags)], remove=[])
     searching.absorb(session, [into])
@@ -54,7 +55,7 @@ def split(
         work.add("split", into=fresh, seqs=[each.seq for each in chosen])
     created = _created(work, chosen, subject, who, now)
     new = Work(session, who, now, fresh, [created], state_of([created]), [(created, None)])
-    new.add("split", at=created.at, **{"from": number})
+    new.add("split", at=created.at, **_from(number))
     for each in chosen:
         _copy(new, each)
     new.finish()
@@ -80,3 +81,8 @@ def _copy(new: Work, event: Event) -> None:
         new.state.version + 1, event.at, event.kind, kept, new.now, event.member_id, event.user_id, event.key_id
     )
     new.take(copied)
+
+
+def _from(number: int) -> dict[str, Any]:
+    # a word of Python's own, which no argument can be called
+    return {"from": number}

@@ -7,9 +7,9 @@ It locks the interaction, so pieces of work on it follow each other. At its end 
 the caches are written (see `caches`) and what happened is announced.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,9 @@ from trackside.errors import Conflict, NotFound, StaleVersion
 from trackside_modules.support import words
 from trackside_modules.support.history import Event, State, fold, state_of
 from trackside_modules.support.models import EventRow, Interaction
-from trackside_modules.support.service import announcing, caches
+from trackside_modules.support.service import announcing, caches, rows
+
+_EVENT = tuple(each.name for each in fields(Event))
 
 
 @dataclass(slots=True)
@@ -36,8 +38,8 @@ class Work:
     """Everything that happened, the new ones last."""
     state: State
     """After all of `events`."""
-    added: list[tuple[Event, State]] = field(default_factory=list)
-    """What this work appended, each with the state before it."""
+    added: list[tuple[Event, State | None]] = field(default_factory=list)
+    """What this work appended, each with the state before it; None before it was created."""
 
     @classmethod
     @contextmanager
@@ -115,34 +117,16 @@ def get(session: Session, number: int) -> Interaction:
 
 def history_of(session: Session, number: int) -> list[Event]:
     """Return everything that happened to the interaction `number`, in order."""
-    columns = (
-        EventRow.seq,
-        EventRow.at,
-        EventRow.kind,
-        EventRow.data,
-        EventRow.recorded_at,
-        EventRow.member_id,
-        EventRow.user_id,
-        EventRow.key_id,
-    )
-    rows = session.execute(select(*columns).where(EventRow.interaction_id == number).order_by(EventRow.seq))
-    return [Event(*row) for row in rows]
+    columns = [getattr(EventRow, name) for name in _EVENT]
+    found = session.execute(select(*columns).where(EventRow.interaction_id == number).order_by(EventRow.seq))
+    return [Event(*row) for row in found]
 
 
 def append(session: Session, number: int, events: list[Event]) -> None:
     """Write `events` of the interaction `number`."""
-    session.execute(EventRow.__table__.insert(), [_row(number, event) for event in events])
+    rows.insert(session, EventRow, [event_row(number, event) for event in events])
 
 
-def _row(number: int, event: Event) -> Mapping[str, Any]:
-    return {
-        "interaction_id": number,
-        "seq": event.seq,
-        "at": event.at,
-        "recorded_at": event.recorded_at,
-        "kind": event.kind,
-        "member_id": event.member_id,
-        "user_id": event.user_id,
-        "key_id": event.key_id,
-        "data": dict(event.data),
-    }
+def event_row(number: int, event: Event) -> dict[str, Any]:
+    """Return `event` of the interaction `number` as a row."""
+    return {"interaction_id": number, **{name: getattr(event, name) for name in _EVENT}}
