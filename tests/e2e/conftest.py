@@ -17,15 +17,18 @@ PATIENCE = 180_000
 expect.set_options(timeout=PATIENCE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trackside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A `trackside up` with demo traffic, in a folder of its own; the page of components is shown too."""
+    """A `trackside up` with demo traffic, in a folder of its own; the page of components is shown too.
+
+    It ends with the last browser test: its traffic would slow down all others.
+    """
     data = tmp_path_factory.mktemp("up") / "data"
     with up(data, environ={"TRACKSIDE_DEVELOPMENT": "1"}) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def join(trackside: Up) -> Callable[..., str]:
     """Sign a new member of a role in with the browser given; `join(page, "viewer")` returns their address."""
     numbers = count(1)
@@ -43,7 +46,7 @@ def join(trackside: Up) -> Callable[..., str]:
     return sign_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def owner(browser: Browser, join: Callable[..., str]) -> Any:
     """Cookies of a signed-in owner, for contexts of other tests."""
     context = browser.new_context()

@@ -1,5 +1,6 @@
 """The numbers on the page: equal to what was sent, and there without a reload; how soon is printed."""
 
+import sys
 import threading
 import time
 import urllib.request
@@ -77,7 +78,7 @@ def test_a_request_shows_on_the_open_overview_without_a_reload(
         expect(page.locator("#stat-calls [data-value]")).to_have_text(str(sent))
         took.append(time.monotonic() - began)
     with capsys.disabled():
-        print(f"\na request shows on the Overview after {median(took):.2f} s, at most {max(took):.2f} s")
+        print(f"\na request shows on the Overview after {median(took):.2f} s, at most {max(took):.2f} s", file=sys.stderr)
 
 
 def test_the_stream_alone_tells_of_a_request(browser: Browser, trackside: Up, owner: Any) -> None:

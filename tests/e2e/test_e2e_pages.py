@@ -17,7 +17,7 @@ OF_COLOURS = ("color-contrast", "link-in-text-block")
 """The rules of axe that look at colours: what else it finds is the same in both themes."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pages(trackside: Up, owner: Any) -> dict[str, str]:
     """An address of each page, by its endpoint."""
     cookie = "; ".join(f"{each['name']}={each['value']}" for each in owner["cookies"])

@@ -41,7 +41,16 @@ from trackside.settings import Settings, load_settings
 from trackside.testing import browser as chromium
 from trackside.testing.auth import api_key, member, signed_in_client  # noqa: F401 - fixtures
 from trackside.testing.servers import TEMPLATE, Databases, session_folder
+from trackside.testing.templates import Compiled
 from trackside.workspace import seed_workspace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_templates() -> Iterator[None]:
+    """Compile each template once a run, not once an app: with an app for each test it was half of a page's test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flask, "jinja_options", {**Flask.jinja_options, "bytecode_cache": Compiled()})
+        yield
 
 
 @pytest.fixture(scope="session")
