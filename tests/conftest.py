@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Answer `-n auto`: a process for each core, each with servers of its own; none for a few files or a single core."""
+    """Answer `-n auto`: a process a core, each with servers of its own; just ours for a few files or a single core."""
     files = {each.partition("::")[0] for each in config.args}
     if len(files) <= FEW and all(each.endswith(".py") for each in files):
         return 0

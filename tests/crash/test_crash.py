@@ -21,7 +21,7 @@ def test_an_accepted_request_is_counted_once_whatever_is_killed(pytestconfig: py
     assert done.stdout, done.stderr
     outcome = json.loads(done.stdout)
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(f"\ncrash test: {outcome}", file=sys.stderr)
+        print(f"\ncrash test: {outcome}", file=sys.stderr)  # which is also shown of a process beside
     assert (outcome["lost"], outcome["doubled"], outcome["missing"], outcome["dead"]) == (0, 0, 0, 0), outcome
     assert (outcome["disagreeing"], outcome["unrolled"], outcome["refused"]) == (0, 0, {}), outcome
     assert sum(outcome["crashes"].values()) >= 10

@@ -78,7 +78,8 @@ def test_a_request_shows_on_the_open_overview_without_a_reload(
         expect(page.locator("#stat-calls [data-value]")).to_have_text(str(sent))
         took.append(time.monotonic() - began)
     with capsys.disabled():
-        print(f"\na request shows on the Overview after {median(took):.2f} s, at most {max(took):.2f} s", file=sys.stderr)
+        told = f"a request shows on the Overview after {median(took):.2f} s, at most {max(took):.2f} s"
+        print(f"\n{told}", file=sys.stderr)  # which is also shown of a process beside
 
 
 def test_the_stream_alone_tells_of_a_request(browser: Browser, trackside: Up, owner: Any) -> None:

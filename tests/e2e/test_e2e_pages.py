@@ -15,6 +15,8 @@ SEVERE = {"serious", "critical"}
 AXE = Axe().axe_script
 OF_COLOURS = ("color-contrast", "link-in-text-block")
 """The rules of axe that look at colours: what else it finds is the same in both themes."""
+FRAMES = {"usage.overview", "auth.sign_in", "patterns.index"}
+"""Pages with all that shows on a phone alone: elsewhere a colour that is right in the dark is so at both widths."""
 
 
 @pytest.fixture(scope="package")
@@ -40,14 +42,15 @@ def violations(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
     ]
 
 
-def problems_of(page: Page) -> Iterator[str]:
+def problems_of(page: Page, *, is_frame: bool) -> Iterator[str]:
     """Look at an open page at both widths in both themes, and tell what is wrong with it."""
     for width, height in (WIDE, NARROW):
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme="light")
         yield from (f"at {width}: {each}" for each in violations(page))
-        page.emulate_media(color_scheme="dark")
-        yield from (f"at {width}, dark: {each}" for each in violations(page, OF_COLOURS))
+        if is_frame or width == WIDE[0]:
+            page.emulate_media(color_scheme="dark")
+            yield from (f"at {width}, dark: {each}" for each in violations(page, OF_COLOURS))
     if overhang := page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"):
         yield f"scrolls sideways by {overhang} px at {width}"
 
@@ -62,7 +65,7 @@ def test_every_page_is_accessible_in_both_themes_fits_a_phone_and_raises_no_comp
         complaints.watch(page)
         page.goto(path)
         page.wait_for_load_state("load")
-        problems += [f"{path} {each}" for each in problems_of(page)]
+        problems += [f"{path} {each}" for each in problems_of(page, is_frame=endpoint in FRAMES)]
         page.close()
     assert not problems, "\n".join(problems)
     assert not complaints, "\n".join(complaints)

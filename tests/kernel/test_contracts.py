@@ -24,6 +24,7 @@ from trackside.embedded.process import wait_until
 from trackside.module import Module
 from trackside.runtime import Runtime
 from trackside.settings import Settings
+from trackside.testing.running import free_port
 from trackside.workspace import Environment
 
 MEGABYTE = 1 << 20
@@ -72,13 +73,6 @@ def environ(settings: Settings, **more: str) -> dict[str, str]:
         "TRACKSIDE_DATA": str(settings.data),
         **more,
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 COMMAND = (sys.executable, "-m", "trackside", "web", "--port")

@@ -25,7 +25,7 @@ from trackside.errors import Conflict, InputError
 from trackside.events import Event, UserErased, UsersMerged
 from trackside.runtime import Runtime
 
-EXAMPLES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+EXAMPLES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)
 
 

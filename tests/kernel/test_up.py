@@ -130,7 +130,7 @@ def test_killed_it_leaves_nothing_and_starts_again_and_stops_on_request(tmp_path
         assert not (data / "run.json").exists()
 
 
-def test_a_backup_of_a_running_one_begins_a_new_one(running: Up, tmp_path: Path) -> None:
+def test_a_backup_of_a_running_one_begins_a_new_one_and_never_replaces_one(running: Up, tmp_path: Path) -> None:
     made = json.loads(
         running.command("key", "create", "--env", "production", "--kind", "ingest", "--name", "n", "--json")
     )
@@ -138,11 +138,6 @@ def test_a_backup_of_a_running_one_begins_a_new_one(running: Up, tmp_path: Path)
     with up(tmp_path / "data", "--no-demo", "--restore", str(tmp_path / "saved")) as second:
         listed = second.command("key", "list", "--json")
     assert made["key"].split("_")[3] in listed
-
-
-def test_a_restore_over_a_database_that_is_there_is_refused(tmp_path: Path) -> None:
-    with up(tmp_path / "data", "--no-demo") as first:
-        first.command("backup", str(tmp_path / "saved"))
     done = _start("--port", str(free_port()), "--data", str(tmp_path / "data"), "--restore", str(tmp_path / "saved"))
     assert done.returncode == 1
     assert "not empty" in done.stderr

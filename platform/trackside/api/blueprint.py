@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -48,7 +49,7 @@ def build(runtime: Runtime) -> Blueprint:
             methods=[operation.method],
             provide_automatic_options=False,
         )
-    _describe(blueprint, openapi.document(runtime, found))
+    _describe(blueprint, cache(partial(openapi.document, runtime, found)))
     return blueprint
 
 
@@ -99,17 +100,17 @@ def _answer(operation: Operation, call: Call, value: Any) -> Response:
     return response
 
 
-def _describe(blueprint: Blueprint, document: dict[str, Any]) -> None:
-    encoded = msgspec.json.encode(document)
+def _describe(blueprint: Blueprint, document: Callable[[], dict[str, Any]]) -> None:
+    """Add the description as JSON and as a page; it is made when first asked for, most processes never are."""
 
     @blueprint.get("/openapi.json")
     @public("the description of the API holds no data of anyone")
     def openapi_json() -> Response:
         """Return the OpenAPI description."""
-        return Response(encoded, content_type="application/json")
+        return Response(msgspec.json.encode(document()), content_type="application/json")
 
     @blueprint.get("/docs")
     @public("the description of the API holds no data of anyone")
     def docs() -> str:
         """Show the description of the API as a page."""
-        return render_template("api/docs.html", api=openapi.readable(document))
+        return render_template("api/docs.html", api=openapi.readable(document()))

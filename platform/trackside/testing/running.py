@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -79,12 +80,15 @@ def up(data: Path, *arguments: str, environ: Mapping[str, str] | None = None) ->
 
 
 def free_port() -> int:
-    """Return a port that is free on this machine, and the next one too: the stream's."""
+    """Return a port that is free on this machine, and the next one too: the stream's.
+
+    It lies below those that systems give to connections, so that none takes it before the server does.
+    """
     while True:
+        port = random.randrange(10_000, 32_000, 2)  # noqa: S311 - by chance, so that tests in two processes differ
         with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
             try:
+                first.bind(("127.0.0.1", port))
                 second.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue
