@@ -22,15 +22,18 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import lane as base
+import servers
+
+from trackside.places import server_threads
+from trackside.testing.running import free_port
 
 FLAGS = 50
 PAGE_SECONDS = 0.05
@@ -101,27 +104,6 @@ def load(kind: str) -> Any:
     return serve.Lane(runtime, ring, serve.Pages(app, places), places, count=app.extensions["trackside.metrics"].lane)
 
 
-def run_server(kind: str, port: int) -> None:
-    """Serve `kind` until told to stop, as `trackside web` does."""
-    from functools import partial
-
-    from granian import Granian
-    from granian.constants import Interfaces
-
-    from trackside.places import server_threads
-
-    Granian(
-        kind,
-        port=port,
-        interface=Interfaces.WSGI,
-        blocking_threads=server_threads(8),
-        backlog=1024,
-        backpressure=1024,
-        workers_kill_timeout=3,
-        log_enabled=False,
-    ).serve(target_loader=partial(load, kind), wrap_loader=False)
-
-
 @dataclass(frozen=True)
 class Asked:
     """What one round found."""
@@ -144,7 +126,7 @@ def ask(port: int, path: str, key: str, seconds: float, worker: int, connections
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ready.register(connection, selectors.EVENT_READ)
             connection.sendall(request)
-        began, worked, spent_there = time.perf_counter(), time.process_time(), cpu_of(worker)
+        began, worked, spent_there = time.perf_counter(), time.process_time(), servers.cpu_of(worker)
         while time.perf_counter() - began < seconds:
             for selected, _ in ready.select(5):
                 connection = selected.fileobj  # type: ignore[assignment]
@@ -157,7 +139,7 @@ def ask(port: int, path: str, key: str, seconds: float, worker: int, connections
                 count += 1
                 connection.sendall(request)
         spent = time.perf_counter() - began
-        cpu = (cpu_of(worker) - spent_there) / max(count, 1) * 1e6
+        cpu = (servers.cpu_of(worker) - spent_there) / max(count, 1) * 1e6
         return Asked(count / spent, (time.process_time() - worked) / spent, cpu)
 
 
@@ -171,80 +153,40 @@ def _is_whole(answer: bytes) -> bool:
     return len(answer) - end - 4 >= int(answer[at + 16 : answer.index(b"\r", at)])
 
 
-def cpu_of(process: int) -> float:
-    """Return the CPU seconds that a process has spent."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @contextmanager
-def servers(core: int | None) -> Iterator[tuple[dict[str, int], dict[str, int], str]]:
+def running(core: int | None) -> Iterator[tuple[dict[str, int], dict[str, int], str]]:
     """Run both servers on `core`; give their ports, their workers' process ids and a key."""
-    from trackside.embedded.postgres import Postgres
-    from trackside.embedded.valkey import Valkey
-
-    with tempfile.TemporaryDirectory(prefix="trackside-bench-") as folder, ExitStack() as stack:
-        postgres, valkey = Postgres(Path(folder), throwaway=True), Valkey(Path(folder), throwaway=True)
-        for server in (postgres, valkey):
-            server.start()
-            stack.callback(server.stop)
-        given = {
-            "DATABASE_URL": postgres.url(),
-            "REDIS_URL": valkey.url(),
-            "TRACKSIDE_SECRET_KEY": os.urandom(32).hex(),
-            "TRACKSIDE_LOG_LEVEL": "ERROR",
-            "TRACKSIDE_DATA": folder,
-        }
+    with ExitStack() as stack:
+        given = stack.enter_context(servers.stores())
         key = prepare(given)
-        ports = {kind: base._free_port() for kind in KINDS}
-        running = {kind: _start(kind, port, {**os.environ, **given}, core) for kind, port in ports.items()}
-        for process in running.values():
-            stack.callback(process.wait, 10)
-            stack.callback(process.terminate)
+        ports = {kind: free_port() for kind in KINDS}
+        pids = {
+            kind: stack.enter_context(servers.started([__file__, "--serve", kind, "--port", str(port)], given, core))
+            for kind, port in ports.items()
+        }
         for port in ports.values():
-            base._wait(port)
-        yield ports, {kind: _worker(process.pid) for kind, process in running.items()}, key
+            servers.await_port(port)
+        yield ports, {kind: servers.worker_of(process) for kind, process in pids.items()}, key
 
 
 def prepare(given: dict[str, str], flags: int = FLAGS) -> str:
     """Make a database with `flags` flags; return a server key."""
-    from trackside import migrate
-    from trackside.auth.audit import COMMAND_LINE
-    from trackside.auth.keys import create_key
-    from trackside.runtime import build_runtime
-    from trackside.settings import load_settings
-    from trackside.workspace import environments, seed_workspace
-    from trackside_modules.flags import service
-
-    runtime = build_runtime(load_settings(given))
-    migrate.upgrade(runtime.database.engine)
-    now = runtime.clock.now()
     rule = {"id": "r1", "name": "paying", "when": [{"attribute": "plan", "op": "in", "values": ["pro", "team"]}]}
     edit = {
         "enabled": True,
         "rules": [{**rule, "serve": {"rollout": 25_000, "split": [["on", 100_000]]}}],
         "serve": {"rollout": 0, "split": [["on", 100_000]]},
     }
-    with runtime.database.session() as session:
-        seed_workspace(session)
-        env = environments(session)[0]
+
+    def fill(session: Any, env: Any, now: Any) -> None:
+        from trackside.auth.audit import COMMAND_LINE
+        from trackside_modules.flags import service
+
         for number in range(flags):
             service.create(session, f"flag-{number}", who=COMMAND_LINE, now=now)
             service.change(session, env.id, f"flag-{number}", edit, who=COMMAND_LINE, now=now, reason="bench")
-        _, key = create_key(session, COMMAND_LINE, now, env, kind="server", name="bench")
-    runtime.close()
-    return key
 
-
-def _start(kind: str, port: int, environ: dict[str, str], core: int | None) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen([sys.executable, __file__, "--serve", kind, "--port", str(port)], env=environ)
-    if core is not None:
-        os.sched_setaffinity(process.pid, {core})
-    return process
-
-
-def _worker(process: int) -> int:
-    return int(Path(f"/proc/{process}/task/{process}/children").read_text().split()[0])
+    return servers.seeded(given, "server", fill)
 
 
 @contextmanager
@@ -278,7 +220,7 @@ def measure(rounds: int, seconds: float) -> dict[str, list[Asked]]:
     """Return what was found of each row, once a round."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     mine, theirs = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
-    with servers(theirs) as (ports, workers, key):
+    with running(theirs) as (ports, workers, key):
         if mine is not None:
             os.sched_setaffinity(0, {mine})
         found: dict[str, list[Asked]] = {row: [] for row in ROWS}
@@ -304,7 +246,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        run_server(options.serve, options.port)
+        servers.serve(partial(load, options.serve), options.port, server_threads(8))
         return
     if options.pages:
         ask_pages(options.port)

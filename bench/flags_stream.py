@@ -13,13 +13,10 @@ The listener is one epoll loop in this process; it notes times as it reads, so i
 """
 
 import argparse
-import os
 import resource
 import selectors
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +24,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import lane as base
 import psycopg
+import servers
 from flags_http import prepare
+
+from trackside.testing.running import free_port
 
 MARK = b"refetchEvaluation"
 
@@ -79,35 +78,18 @@ class Crowd:
 @contextmanager
 def trackside(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, int], dict[str, int], str]]:
     """Run all of it; give the settings, ports and worker processes of web and stream, and a server key."""
-    from trackside.embedded.postgres import Postgres
-    from trackside.embedded.valkey import Valkey
-    from trackside.testing.running import free_port
-
     with ExitStack() as stack:
-        postgres, valkey = Postgres(folder, throwaway=True), Valkey(folder, throwaway=True)
-        for server in (postgres, valkey):
-            server.start()
-            stack.callback(server.stop)
         web = free_port()
         ports = {"web": web, "stream": web + 1}
-        given = {
-            "DATABASE_URL": postgres.url(),
-            "REDIS_URL": valkey.url(),
-            "TRACKSIDE_SECRET_KEY": os.urandom(32).hex(),
-            "TRACKSIDE_BASE_URL": f"http://127.0.0.1:{web}",
-            "TRACKSIDE_LOG_LEVEL": "ERROR",
-            "TRACKSIDE_DATA": str(folder),
-        }
+        given = stack.enter_context(servers.stores(folder))
+        given["TRACKSIDE_BASE_URL"] = f"http://127.0.0.1:{web}"
         key = prepare(given)
         workers = {}
         for name, port in ports.items():
-            command = [sys.executable, "-m", "trackside", name, "--port", str(port)]
-            process = subprocess.Popen(command, env={**os.environ, **given}, stdout=subprocess.DEVNULL)
-            stack.callback(process.wait, 20)
-            stack.callback(process.terminate)
-            base._wait(port)
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            workers[name] = int(children[0]) if children else process.pid
+            command = ["-m", "trackside", name, "--port", str(port)]
+            process = stack.enter_context(servers.started(command, given))
+            servers.await_port(port)
+            workers[name] = servers.worker_of(process)
         yield given, ports, workers, key
 
 
@@ -130,7 +112,7 @@ def toggle(given: dict[str, str], port: int, worker: int, key: str, streams: int
     crowd.grow(streams)
     delays: list[float] = []
     slowest: list[float] = []
-    spent = cpu_of(worker)
+    spent = servers.cpu_of(worker)
     for number in range(times):
         committed = 0.0
 
@@ -146,7 +128,7 @@ def toggle(given: dict[str, str], port: int, worker: int, key: str, streams: int
         delays += [max(0.0, each - committed) for each in heard]
         slowest.append(heard[-1] - committed)
         time.sleep(0.1)
-    spent = (cpu_of(worker) - spent) / times
+    spent = (servers.cpu_of(worker) - spent) / times
     crowd.close()
     runtime.close()
     ranked = sorted(delays)
@@ -165,19 +147,13 @@ def idle(port: int, worker: int, key: str, streams: int) -> None:
     opened = time.perf_counter() - began
     time.sleep(1)
     after = memory_of(worker)
-    spent = cpu_of(worker)
+    spent = servers.cpu_of(worker)
     time.sleep(3)
-    share = (cpu_of(worker) - spent) / 3
+    share = (servers.cpu_of(worker) - spent) / 3
     crowd.close()
     each = (after - before) * 1024 / streams
     print(f"idle     {streams:,} streams: {after:.0f} MB, {each:.1f} KB each, {share:.0%} of a core", end="")
     print(f"; opened in {opened:.0f} s   (aim: 300 MB)")
-
-
-def cpu_of(process: int) -> float:
-    """Return the CPU seconds that a process has spent."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def restart(given: dict[str, str], port: int, key: str, clients: int) -> None:

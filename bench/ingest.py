@@ -20,11 +20,8 @@ import argparse
 import os
 import random
 import selectors
-import signal
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +33,9 @@ from typing import Any
 
 import msgspec
 import psycopg
+import servers
+
+from trackside.testing.running import free_port
 
 CONNECTIONS = 4
 MOST_WAITING = 400
@@ -241,25 +241,6 @@ def copy_only(bench: Bench, size: int = 1000) -> tuple[float, float]:
     return done / spent, done / max(used, 1e-9)
 
 
-def serve(port: int) -> None:
-    """Be `trackside web`."""
-    from granian import Granian
-    from granian.constants import Interfaces
-
-    from trackside.serve import build
-
-    Granian(
-        "trackside",
-        port=port,
-        interface=Interfaces.WSGI,
-        blocking_threads=8,
-        backlog=1024,
-        backpressure=1024,
-        workers_kill_timeout=3,
-        log_enabled=False,
-    ).serve(target_loader=build, wrap_loader=False)
-
-
 def fold() -> None:
     """Be the fold's worker."""
     from trackside.runtime import build_runtime
@@ -274,60 +255,20 @@ def fold() -> None:
 @contextmanager
 def running() -> Iterator[Bench]:
     """Run the servers, and give what measures them."""
-    from trackside import migrate
-    from trackside.auth.audit import COMMAND_LINE
-    from trackside.auth.keys import create_key
     from trackside.db import psycopg_url
-    from trackside.embedded.postgres import Postgres
-    from trackside.embedded.valkey import Valkey
-    from trackside.runtime import build_runtime
-    from trackside.settings import load_settings
-    from trackside.workspace import environments, seed_workspace
 
     with tempfile.TemporaryDirectory(prefix="trackside-bench-") as folder, ExitStack() as stack:
-        postgres, valkey = Postgres(Path(folder)), Valkey(Path(folder), throwaway=True)
-        for server in (postgres, valkey):
-            server.start()
-            stack.callback(server.stop)
-        given = {
-            "DATABASE_URL": postgres.url(),
-            "REDIS_URL": valkey.url(),
-            "TRACKSIDE_SECRET_KEY": os.urandom(32).hex(),
-            "TRACKSIDE_LOG_LEVEL": "ERROR",
-            "TRACKSIDE_DATA": folder,
-        }
-        runtime = build_runtime(load_settings(given))
-        migrate.upgrade(runtime.database.engine)
-        with runtime.database.session() as session:
-            seed_workspace(session)
-            _, key = create_key(
-                session, COMMAND_LINE, runtime.clock.now(), environments(session)[0], kind="ingest", name="bench"
-            )
-        runtime.close()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        given = stack.enter_context(servers.stores(Path(folder), durable=True))
+        key, port = servers.seeded(given, "ingest"), free_port()
         pids = {}
         for name, options in {"web": ("--serve", str(port)), "fold": ("--fold",)}.items():
-            process = subprocess.Popen([sys.executable, __file__, *options], env={**os.environ, **given})
-            stack.callback(process.wait, 10)
-            stack.callback(process.send_signal, signal.SIGTERM)
-            pids[name] = process.pid
-        _await(port)
-        url = psycopg_url(postgres.url())
+            pids[name] = stack.enter_context(servers.started([__file__, *options], given))
+        servers.await_port(port)
+        url = psycopg_url(given["DATABASE_URL"])
         pids["postgres"] = int(next(Path(folder).rglob("postmaster.pid")).read_text().split()[0])
         bench = Bench(port, key, url, pids)
         stack.callback(bench.database.close)
         yield bench
-
-
-def _await(port: int) -> None:
-    for _ in range(300):
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"the server at port {port} did not start")
 
 
 def show(found: dict[str, list[Found]]) -> None:
@@ -363,7 +304,9 @@ def main() -> None:
     parser.add_argument("--fold", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        return serve(options.serve)
+        from trackside.serve import build
+
+        return servers.serve(build, options.serve)
     if options.fold:
         return fold()
     cases = [case for case in CASES if not options.only or options.only in case.name]

@@ -18,15 +18,17 @@ import os
 import selectors
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
+
+import servers
+
+from trackside.testing.running import free_port
 
 KINDS = ("null", "lane", "flask")
 CONNECTIONS = 6
@@ -84,25 +86,6 @@ def load(kind: str) -> Any:
     return serve.Lane(runtime, ring, pages, places, count=app.extensions["trackside.metrics"].lane)
 
 
-def run_server(kind: str, port: int) -> None:
-    """Serve `kind` until told to stop, as `trackside web` does."""
-    from functools import partial
-
-    from granian import Granian
-    from granian.constants import Interfaces
-
-    Granian(
-        kind,
-        port=port,
-        interface=Interfaces.WSGI,
-        blocking_threads=8,
-        backlog=1024,
-        backpressure=1024,
-        workers_kill_timeout=3,
-        log_enabled=False,
-    ).serve(target_loader=partial(load, kind), wrap_loader=False)
-
-
 @dataclass(frozen=True)
 class Asked:
     """What one round found: requests a second, and the share of its core that the generator itself was busy."""
@@ -142,81 +125,24 @@ def ask(port: int, path: str, key: str, seconds: float) -> Asked:
 
 
 @contextmanager
-def servers(kinds: tuple[str, ...], core: int | None) -> Iterator[tuple[dict[str, int], str]]:
+def running(kinds: tuple[str, ...], core: int | None) -> Iterator[tuple[dict[str, int], str]]:
     """Run one server for each kind, all on `core`; give their ports and a key."""
-    from trackside import migrate
-    from trackside.auth.audit import COMMAND_LINE
-    from trackside.auth.keys import create_key
-    from trackside.embedded.postgres import Postgres
-    from trackside.embedded.valkey import Valkey
-    from trackside.runtime import build_runtime
-    from trackside.settings import load_settings
-    from trackside.workspace import environments, seed_workspace
-
-    with tempfile.TemporaryDirectory(prefix="trackside-bench-") as folder:
-        postgres, valkey = Postgres(Path(folder), throwaway=True), Valkey(Path(folder), throwaway=True)
-        postgres.start()
-        valkey.start()
-        given = {
-            "DATABASE_URL": postgres.url(),
-            "REDIS_URL": valkey.url(),
-            "TRACKSIDE_SECRET_KEY": os.urandom(32).hex(),
-            "TRACKSIDE_LOG_LEVEL": "ERROR",
-            "TRACKSIDE_DATA": folder,
-        }
-        runtime = build_runtime(load_settings(given))
-        migrate.upgrade(runtime.database.engine)
-        with runtime.database.session() as session:
-            seed_workspace(session)
-            env = environments(session)[0]
-            _, key = create_key(session, COMMAND_LINE, runtime.clock.now(), env, kind="server", name="bench")
-        runtime.close()
-        ports = {kind: _free_port() for kind in kinds}
-        running = [_start(kind, port, {**os.environ, **given}, core) for kind, port in ports.items()]
-        try:
-            for port in ports.values():
-                _wait(port)
-            yield ports, key
-        finally:
-            for process in running:
-                process.terminate()
-            for process in running:
-                process.wait(10)
-            valkey.stop()
-            postgres.stop()
-
-
-def _start(kind: str, port: int, environ: dict[str, str], core: int | None) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen([sys.executable, __file__, "--serve", kind, "--port", str(port)], env=environ)
-    if core is not None:
-        # at once, so that the worker and its threads inherit it
-        os.sched_setaffinity(process.pid, {core})
-    return process
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait(port: int) -> None:
-    for _ in range(300):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"the server at port {port} did not start")
+    with ExitStack() as stack:
+        given = stack.enter_context(servers.stores())
+        key = servers.seeded(given, "server")
+        ports = {kind: free_port() for kind in kinds}
+        for kind, port in ports.items():
+            stack.enter_context(servers.started([__file__, "--serve", kind, "--port", str(port)], given, core))
+        for port in ports.values():
+            servers.await_port(port)
+        yield ports, key
 
 
 def measure(rounds: int, seconds: float) -> dict[str, list[Asked]]:
     """Return what was found of each kind, once a round."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     pinned = len(cores) > 1
-    with servers(KINDS, cores[1] if pinned else None) as (ports, key):
+    with running(KINDS, cores[1] if pinned else None) as (ports, key):
         if pinned:
             os.sched_setaffinity(0, {cores[0]})
         found: dict[str, list[Asked]] = {kind: [] for kind in KINDS}
@@ -238,7 +164,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        run_server(options.serve, options.port)
+        servers.serve(partial(load, options.serve), options.port)
         return
     if options.rounds * len(KINDS) * options.seconds > MOST_SECONDS - 20:
         parser.error(f"that takes longer than {MOST_SECONDS} s")
