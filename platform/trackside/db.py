@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from psycopg import Connection
+from psycopg.abc import RV, PQGen
 from psycopg_pool import ConnectionPool
 from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Text, create_engine
 from sqlalchemy import event as sa_event
@@ -50,6 +52,33 @@ class Base(DeclarativeBase):
 def psycopg_url(url: str) -> str:
     """Return `url` as psycopg itself takes it, without SQLAlchemy's driver suffix."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+class Overdue(psycopg.OperationalError):
+    """The database did not answer in time."""
+
+
+class WatchedConnection(Connection[tuple[Any, ...]]):
+    """A connection that gives up by itself: a frozen server ignores its own statement_timeout."""
+
+    patience = 3.0
+    """Seconds from the first byte sent to the answer."""
+    heard = 0.0
+    """When it last answered, by the monotonic clock, as its owner notes it."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """Run a conversation with the database; close the connection and raise Overdue when it takes too long."""
+        try:
+            return super().wait(gen, interval, timeout=self.patience if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:
+            self.pgconn.finish()
+            raise Overdue("the database did not answer in time") from error
+
+
+def watched(patience: float = WatchedConnection.patience) -> dict[str, Any]:
+    """Return how a `WatchedConnection` connects: autocommit, and nothing waits longer than `patience` seconds."""
+    options = _options(patience)
+    return {"autocommit": True, "connect_timeout": max(1, int(patience)), "options": options}
 
 
 def _options(statement_timeout: float) -> str:

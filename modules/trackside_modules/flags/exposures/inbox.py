@@ -5,37 +5,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import psycopg
-from psycopg.abc import RV, PQGen
 
-from trackside.db import psycopg_url
+from trackside.db import WatchedConnection, psycopg_url, watched
 from trackside_modules.flags.exposures.entries import Entry, pack
 
-PATIENCE = 3
-"""Seconds for a connection, and for a statement."""
 _PUT = """
 insert into flags_exposure_batch (env_id, batch, received_at, answer, body) values (%s, %s, %s, %s, %s)
 on conflict do nothing
 """
 _ANSWERED = "select answer from flags_exposure_batch where env_id = %s and batch = %s"
-
-
-class Overdue(psycopg.OperationalError):
-    """The database did not answer in time."""
-
-
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that gives up by itself: a frozen server ignores its own statement_timeout."""
-
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Run a conversation with the database; close the connection and raise Overdue when it takes too long."""
-        try:
-            return super().wait(gen, interval, timeout=PATIENCE if timeout is None else timeout)
-        except psycopg.errors._WaitTimeout as error:
-            self.pgconn.finish()
-            raise Overdue("the database did not answer in time") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +35,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self._url = psycopg_url(url)
         self._lock = threading.Lock()
-        self._connection: _Connection | None = None
+        self._connection: WatchedConnection | None = None
 
     def put(self, parcels: Iterable[Parcel]) -> None:
         """Commit batches, each once however often it comes; raises psycopg.Error where PostgreSQL is away."""
@@ -85,12 +65,9 @@ class Store:
             self._lose()
             raise
 
-    def _open(self) -> _Connection:
+    def _open(self) -> WatchedConnection:
         if self._connection is None or self._connection.closed:
-            options = f"-c statement_timeout={PATIENCE * 1000} -c timezone=UTC"
-            self._connection = _Connection.connect(
-                self._url, autocommit=True, connect_timeout=PATIENCE, options=options
-            )
+            self._connection = WatchedConnection.connect(self._url, **watched())
         return self._connection
 
     def _lose(self) -> None:

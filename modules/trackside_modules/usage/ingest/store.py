@@ -1,27 +1,23 @@
 """The door's way into PostgreSQL: few connections, each answer within a deadline, one statement a batch.
 
-No request waits for a commit for longer than `DEADLINE`: a frozen server ignores its own statement_timeout, so the
-client watches the clock itself and gives the connection up.
+No request waits for a commit for longer than `WatchedConnection.patience`: a frozen server ignores its own
+statement_timeout, so the client watches the clock itself and gives the connection up.
 """
 
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import psycopg
-from psycopg.abc import RV, PQGen
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-from trackside.db import psycopg_url
+from trackside.db import WatchedConnection, psycopg_url, watched
 from trackside.errors import Unavailable
 from trackside.runtime import Runtime
 from trackside_modules.usage.ingest.otlp.answers import Verdict
 
 CONNECTIONS = 5
 """As many as the threads that ingest may take of eight."""
-DEADLINE = 3.0
-"""Seconds from the first byte sent to the database to its answer."""
 _FRESH = 1.0
 """Seconds after its last answer that a connection is taken to be alive: asking costs as much as storing a batch."""
 
@@ -41,25 +37,6 @@ with noticed as (
 )
 select rejected, message from usage_batch where env_id = %(env)s and batch = %(batch)s
 """
-
-
-class Overdue(psycopg.OperationalError):
-    """The database did not answer within the deadline."""
-
-
-class WatchedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that gives up by itself when the server is silent for `DEADLINE` seconds."""
-
-    heard = 0.0
-    """When it last answered, by the monotonic clock."""
-
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Run a conversation with the database; close the connection and raise Overdue when it takes too long."""
-        try:
-            return super().wait(gen, interval, timeout=DEADLINE if timeout is None else timeout)
-        except psycopg.errors._WaitTimeout as error:
-            self.pgconn.finish()
-            raise Overdue("the database did not answer in time") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +72,7 @@ class Store:
         self._pool: ConnectionPool[WatchedConnection] = ConnectionPool(
             url,
             connection_class=WatchedConnection,
-            kwargs={
-                "autocommit": True,
-                "connect_timeout": int(DEADLINE),
-                "options": f"-c statement_timeout={int(DEADLINE * 1000)} -c timezone=UTC",
-            },
+            kwargs=watched(),
             check=_check,
             min_size=1,
             max_size=CONNECTIONS,
