@@ -148,6 +148,51 @@ def test_an_explanation_agrees_with_the_evaluation(document: Any, context: Any, 
                 assert step.bucket.bucket < step.bucket.below
 
 
+@given(documents(), contexts)
+@settings(parent=FEW, max_examples=60)
+def test_all_at_once_are_decided_as_each_alone(document: Any, context: Any) -> None:
+    plain = {"when": [{"attribute": "plan", "op": "in", "values": ["pro", "u1"]}], "serve": _half("a")}
+    flag = {"type": "string", "salt": "s", "variants": {"a": "a", "b": "b"}, "off": "b", "serve": _half("b", 0)}
+    document["flags"] |= {
+        "rule": {**flag, "rules": [plain]},
+        "half": {**flag, "serve": _half("a")},
+        "off": {**flag, "enabled": False},
+        "all": {**flag, "serve": _half("a", BUCKETS)},
+    }
+    ruleset = parse(document, clock=lambda: NOW)
+    try:
+        found = {each.key: each for each in ruleset.together()(context)}
+    except UnicodeError:
+        return  # then they are asked one by one
+    alone = {each.key: each for each in ruleset.evaluate_all(context)}
+    assert found.keys() == alone.keys()
+    assert all(found[key] is each or _told(found[key]) == _told(each) for key, each in alone.items())
+
+
+def _half(variant: str, rollout: int = 50_000) -> dict[str, Any]:
+    return {"rollout": rollout, "split": [[variant, BUCKETS]]}
+
+
+@given(documents(), documents(), contexts)
+@FEW
+def test_a_ruleset_made_of_the_one_before_answers_as_one_made_anew(old: Any, new: Any, context: Any) -> None:
+    new["flags"]["f1"] = json.loads(json.dumps(old["flags"]["f1"]))
+    before = parse(old, clock=lambda: NOW)
+    after, anew = parse(new, clock=lambda: NOW, before=before), parse(new, clock=lambda: NOW)
+    assert list(map(_told, after.evaluate_all(context))) == list(map(_told, anew.evaluate_all(context)))
+    assert after.made_of("f1", new["flags"]["f1"]) is before.made_of("f1", old["flags"]["f1"]) is not None
+
+
+def test_a_value_that_is_written_otherwise_is_another_one() -> None:
+    def made(value: str, before: Any = None) -> Any:
+        flag = {"type": "json", "salt": "s", "variants": {"a": "?"}, "off": "a", "serve": _half("a", BUCKETS)}
+        document = {"schema": 1, "environment": "e", "version": 1, "flags": {"f": flag}}
+        return parse(json.loads(json.dumps(document).replace('"?"', f"[{value}]")), before=before)
+
+    for first, then in ("1", "1.0"), ("1", "true"), ("0.0", "-0.0"):
+        assert repr(made(then, made(first)).evaluate("f", {}).value) == repr(json.loads(f"[{then}]"))
+
+
 def _told(result: Any) -> tuple[Any, ...]:
     return result.key, result.variant, result.error_code, result.error_details
 

@@ -42,7 +42,7 @@ class Served:
         self.stale = stale
         self.ruleset = ruleset
         self.choosers = ruleset.choosers
-        self._choosers = tuple(ruleset.choosers.values())
+        self._together = ruleset.together()
         self.mark = [("X-Trackside-Stale", "true")] if stale else []
         self.headers = complete([("Content-Type", "application/json"), *self.mark])
         self.metadata = {"version": source.version} | ({"stale": True} if stale else {})
@@ -65,7 +65,7 @@ class Served:
     def all(self, context: Mapping[str, Any]) -> list[Result]:
         """Return the results of all flags."""
         try:
-            return [choose(context, None) for choose in self._choosers]
+            return self._together(context)
         except Exception:
             return self.ruleset.evaluate_all(context)
 
@@ -73,7 +73,7 @@ class Served:
         """Return results as OFREP has them, with commas between."""
         known = self._fragments
         try:
-            return b",".join([known[each] for each in results])
+            return b",".join(map(known.__getitem__, results))
         except KeyError:
             return b",".join([self.fragment(each) for each in results])
 
@@ -106,9 +106,14 @@ class Served:
         return msgspec.json.encode(answer)
 
 
-def compiled(source: Source, clock: Clock) -> Served:
-    """Return `source` ready to answer; raises RulesetError or msgspec.DecodeError where it makes no sense."""
-    return Served(source, parse(msgspec.json.decode(source.body), clock=clock.now))
+def compiled(source: Source, clock: Clock, before: Served | None = None) -> Served:
+    """Return `source` ready to answer; raises RulesetError or msgspec.DecodeError where it makes no sense.
+
+    What is unchanged since `before` is not compiled again.
+    """
+    return Served(
+        source, parse(msgspec.json.decode(source.body), clock=clock.now, before=before.ruleset if before else None)
+    )
 
 
 def failure(key: str, code: str, details: str) -> bytes:

@@ -2,7 +2,8 @@
 
 `Flags`, an application's client, loads and follows the ruleset, and is imported when asked for; all else does no I/O.
 
-    parse(document, *, segments=None, clock=..., lenient=False) -> Ruleset     raises RulesetError (.problems)
+    parse(document, *, segments=None, clock=..., lenient=False, before=None) -> Ruleset
+                                                                               raises RulesetError (.problems)
     check_flag(key, flag, known=None, *, segments=None) -> list[Problem]       what is wrong with one flag
     check_context(context) -> str | None                                       why a door refuses a context
     key_problem(key) -> str | None                                             why a text can be no flag's key
@@ -10,6 +11,7 @@
     Ruleset.evaluate_all(context, now=None) -> list[Result]
     Ruleset.explain(key, context, now=None) -> Trace                           each step and why; .as_dict() for JSON
     Ruleset.keys(), .spec(key) -> Flag | None, .environment, .version, .problems
+    Ruleset.together() -> decide(context) -> list[Result]                      all at once, fast; may raise too
     Ruleset.choosers: key -> choose(context, now | None) -> Result             the hot path; may raise on bad contexts
     resplit(current_split, weights) -> list[(variant, weight)]                 moves only the difference
     weights_of(split) -> {variant: weight}

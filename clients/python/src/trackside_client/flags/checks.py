@@ -45,8 +45,7 @@ class Checks(ABC):
         default: bool,
         context: Context | None = None,
         /,
-        *,
-        user: str | None = None,
+        user: str | None = None,  # by keyword alone, each call would look its default up
         account: str | None = None,
         **attributes: Any,
     ) -> bool:
@@ -60,8 +59,8 @@ class Checks(ABC):
                     attributes["account"] = account
             elif attributes or user is not None or account is not None:
                 context = gathered(context, user, account, attributes)
-            else:
-                user = context.get("targetingKey")
+            elif "targetingKey" in context:
+                user = context["targetingKey"]
             result = self._state.choosers[key](context, None)
             value = result.value
             if value is True or value is False:

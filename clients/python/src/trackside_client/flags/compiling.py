@@ -46,6 +46,16 @@ class CompiledFlag:
     """Everything but the prerequisites; the moment must be given where `timed`."""
     timed: bool
 
+    @property
+    def rest(self) -> Result | None:
+        """The one result of everybody whom no rule takes; None where a bucket or the moment decides."""
+        return self.outside if self.serve.nobody else self.serve.everyone
+
+    @property
+    def is_special(self) -> bool:
+        """Whether more decides than whether it is on, its rules and its serve."""
+        return bool(self.timed or self.overrides or self.spec.prerequisites)
+
     def enabled_at(self, now: datetime | None) -> bool:
         """Tell whether the flag is on at a moment."""
         if now is None or not self.spec.schedule:
@@ -103,7 +113,8 @@ def _decision(rules: tuple[CompiledRule, ...], serve: CompiledServe, outside: Re
         return everyone_else if rest is None else always
     pairs: list[tuple[ContextTest, Take]] = [(_all_hold(rule.conditions), rule.serve.take) for rule in rules]
     if len(pairs) == 1 and rest is not None:
-        return usual_shape(rules[0].conditions, rules[0].serve, rest) or _one_rule(*pairs[0], rest)
+        careful = _one_rule(*pairs[0], rest)
+        return usual_shape(rules[0].conditions, rules[0].serve, rest, careful) or careful
 
     def many_rules(context: Context, now: datetime | None) -> Result:
         for holds, take_in in pairs:

@@ -23,6 +23,7 @@ from trackside_client.flags.result import (
 )
 from trackside_client.flags.shapes import Choose
 from trackside_client.flags.spec import Flag
+from trackside_client.flags.together import Together, together
 from trackside_client.flags.trace import Trace
 
 SCHEMA = 1
@@ -35,7 +36,7 @@ def _system_clock() -> datetime:
 class Ruleset:
     """The flags of one environment. Made by `parse`."""
 
-    __slots__ = ("_broken", "_clock", "_flags", "choosers", "environment", "problems", "version")
+    __slots__ = ("_broken", "_clock", "_documents", "_flags", "choosers", "environment", "problems", "version")
 
     def __init__(
         self,
@@ -43,10 +44,13 @@ class Ruleset:
         version: int,
         flags: Mapping[str, CompiledFlag],
         broken: Mapping[str, Problem],
+        *,
         clock: Clock,
+        documents: Mapping[str, Any],
     ) -> None:
         self.environment, self.version = environment, version
         self.problems = tuple(broken.values())
+        self._documents = documents
         self._flags, self._broken, self._clock = dict(flags), dict(broken), clock
         self.choosers: Mapping[str, Choose] = MappingProxyType(link(self._flags, clock))
 
@@ -59,6 +63,15 @@ class Ruleset:
         flag = self._flags.get(key)
         return None if flag is None else flag.spec
 
+    def made_of(self, key: str, document: Any) -> CompiledFlag | None:
+        """Return a flag that was compiled of this very JSON; None where it was another, or there is none."""
+        flag = self._flags.get(key)
+        if flag is None:
+            return None
+        known = self._documents[key]
+        # equal is not the same: to Python 1, 1.0 and True are equal, to those who get them as a value they are not
+        return flag if known is document or (known == document and repr(known) == repr(document)) else None
+
     def evaluate(self, key: str, context: Context, now: datetime | None = None) -> Result:
         """Return a flag's result for a context at a moment (an aware datetime; now where not given). Never raises."""
         try:
@@ -70,6 +83,10 @@ class Ruleset:
     def evaluate_all(self, context: Context, now: datetime | None = None) -> list[Result]:
         """Return the results of all flags, in the order of the document. Never raises."""
         return [self.evaluate(key, context, now) for key in self.keys()]
+
+    def together(self) -> Together:
+        """Return the function that decides all flags at once: made each time it is asked for, so keep it."""
+        return together((flag, self.choosers[key]) for key, flag in self._flags.items())
 
     def explain(self, key: str, context: Context, now: datetime | None = None) -> Trace:
         """Return each step of an evaluation and why; `result` is what `evaluate` gives. Never raises."""
@@ -102,20 +119,31 @@ def refusal(key: str, context: Any, broken: Exception) -> Result:
 
 
 def parse(
-    document: Any, *, segments: Segments | None = None, clock: Clock = _system_clock, lenient: bool = False
+    document: Any,
+    *,
+    segments: Segments | None = None,
+    clock: Clock = _system_clock,
+    lenient: bool = False,
+    before: Ruleset | None = None,
 ) -> Ruleset:
     """Return the ruleset of a document; raises `RulesetError` with every problem found.
 
     `segments` says who belongs to which; names it lacks hold nobody. Unknown fields are passed over, so that an older
     client reads a newer server's document. With `lenient` a flag that cannot be read answers PARSE_ERROR and the others
     work (`problems` lists them): what a client wants, where a server wants to know.
+    Flags that are in the ruleset `before` (of the same segments) unchanged are taken from there: compiling is what
+    costs. It keeps the document, which must not be changed afterwards.
     """
     root = Cursor(document)
     broken: dict[str, Problem] = {}
     specs: dict[str, Flag] = {}
+    kept: dict[str, CompiledFlag] = {}
     if root.object():
         root.field("schema").integer(SCHEMA, SCHEMA)
         for key, at in root.field("flags").entries():
+            if before is not None and (same := before.made_of(key, at.value)) is not None:
+                kept[key], specs[key] = same, same.spec
+                continue
             reader = FlagReader(key, at.value, None, strict=False)
             flag = reader.read()
             if flag is not None:
@@ -129,8 +157,8 @@ def parse(
     _check_links(specs, broken, root.problems, lenient=lenient)
     if root.problems:
         raise RulesetError(root.problems)
-    flags = {key: compile_flag(flag, segments or {}) for key, flag in specs.items()}
-    return Ruleset(environment, version, flags, broken, clock)
+    flags = {key: kept.get(key) or compile_flag(flag, segments or {}) for key, flag in specs.items()}
+    return Ruleset(environment, version, flags, broken, clock=clock, documents=document["flags"])
 
 
 def _check_links(specs: dict[str, Flag], broken: dict[str, Problem], found: list[Problem], *, lenient: bool) -> None:

@@ -10,8 +10,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
 
-from mmh3 import hash as murmur3_of_ascii  # of ASCII alone: a lone surrogate makes it crash the process
-from mmh3 import mmh3_32_uintdigest as murmur3
+from mmh3 import mmh3_32_uintdigest as murmur3  # never mmh3.hash: a lone surrogate makes it crash the process
 
 from trackside_client.flags.hashing import BUCKETS, FUNCTIONS, Draw, own_draw, unit_text
 from trackside_client.flags.result import TARGETING_KEY_MISSING, Context, Result, failure
@@ -151,11 +150,6 @@ def _below(draw: Draw, limit: int) -> Callable[[str], bool]:
     return lambda unit: draw.value(unit) < limit
 
 
-def draw_of(text: str) -> int:
-    """Return the hash of a text, as it is compared with a threshold."""
-    return murmur3_of_ascii(text, 0, False) if text.isascii() else murmur3(text.encode(), 0)
-
-
 def _rollout(serve: CompiledServe, limit: int, only: Result | None, part: Mapping[str, Result]) -> Take:
     by, lacking, draw = serve.spec.by, serve.lacking, serve.draw
     split = _nobody if only is not None else _split(serve, part)
@@ -179,7 +173,7 @@ def _rollout(serve: CompiledServe, limit: int, only: Result | None, part: Mappin
             unit = find_unit(context, by)
             if unit is None:
                 return lacking
-        return only if draw_of(prefix + unit) < threshold else None
+        return only if murmur3((prefix + unit).encode()) < threshold else None
 
     return take_one
 
