@@ -115,6 +115,8 @@ class StreamRoute:
     """Kinds of API key that open it; browsers, which cannot send headers, get a ticket for their key."""
     feed: Ref | None = None
     """`(Runtime) -> Feed` (see `trackside.stream.feed`): what is told in place of the messages themselves."""
+    insiders: frozenset[str] = frozenset()
+    """Those of `kinds` that hear the whole of a feed's news; everybody else is told what everybody may know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The stream of flags: who may hear it, what it tells, and how one comes back."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from trackside.settings import Settings
 from trackside.stream import app as streams
 from trackside.stream import ticket as tickets
 from trackside.stream.app import StreamApp
+from trackside_modules.flags.serving import feed
 
 PATH = "/v1/flags/stream"
 
@@ -155,6 +157,61 @@ def test_the_mark_opens_it_again_when_the_ticket_is_over(
         await forged.task
         assert forged.status == 401
         await again.leave()
+
+    run(test)
+
+
+def test_a_server_key_is_told_what_has_changed_and_nobody_else(
+    make: Any, api_key: Any, bulk: Any, flag: Any, change: Any, lane: Client
+) -> None:
+    flag("other")
+    server, client = str(api_key("server")), str(api_key("client"))
+
+    def ruleset() -> tuple[str, Any]:
+        answer = lane.get("/v1/flags/ruleset", headers={"X-API-Key": server})
+        return answer.headers["ETag"].strip('"'), answer.json
+
+    async def test() -> None:
+        app = make()
+        visits = [Visit(app, x_api_key=server), Visit(app, x_api_key=client), Visit(app, bulk(server))]
+        await until(lambda: all(b"id: " in visit.body for visit in visits))
+        since, before = ruleset()
+        await asyncio.to_thread(change, "checkout", {"enabled": True})
+        await until(lambda: all(visit.body.endswith(b"}\n\n") for visit in visits))
+        await until(lambda: b'"change"' in visits[0].body)
+        etag, after = ruleset()
+        told = json.loads(visits[0].body.rpartition(b"data: ")[2])
+        assert (told["etag"], told["change"]["since"], told["change"]["gone"]) == (etag, since, [])
+        assert set(told["change"]["flags"]) == {"checkout"}
+        merged = {**before, "version": told["change"]["version"], "flags": before["flags"] | told["change"]["flags"]}
+        assert merged == after
+        for visit in visits[1:]:
+            await until(lambda it=visit: etag.encode() in it.body)
+            assert b"change" not in visit.body
+        back = Visit(app, last_event_id=visits[0].mark)
+        await until(lambda: b"id: " in back.body)
+        await asyncio.to_thread(change, "checkout", {"enabled": False})
+        await until(lambda: b"refetchEvaluation" in back.body)
+        assert b"change" not in back.body
+        for visit in (*visits, back):
+            await visit.leave()
+
+    run(test)
+
+
+def test_a_change_that_is_too_large_is_only_announced(
+    make: Any, api_key: Any, change: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MOST", 10)
+    key = str(api_key("server"))
+
+    async def test() -> None:
+        visit = Visit(make(), x_api_key=key)
+        await until(lambda: visit.body.count(b"refetchEvaluation") == 1)
+        await asyncio.to_thread(change, "checkout", {"enabled": True})
+        await until(lambda: visit.body.count(b"refetchEvaluation") == 2)
+        assert b"change" not in visit.body
+        await visit.leave()
 
     run(test)
 

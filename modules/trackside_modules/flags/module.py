@@ -41,6 +41,7 @@ MODULE = Module(
             "/v1/flags/stream",
             _CLIENTS,
             f"{_FLAGS}.serving.feed:FlagFeed",
+            insiders=frozenset({"server"}),
         ),
     ),
     jobs=(

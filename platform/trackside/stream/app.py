@@ -110,8 +110,8 @@ class StreamApp:
         while True:
             bell.clear()
             try:
-                for env_id, event in (await asyncio.to_thread(feed.look)).items():
-                    self._hub.tell(channel_of(env_id), event)
+                for env_id, news in (await asyncio.to_thread(feed.look)).items():
+                    self._hub.tell(channel_of(env_id), news)
                 away = False
             except SQLAlchemyError as error:
                 if not away:
@@ -147,7 +147,8 @@ class StreamApp:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await self._looked[route.name].wait()
-        with self._hub.listening(channel, Listener(self._may_stay(ticket))) as listener:
+        heard = Listener(self._may_stay(ticket), is_insider=ticket.is_insider)
+        with self._hub.listening(channel, heard) as listener:
             await send(_begin(200, self._headers(b"text/event-stream", path)))
             await send({"type": "http.response.body", "body": self._greeting(route, ticket), "more_body": True})
             listener.push = push
@@ -169,7 +170,7 @@ class StreamApp:
             }
             key = await asyncio.to_thread(self._keys.authenticate, environ)
             key.check(route.kinds)
-            return Ticket(route.name, key.env_id, key.key_id)
+            return Ticket(route.name, key.env_id, key.key_id, is_insider=key.kind in route.insiders)
         returning = headers.get(b"last-event-id", "") if route.path else ""
         ticket = check(self._settings, parse_qs(query).get("ticket", [""])[0], returning)
         if ticket.stream != route.name:

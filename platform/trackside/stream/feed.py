@@ -1,7 +1,15 @@
 """What a stream tells beyond passing messages on: see `trackside.module.StreamRoute.feed`."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class News(NamedTuple):
+    """An event as it is sent."""
+
+    everybody: bytes
+    insiders: bytes
+    """What holders of a key of the route's `insiders` are sent in its place."""
 
 
 class Feed(Protocol):
@@ -11,8 +19,8 @@ class Feed(Protocol):
     while Redis is away.
     """
 
-    def look(self) -> Mapping[int, bytes]:
-        """Return the event of each environment that has changed since the last look, as it is sent.
+    def look(self) -> Mapping[int, News]:
+        """Return the event of each environment that has changed since the last look.
 
         Raises SQLAlchemyError where the database is away.
         """

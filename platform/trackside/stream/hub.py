@@ -17,6 +17,8 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from trackside.stream.feed import News
+
 log = structlog.get_logger(__name__)
 
 BUFFER = 16
@@ -38,10 +40,11 @@ _numbers = count()
 class Listener:
     """One stream's buffer: events as they are sent."""
 
-    __slots__ = ("_number", "_waiter", "ended", "may_stay", "pending", "push", "sending", "stop")
+    __slots__ = ("_number", "_waiter", "ended", "is_insider", "may_stay", "pending", "push", "sending", "stop")
 
-    def __init__(self, may_stay: Callable[[], bool] | None = None) -> None:
+    def __init__(self, may_stay: Callable[[], bool] | None = None, *, is_insider: bool = False) -> None:
         """Listen for as long as `may_stay` says so, which is asked now and then."""
+        self.is_insider = is_insider
         self.pending: list[bytes] = []
         self.ended = False
         """Whether its reader has gone, is too slow, or may not stay."""
@@ -93,9 +96,10 @@ class Listener:
             self.offer(_COMMENT)
 
 
-def plain_event(message: bytes) -> bytes:
-    """Return a message as an event of the type `change`."""
-    return b"event: change\n" + b"".join(b"data: " + line + b"\n" for line in message.splitlines()) + b"\n"
+def plain_event(message: bytes) -> News:
+    """Return a message as an event of the type `change`, the same for everybody."""
+    event = b"event: change\n" + b"".join(b"data: " + line + b"\n" for line in message.splitlines()) + b"\n"
+    return News(event, event)
 
 
 class Hub:
@@ -124,10 +128,10 @@ class Hub:
             if not self._listeners[channel]:
                 del self._listeners[channel]
 
-    def tell(self, channel: str, event: bytes) -> None:
-        """Hand an event to everyone who hears a channel: the same bytes for all."""
+    def tell(self, channel: str, news: News) -> None:
+        """Hand an event to everyone who hears a channel: the same bytes for all, or for all insiders."""
         for listener in tuple(self._listeners.get(channel, ())):
-            listener.offer(event)
+            listener.offer(news.insiders if listener.is_insider else news.everybody)
 
     async def beat(self) -> None:
         """Look after all streams for ever."""

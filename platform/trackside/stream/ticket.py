@@ -29,6 +29,8 @@ class Ticket:
     """The API key behind it; 0 for a member's page."""
     seen: int = -1
     """The state of the environment (see `Feed.state`) that its holder knows; -1: it was not told."""
+    is_insider: bool = False
+    """Whether its holder has just shown a key that hears all there is: no signed ticket says so."""
 
 
 def _serializer(settings: Settings, salt: str) -> URLSafeTimedSerializer:

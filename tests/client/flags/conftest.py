@@ -53,7 +53,7 @@ class FlagDoor:
     @property
     def etag(self) -> str:
         """The content's."""
-        return f'"{hashlib.sha256(json.dumps(self.document).encode()).hexdigest()}"'
+        return f'"{_etag(self.document)}"'
 
     def change(self, document: dict[str, Any], *, tell: bool = True) -> None:
         """Serve another ruleset, and tell those who follow."""
@@ -62,6 +62,16 @@ class FlagDoor:
             event = json.dumps({"type": "refetchEvaluation", "etag": self.etag})
             for each in list(self.streams):
                 each.put(f"event: change\ndata: {event}\n\n".encode())
+
+    def bring(self, document: dict[str, Any], **told: Any) -> None:
+        """Tell those who follow what has changed, and go on serving the ruleset of before."""
+        before, after = self.document["flags"], document["flags"]
+        change: dict[str, Any] = {"since": self.etag.strip('"'), "version": document["version"]}
+        change["flags"] = {key: flag for key, flag in after.items() if flag != before.get(key)}
+        change["gone"] = [key for key in before if key not in after]
+        event = json.dumps({"type": "refetchEvaluation", "etag": _etag(document), "change": {**change, **told}})
+        for each in list(self.streams):
+            each.put(f"data: {event}\n\n".encode())
 
     def cut(self) -> None:
         """End all streams."""
@@ -156,6 +166,10 @@ class FlagDoor:
             told = json.loads(gzip.decompress(body))
             self.batches[told["batch_id"]] = told["exposures"]
         _answer(request, 503 if status == 599 else status, headers, answer)
+
+
+def _etag(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 
 def _answer(request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:

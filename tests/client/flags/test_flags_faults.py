@@ -113,6 +113,57 @@ def test_an_event_that_is_ahead_of_the_ruleset_is_waited_for(
     until(lambda: flags.boolean("checkout", True) is False)
 
 
+def test_an_event_that_brings_the_change_is_followed_without_asking(
+    flag_door: Any, flags_of: Callable[..., Flags], tmp_path: Path, until: Callable[..., None]
+) -> None:
+    flag_door.document = flag_door.ruleset(checkout=flag_door.flag(), old=flag_door.flag(), same=flag_door.flag())
+    flags = flags_of(flag_door, folder=tmp_path, poll_seconds=3600)
+    until(lambda: flags.status.is_streaming)
+    asked, told = len(flag_door.asked), list[state.Change]()
+    flags.listen(told.append)
+    document = flag_door.ruleset(2, checkout=flag_door.flag(enabled=False), new=flag_door.flag(), same=flag_door.flag())
+    flag_door.bring(document)
+    until(lambda: told)
+    assert (flags.boolean("checkout", True), flags.boolean("new", False)) == (False, True)
+    assert flags.keys() == ["checkout", "same", "new"]
+    assert flags.status.version == 2
+    assert [set(each.flags) for each in told] == [{"checkout", "old", "new"}]
+    assert len(flag_door.asked) == asked
+    assert json.loads((tmp_path / "ruleset.json").read_bytes())["ruleset"] == document
+
+
+@pytest.mark.parametrize(
+    "told", [{"since": "another"}, {"flags": None}, {"gone": "x"}, {"version": "x"}, {"version": None}]
+)
+def test_a_change_that_cannot_be_followed_is_asked_for(
+    flag_door: Any, flags_of: Callable[..., Flags], told: dict[str, Any], until: Callable[..., None]
+) -> None:
+    flags = flags_of(flag_door, poll_seconds=3600)
+    until(lambda: flags.status.is_streaming)
+    document = flag_door.ruleset(2, checkout=flag_door.flag(enabled=False))
+    flag_door.bring(document, **told)
+    flag_door.document = document
+    until(lambda: flags.boolean("checkout", True) is False)
+    assert flag_door.asked[-1] == (RULESET, 200)
+
+
+def test_a_process_that_lags_behind_the_stream_takes_nobody_back(
+    flag_door: Any, flags_of: Callable[..., Flags], monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
+) -> None:
+    flags = flags_of(flag_door, poll_seconds=3600)
+    until(lambda: flags.status.is_streaming)
+    flag_door.bring(flag_door.ruleset(2, checkout=flag_door.flag(enabled=False)))
+    until(lambda: flags.boolean("checkout", True) is False)
+    assert flags._follower is not None
+    flags._follower.refresh()
+    assert flag_door.asked[-1] == (RULESET, 200)
+    assert flags.status.version == 2
+    monkeypatch.setattr("trackside_client.flags.following._BEHIND", 0.0)
+    flags._follower.refresh()  # by now it is not late, but another history: a backup that was restored
+    assert flags.status.version == 1
+    assert flags.boolean("checkout", False) is True
+
+
 def test_a_refused_key_is_said_once_and_defaults_answer(
     flag_door: Any, flags_of: Callable[..., Flags], caplog: pytest.LogCaptureFixture, until: Callable[..., None]
 ) -> None:

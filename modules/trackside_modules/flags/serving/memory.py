@@ -136,6 +136,7 @@ class Memory:
         """Load what has changed; raises the driver's error where PostgreSQL is away."""
         with self._refreshing:
             with self._runtime.database.session() as session:
+                ruleset.settle(session)
                 known = self._served
                 fresh = [
                     _source(session, env_id)
@@ -163,7 +164,7 @@ class Memory:
         made: dict[int, Served] = {}
         for source in fresh:
             try:
-                made[source.env_id] = compiled(source, self._runtime.clock)
+                made[source.env_id] = compiled(source, self._runtime.clock, self._served.get(source.env_id))
             except _WRONG as error:
                 # what is known goes on answering; an edit that makes no sense is refused before it comes here
                 log.error("flags.unusable", env_id=source.env_id, version=source.version, reason=str(error)[:200])

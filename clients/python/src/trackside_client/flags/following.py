@@ -1,22 +1,27 @@
 """The thread that keeps a ruleset fresh: by the server's stream of events, and by polling where that does not work."""
 
+import json
 import os
 import random
 import threading
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from trackside_client._transport import notes
 from trackside_client._transport.sender import Backoff
 from trackside_client.flags.fetching import STREAM, Fetched, Source, Stream
 from trackside_client.flags.keeping import save
 from trackside_client.flags.settings import FlagSettings, stream_beside
-from trackside_client.flags.state import State
+from trackside_client.flags.state import State, bare
 
 TIMEOUT = 10.0
 _LOOK_EVERY = 300.0
 """Seconds between two looks for a new ruleset while the stream is open and says nothing."""
 _WAITS = (0.01, 0.02, 0.03, 0.05, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Seconds between tries where the stream is ahead of the process that hands out rulesets."""
+_BEHIND = 10.0
+"""Seconds for which a process that hands out rulesets may lag behind what an event has brought."""
 _REFUSED = {401, 403}
 _UNSUPPORTED = {404, 405, 406, 410}
 
@@ -44,6 +49,8 @@ class Follower:
         self._stream: Stream | None = None
         self._polls, self._streams = Backoff(), Backoff()
         self._named = ""
+        self._brought = float("-inf")
+        """When an event last brought a change itself."""
         self.is_streaming = False
 
     def start(self) -> None:
@@ -107,7 +114,7 @@ class Follower:
         return False
 
     def _taken(self, answer: Fetched) -> bool:
-        if answer.status == 304:
+        if answer.status == 304 or self._is_behind(answer.body):
             self._state.confirm(stale=answer.is_stale)
             return False
         if not self._state.take(answer.body, answer.etag, confirmed=True, stale=answer.is_stale):
@@ -117,6 +124,17 @@ class Follower:
         if self.cache is not None:
             save(self.cache, answer.body, answer.etag, self._owner)
         return True
+
+    def _is_behind(self, body: bytes) -> bool:
+        """Whether an older ruleset than ours comes from a process that has not loaded yet what an event brought us."""
+        ours = self._state.ruleset
+        if ours is None or time.monotonic() - self._brought > _BEHIND:
+            return False
+        try:
+            version = json.loads(body)["version"]
+        except (ValueError, RecursionError, TypeError, KeyError):
+            return False
+        return isinstance(version, int) and version < ours.version
 
     def _stream_at(self) -> str:
         """Return where the stream is: as configured, as the server named it, or beside the server.
@@ -143,7 +161,7 @@ class Follower:
                 if self._is_over:
                     return
                 if event is not None:
-                    self._catch_up(str(event.get("etag") or ""))
+                    self._catch_up(event)
                 elif self._is_due(looked):
                     self.refresh()
                 else:
@@ -160,10 +178,16 @@ class Follower:
         """Whether to ask though no event came: the last answer failed, or was long ago."""
         return self._polls.is_over and (self._state.name != "ready" or time.monotonic() - looked > _LOOK_EVERY)
 
-    def _catch_up(self, etag: str) -> None:
-        """Ask for the ruleset that an event told of; a process that has not loaded it yet is asked again."""
-        if etag and _bare(self._state.etag) == _bare(etag):
+    def _catch_up(self, event: Mapping[str, Any]) -> None:
+        """Take the change that an event brings, or ask for the ruleset that it tells of.
+
+        A process that has not loaded it yet is asked again.
+        """
+        etag = bare(str(event.get("etag") or ""))
+        if etag and bare(self._state.etag) == etag:
             self._state.confirm()
+            return
+        if etag and self._is_brought(event.get("change"), etag):
             return
         for wait in _WAITS:
             if self.refresh() or not etag or not self._polls.is_over:
@@ -171,6 +195,10 @@ class Follower:
             if self._stopping.wait(wait * random.uniform(0.7, 1.3)):  # noqa: S311 - no secret
                 return
 
-
-def _bare(etag: str) -> str:
-    return etag.removeprefix("W/").strip('"')
+    def _is_brought(self, change: Any, etag: str) -> bool:
+        if not isinstance(change, Mapping) or not self._state.follow(change, etag):
+            return False
+        self._brought = time.monotonic()
+        if self.cache is not None:
+            save(self.cache, json.dumps(self._state.document).encode(), self._state.etag, self._owner)
+        return True

@@ -55,7 +55,7 @@ class State:
         """Evaluate by a new ruleset; False, with the reason in the log, where it makes no sense."""
         try:
             document = json.loads(body) if isinstance(body, bytes) else body
-            fresh = parse(document, lenient=True)
+            fresh = parse(document, lenient=True, before=self.ruleset)
         except (RulesetError, ValueError, RecursionError) as error:
             notes.once("flags ruleset", "these flags cannot be read, the last ones stay: %s", str(error)[:500])
             return False
@@ -67,6 +67,15 @@ class State:
         if confirmed:
             self.confirm(changed, stale=stale)
         return True
+
+    def follow(self, change: Mapping[str, Any], etag: str) -> bool:
+        """Change what an event tells has changed; False where that is not told of the ruleset that is held here."""
+        flags, gone, version = change.get("flags"), change.get("gone"), change.get("version")
+        if change.get("since") != bare(self.etag) or not isinstance(flags, dict) or not isinstance(gone, list):
+            return False
+        known = {key: flag for key, flag in self.document["flags"].items() if key not in gone}
+        document = {**self.document, "version": version, "flags": known | flags}
+        return self.take(document, f'"{etag}"', confirmed=True)
 
     def confirm(self, changed: tuple[str, ...] = (), *, stale: bool = False) -> None:
         """Note that the server stands by the ruleset; `stale` where it says itself that it may be old."""
@@ -88,6 +97,11 @@ class State:
                 _tell(listener, Change(name, changed, message))
 
 
+def bare(etag: str) -> str:
+    """Return an ETag without what HTTP writes around it."""
+    return etag.removeprefix("W/").strip('"')
+
+
 def _tell(listener: Listener, change: Change) -> None:
     try:
         listener(change)
@@ -97,4 +111,6 @@ def _tell(listener: Listener, change: Change) -> None:
 
 def _changed(before: Any, after: Any) -> tuple[str, ...]:
     old, new = before or {}, after or {}
-    return tuple(sorted(key for key in {*old, *new} if old.get(key) != new.get(key)))
+    # most are the very same object, where an event told what has changed
+    pairs = ((key, old.get(key), new.get(key)) for key in {*old, *new})
+    return tuple(sorted(key for key, was, is_now in pairs if was is not is_now and was != is_now))
