@@ -16,7 +16,16 @@ from trackside_client import VERSION
 from trackside_client._transport import notes
 from trackside_client._transport.sender import Backoff, retry_after
 from trackside_client.flags.details import PROVIDER_NOT_READY
-from trackside_client.flags.result import GENERAL, INVALID_CONTEXT, PARSE_ERROR, Context, Result, failure
+from trackside_client.flags.reading import key_problem
+from trackside_client.flags.result import (
+    FLAG_NOT_FOUND,
+    GENERAL,
+    INVALID_CONTEXT,
+    PARSE_ERROR,
+    Context,
+    Result,
+    failure,
+)
 from trackside_client.flags.settings import FlagSettings
 from trackside_client.flags.state import State
 
@@ -53,8 +62,10 @@ class Remote:
         """Return the server's answer for a flag, its last one where it is away. Never raises."""
         try:
             body = json.dumps({"context": dict(context)}, allow_nan=False, default=str).encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             return failure(key, INVALID_CONTEXT, f"the context is no JSON: {error}")
+        if not isinstance(key, str) or key_problem(key):
+            return failure(str(key), FLAG_NOT_FOUND, "no flag can have this key")
         if not self._backoff.is_over:
             return self._remembered(key, body, "the server did not answer a moment ago")
         try:
@@ -67,31 +78,40 @@ class Remote:
 
     def _ask(self, key: str, body: bytes) -> tuple[int, Any, bytes]:
         """Post on this thread's connection; once more on a fresh one where the server had closed it meanwhile."""
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is not None:
+        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        self._local.connection = None
+        if kept is not None:
             try:
-                return self._post(connection, key, body)
+                return self._post(kept, key, body)
+            except TimeoutError:
+                raise  # it is not gone but slow: a check waits once
             except (OSError, http.client.HTTPException):
-                connection.close()
-                self._local.connection = None
+                pass
         made = http.client.HTTPSConnection if self._is_secure else http.client.HTTPConnection
-        connection = made(self._address[0], self._address[1], timeout=TIMEOUT)
-        answer = self._post(connection, key, body)
-        self._local.connection = connection
-        return answer
+        return self._post(made(self._address[0], self._address[1], timeout=TIMEOUT), key, body)
 
     def _post(self, connection: http.client.HTTPConnection, key: str, body: bytes) -> tuple[int, Any, bytes]:
-        connection.request("POST", self._path + quote(key, safe="/"), body, self._headers)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read(_MOST_READ)
+        """Post, and keep the connection for this thread where the whole answer came; raises what the network does."""
+        try:
+            connection.request("POST", self._path + quote(key, safe="/"), body, self._headers)
+            answer = connection.getresponse()
+            content = answer.read(_MOST_READ)
+        except BaseException:
+            connection.close()
+            raise
+        if answer.isclosed():
+            self._local.connection = connection
+        else:
+            connection.close()
+        return answer.status, answer.headers, content
 
     def _answered(self, key: str, body: bytes, status: int, answer: bytes) -> Result:
         try:
             found = json.loads(answer)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if status in {401, 403}:
-            self._backoff.put_off()
+            self._put_off(0.0)
             notes.once(f"flags refused {status}", "the server does not take this key: %s", status)
             self._state.fail(f"the server answers {status}", refused=True)
             return failure(key, GENERAL, f"the server does not take this key: {status}")
@@ -113,10 +133,16 @@ class Remote:
         return result
 
     def _away(self, key: str, body: bytes, words: str, wait: float) -> Result:
-        self._backoff.put_off(wait)
+        self._put_off(wait)
         self._state.fail(words)
         notes.once("flags remote", "flags cannot be asked for, last answers or defaults do: %s", words)
         return self._remembered(key, body, words)
+
+    def _put_off(self, wait: float) -> None:
+        """Let no check ask for a while; checks of many threads that failed together count as one."""
+        with self._lock:
+            if self._backoff.is_over:
+                self._backoff.put_off(wait)
 
     def _remembered(self, key: str, body: bytes, words: str) -> Result:
         with self._lock:
