@@ -76,7 +76,7 @@ class Counter:
         self._store = inbox.Store(runtime.settings.database_url)
         self._flushing = threading.Lock()
         self._looked = float("-inf")
-        self._failing = False
+        self._failing = self._unsafe = False
         self._closed = False
         self._wake = threading.Event()
         runtime.closers.append(self.close)
@@ -122,13 +122,33 @@ class Counter:
     def work(self) -> None:
         """Do once what the thread does each time it wakes; PostgreSQL away is left for the next time."""
         try:
+            if self._failing:
+                # a frozen database takes seconds to fail: what waits is safe before it is tried
+                self._secure()
             self.flush()
             self._failing = False
         except (PsycopgError, OSError) as error:
             # said once, and not where the connection was taken away on purpose
             if not self._failing and not self._closed:
                 log.warning("flags.exposures_wait", reason=type(error).__name__, files=len(self._sealed))
+            if not self._failing:
+                self._secure()
             self._failing = True
+
+    def _secure(self) -> None:
+        """See that what waits outlives a power cut: what PostgreSQL takes at once is safe there."""
+        with self._flushing:
+            with self._lock:
+                waiting = [*self._sealed, *([self._segment] if self._segment else [])]
+            try:
+                for each in waiting:
+                    if each.is_dirty:
+                        each.secure()
+                self._unsafe = False
+            except OSError as error:
+                if not self._unsafe:
+                    log.error("flags.exposures_unsafe", reason=error.strerror, effect="a power cut would lose some")
+                self._unsafe = True
 
     def close(self) -> None:
         """Commit what was counted where that goes at once, and end the thread; what is left waits on the disk."""

@@ -48,6 +48,9 @@ class Segment:
         self.numbers = memoryview(self._map).cast("Q")
         """The file as numbers of 8 bytes: `add` says which one counts."""
         self._end = _HEADER
+        self._is_sealed = self._is_named = False
+        self.is_dirty = True
+        """Whether there may be more in it than the disk has."""
 
     def add(self, content: Content, at: int) -> int | None:
         """Make room for a count, and return its place in `numbers`; None where the file is full.
@@ -76,6 +79,22 @@ class Segment:
         """Write no more; the lock stays until `drop`, or the end of the process."""
         self.numbers.release()
         self._map.close()
+        self._is_sealed = True
+
+    def secure(self) -> None:
+        """Wait until the disk has what was counted so far, and the file's name: they outlive a power cut too.
+
+        Counting goes on meanwhile; what it adds is there at the next time. Raises OSError where the disk fails.
+        """
+        self.is_dirty = not self._is_sealed
+        os.fsync(self._file)  # of what was written through the mapping too
+        if not self._is_named:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+            self._is_named = True
 
     def drop(self) -> None:
         """Take the file off the disk: what was in it is committed."""
