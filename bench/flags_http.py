@@ -7,6 +7,7 @@ Servers as `trackside web` sets granian up, pinned to one core, asked by the gen
     null       a callable that answers 2 bytes
     one        one flag of 50 by OFREP in the lane: key, context, evaluation (25 % of two plans), exposure
     null read  the null callable, reading the body that these requests have
+    null whole the same, answering as many bytes as all flags are
     all        all 50 of them
     flask      one flag, by the same code behind a Flask route of the real app
     null busy, one busy, all busy     the same while 8 connections ask the same process for pages that take 50 ms
@@ -40,11 +41,14 @@ PAGE_SECONDS = 0.05
 PAGES = 8
 MOST_SECONDS = 110
 BODY = b'{"context":{"targetingKey":"u_42","account":"acme","plan":"pro"}}'
+WHOLE = b"ok" * 2100
+"""As long as the answer with all flags."""
 KINDS = ("null", "real")
 ALL = "/ofrep/v1/evaluate/flags"
 ROWS = {
     "null": ("null", "/null", False),
     "null read": ("null", "/read", False),
+    "null whole": ("null", "/whole", False),
     "one": ("real", f"{ALL}/flag-7", False),
     "all": ("real", ALL, False),
     "flask": ("real", "/flask/flag-7", False),
@@ -60,6 +64,10 @@ def null(environ: Any, start_response: Any) -> list[bytes]:
         time.sleep(PAGE_SECONDS)
     elif environ["PATH_INFO"] == "/read":
         environ["wsgi.input"].read(len(BODY))
+    elif environ["PATH_INFO"] == "/whole":
+        environ["wsgi.input"].read(len(BODY))
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(WHOLE)))])
+        return [WHOLE]
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [b"ok"]
 
@@ -265,7 +273,8 @@ def main() -> None:
     print(f"one / null read       {rate['one'] / rate['null read']:.2f}")
     print(f"one / flask           {rate['one'] / rate['flask']:.2f}   (aim 3)")
     print(f"one / null, busy      {rate['one busy'] / rate['null busy']:.2f}")
-    print(f"all more than one     {cpu['all'] - cpu['one']:.1f} us CPU   (aim 25)")
+    sending = cpu["null whole"] - cpu["null read"]
+    print(f"all more than one     {cpu['all'] - cpu['one']:.1f} us CPU   (aim 25; to send as much takes {sending:.1f})")
 
 
 if __name__ == "__main__":

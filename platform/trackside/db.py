@@ -75,10 +75,10 @@ class WatchedConnection(Connection[tuple[Any, ...]]):
             raise Overdue("the database did not answer in time") from error
 
 
-def watched(patience: float = WatchedConnection.patience) -> dict[str, Any]:
-    """Return how a `WatchedConnection` connects: autocommit, and nothing waits longer than `patience` seconds."""
-    options = _options(patience)
-    return {"autocommit": True, "connect_timeout": max(1, int(patience)), "options": options}
+def watched() -> dict[str, Any]:
+    """Return how a `WatchedConnection` connects: autocommit, and nothing waits longer than its patience."""
+    patience = WatchedConnection.patience
+    return {"autocommit": True, "connect_timeout": max(1, int(patience)), "options": _options(patience)}
 
 
 def _options(statement_timeout: float) -> str:

@@ -209,7 +209,7 @@ answers = st.fixed_dictionaries(
 
 
 @given(json_values | answers, st.sampled_from([200, 400, 404]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_json_comes_back_a_value_of_the_asked_type_answers(
     oracle: Oracle, flags: Flags, answer: Any, status: int
 ) -> None:
