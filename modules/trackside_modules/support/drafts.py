@@ -28,7 +28,7 @@ class Draft:
     channel: str = "other"
     direction: str = "in"
     status: str = ""
-    """Empty: `new` where the customer came, else `open` (or theirs to answer, once we wrote)."""
+    """Empty: `new` where the customer came and nobody has it, else `open` (or theirs to answer, once we wrote)."""
     priority: str = "normal"
     assignee_id: int | None = None
     tags: tuple[str, ...] = ()

@@ -2,13 +2,15 @@
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, Identity, Index, Text, false, text
+from sqlalchemy import Identity, Index, Text, false, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
 from trackside_modules.support import words
 
-_ACTIVE = text("status in ('new', 'open', 'waiting_customer', 'waiting_dev') and merged_into is null")
+ACTIVE = "status in ('new', 'open', 'waiting_customer', 'waiting_dev') and merged_into is null"
+"""What `words.ACTIVE` is to PostgreSQL: an index holds those alone, and is used where a query says so, as it is."""
 
 
 class Interaction(Base):
@@ -30,7 +32,7 @@ class Interaction(Base):
             "snooze_until",
             "updated_at",
             "id",
-            postgresql_where=_ACTIVE,
+            postgresql_where=text(ACTIVE),
         ),
         Index(
             "uq_support_interaction_external_ref",

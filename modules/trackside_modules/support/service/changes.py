@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 from trackside.auth.audit import Actor
 from trackside.errors import InputError
 from trackside_modules.support import words
+from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.service import fields, people, topics
 from trackside_modules.support.service.people import Named
-from trackside_modules.support.service.work import Work, get
+from trackside_modules.support.service.work import Work
 
 
 def set_status(
@@ -86,7 +87,7 @@ def set_customer(session: Session, number: int, named: Named, *, who: Actor, now
     user_id, account_id = whom.user.id if whom.user else None, whom.account.id if whom.account else None
     with Work.on(session, number, who, now=now) as work:
         if (work.state.user_id, work.state.account_id) != (user_id, account_id):
-            work.add("customer", user_id=user_id, account_id=account_id)
+            work.add("customer", {"user_id": user_id, "account_id": account_id})
     return get(session, number)
 
 

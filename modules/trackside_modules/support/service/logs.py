@@ -15,12 +15,13 @@ from trackside.workspace import environments
 from trackside_modules.support import words
 from trackside_modules.support.drafts import Draft
 from trackside_modules.support.history import Event, state_of
+from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.models import FrozenContext, Interaction
 from trackside_modules.support.service import fields, people, topics
 from trackside_modules.support.service.contexts import ContextOf
 from trackside_modules.support.service.files import attach
 from trackside_modules.support.service.people import Named, People
-from trackside_modules.support.service.work import Work, get
+from trackside_modules.support.service.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def _must_be_new(session: Session, draft: Draft) -> None:
 
 def _created(session: Session, draft: Draft, whom: People) -> dict[str, Any]:
     incoming = fields.one_of(draft.direction, words.DIRECTIONS, "direction") == "in"
-    given = draft.status or ("new" if incoming else "open")
+    given = draft.status or ("new" if incoming and draft.assignee_id is None else "open")
     external_ref = draft.external_ref
     return {
         "subject": fields.subject(draft.subject),

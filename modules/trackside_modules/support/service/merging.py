@@ -2,16 +2,16 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
 from trackside_modules.support.history import Event, state_of
+from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.service import fields, searching
 from trackside_modules.support.service.logs import next_number
-from trackside_modules.support.service.work import Work, get, locked
+from trackside_modules.support.service.work import Work, locked
 
 _KEPT = ("side", "body", "via", "file_ids", "automatic")
 
@@ -31,7 +31,7 @@ def merge(
     with Work.on(session, into, who, now=now) as target:
         with Work.on(session, number, who, now=now, if_version=if_version) as work:
             work.add("merged", into=into)
-        target.add("absorbed", **_from(number))
+        target.add("absorbed", {"from": number})
         if missing := [each for each in work.state.tags if each not in target.state.tags]:
             target.add("tags", add=missing[: fields.MOST_TAGS - len(target.state.tags)], remove=[])
     searching.absorb(session, [into])
@@ -55,7 +55,7 @@ def split(
         work.add("split", into=fresh, seqs=[each.seq for each in chosen])
     created = _created(work, chosen, subject, who, now)
     new = Work(session, who, now, fresh, [created], state_of([created]), [(created, None)])
-    new.add("split", at=created.at, **_from(number))
+    new.add("split", {"from": number}, at=created.at)
     for each in chosen:
         _copy(new, each)
     new.finish()
@@ -81,8 +81,3 @@ def _copy(new: Work, event: Event) -> None:
         new.state.version + 1, event.at, event.kind, kept, new.now, event.member_id, event.user_id, event.key_id
     )
     new.take(copied)
-
-
-def _from(number: int) -> dict[str, Any]:
-    # a word of Python's own, which no argument can be called
-    return {"from": number}

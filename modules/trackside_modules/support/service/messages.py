@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from trackside.auth.audit import SYSTEM, Actor
 from trackside_modules.support import words
+from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.service import fields
 from trackside_modules.support.service.files import attach
-from trackside_modules.support.service.work import Work, get
+from trackside_modules.support.service.work import Work
 
 
 def reply(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
@@ -11,6 +10,7 @@ from trackside.customers import service as customers
 from trackside.customers.kinds import ACCOUNT, USER, C, Kind
 from trackside.customers.models import Account, User
 from trackside.errors import InputError, NotFound
+from trackside_modules.support.lookup.people import find_account, find_user
 from trackside_modules.support.service import fields
 
 
@@ -34,28 +34,6 @@ class Named:
     account_id: int | None = None
 
 
-def find_user(session: Session, text: str) -> User | None:
-    """Return the user with the id or e-mail address `text`, or None; of several, who was seen last."""
-    text = text.strip()
-    try:
-        return customers.by_external_id(session, USER, text)
-    except NotFound:
-        pass
-    if "@" not in text:
-        return None
-    alive = (User.merged_into.is_(None), User.erased_at.is_(None))
-    query = select(User).where(func.lower(User.email) == text.lower(), *alive)
-    return session.scalar(query.order_by(User.last_seen.desc().nulls_last(), User.id).limit(1))
-
-
-def find_account(session: Session, text: str) -> Account | None:
-    """Return the account with the id `text`, or None."""
-    try:
-        return customers.by_external_id(session, ACCOUNT, text.strip())
-    except NotFound:
-        return None
-
-
 def find_or_make(session: Session, named: Named, who: Actor, *, now: datetime) -> People:
     """Return whom `named` means; who is not known yet is made.
 
@@ -72,7 +50,7 @@ def find_or_make(session: Session, named: Named, who: Actor, *, now: datetime) -
 
 def _account(session: Session, named: Named, who: Actor, now: datetime) -> tuple[Account | None, bool]:
     if named.account_id is not None:
-        return customers.get(session, ACCOUNT, named.account_id), False
+        return _alive(session, ACCOUNT, named.account_id), False
     text = named.account.strip()
     if not text:
         return None, False
@@ -86,7 +64,7 @@ def _user(
     session: Session, named: Named, account: Account | None, who: Actor, now: datetime
 ) -> tuple[User | None, bool]:
     if named.user_id is not None:
-        return customers.get(session, USER, named.user_id), False
+        return _alive(session, USER, named.user_id), False
     text = named.user.strip()
     if not text:
         return None, False
@@ -99,9 +77,24 @@ def _user(
     return _make(session, USER, text, values, who=who, now=now), True
 
 
+def _alive(session: Session, kind: Kind[C], number: int) -> C:
+    """Return the customer `number`, or whoever stands for them; raises InputError where there is none, or no more."""
+    try:
+        found = customers.get(session, kind, number)
+        found = found if found.merged_into is None else customers.get(session, kind, found.merged_into)
+    except NotFound as error:
+        raise fields.wrong(kind.name, error.message) from error
+    if found.erased_at is not None:
+        raise fields.wrong(kind.name, f"This {kind.name} was erased.")
+    return found
+
+
 def _make(session: Session, kind: Kind[C], text: str, values: dict[str, str], *, who: Actor, now: datetime) -> C:
     try:
         return customers.create(session, kind, who, text, values, now=now, source="manual")
     except InputError as error:
         problem = next(iter(error.fields.values()), error.message)
         raise fields.wrong(kind.name, problem) from error
+
+
+__all__ = ["Named", "People", "find_account", "find_or_make", "find_user"]

@@ -4,8 +4,6 @@ A merged topic stays where it is and points at the one that stands for it: inter
 and whoever reads follows (see `queries.topics`).
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -15,38 +13,12 @@ from sqlalchemy.orm import Session
 from trackside.auth.audit import Actor, audit
 from trackside.errors import Conflict, NotFound
 from trackside.text import clean_line
+from trackside_modules.support.lookup.topics import find, path_of, slug_of
 from trackside_modules.support.models import Topic, TopicAlias
 from trackside_modules.support.service import fields
 
 LONGEST = 60
 DEEPEST = 4
-
-
-def slug_of(name: str) -> str:
-    """Return what is typed for `name`: `API keys` is `api-keys`; letters of other scripts stay."""
-    plain = unicodedata.normalize("NFKD", name.strip().lower())
-    plain = "".join(each for each in plain if not unicodedata.combining(each))
-    return re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")
-
-
-def path_of(text: str) -> str:
-    """Return `text` as a path or alias is kept: `#Billing/API keys` is `billing/api-keys`."""
-    return "/".join(filter(None, (slug_of(part) for part in text.strip().lstrip("#").split("/"))))
-
-
-def find(session: Session, text: str) -> Topic | None:
-    """Return the topic that `text` means, by path, alias or the last part of a path that no other has; or None."""
-    path = path_of(text)
-    if not path:
-        return None
-    found = session.scalar(select(Topic).where(Topic.path == path))
-    if found is None:
-        alias = select(TopicAlias.topic_id).where(TopicAlias.alias == path).scalar_subquery()
-        found = session.scalar(select(Topic).where(Topic.id == alias))
-    if found is None and "/" not in path:
-        ends = session.scalars(select(Topic).where(Topic.path.endswith(f"/{path}", autoescape=True)).limit(2)).all()
-        found = ends[0] if len(ends) == 1 else None
-    return found if found is None or found.merged_into is None else session.get_one(Topic, found.merged_into)
 
 
 def get(session: Session, topic_id: int) -> Topic:
@@ -192,3 +164,6 @@ def _add_alias(session: Session, alias: str, topic_id: int) -> None:
 
 def _note(session: Session, who: Actor, what: str, topic: Topic, now: datetime, **changes: object) -> None:
     audit(session, who, f"support_topic.{what}", "support_topic", topic.id, topic.path, at=now, changes=changes)
+
+
+__all__ = ["archive", "change", "create", "find", "get", "merge", "path_of", "pick", "set_aliases", "slug_of"]

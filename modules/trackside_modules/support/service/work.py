@@ -7,9 +7,9 @@ It locks the interaction, so pieces of work on it follow each other. At its end 
 the caches are written (see `caches`) and what happened is announced.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +20,9 @@ from trackside.auth.audit import Actor
 from trackside.errors import Conflict, NotFound, StaleVersion
 from trackside_modules.support import words
 from trackside_modules.support.history import Event, State, fold, state_of
+from trackside_modules.support.lookup.interactions import FIELDS, history_of
 from trackside_modules.support.models import EventRow, Interaction
 from trackside_modules.support.service import announcing, caches, rows
-
-_EVENT = tuple(each.name for each in fields(Event))
 
 
 @dataclass(slots=True)
@@ -44,9 +43,16 @@ class Work:
     @classmethod
     @contextmanager
     def on(
-        cls, session: Session, number: int, who: Actor, *, now: datetime, if_version: int | None = None
+        cls,
+        session: Session,
+        number: int,
+        who: Actor,
+        *,
+        now: datetime,
+        if_version: int | None = None,
+        merged: bool = False,
     ) -> Iterator["Work"]:
-        """Lock the interaction `number` and yield work on it; what was merged away takes nothing any more.
+        """Lock the interaction `number` and yield work on it; what was merged away is worked on with `merged` alone.
 
         Raises NotFound, StaleVersion where it is not at `if_version`, Conflict where it was merged.
         """
@@ -55,7 +61,7 @@ class Work:
             raise StaleVersion(
                 f"Something happened to {row.ref} since you opened it: look at what is new, then send yours again."
             )
-        if row.merged_into is not None:
+        if row.merged_into is not None and not merged:
             raise Conflict(f"{row.ref} was merged into {words.ref(row.merged_into)}: go on there.")
         events = history_of(session, number)
         work = cls(session, who, now, number, events, state_of(events))
@@ -63,15 +69,26 @@ class Work:
         work.finish()
 
     def add(
-        self, kind: str, /, *, user_id: int | None = None, at: datetime | None = None, quiet: bool = False, **data: Any
+        self,
+        kind: str,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        user_id: int | None = None,
+        at: datetime | None = None,
+        quiet: bool = False,
+        **more: Any,
     ) -> Event:
-        """Append an event of `kind`; with `user_id` it was the customer, with `quiet` Trackside itself."""
+        """Append an event of `kind` with `data` and `more`.
+
+        With `user_id` it was that customer, with `quiet` Trackside itself; else whoever does the work.
+        """
         by = Actor("") if quiet or user_id is not None else self.who
         event = Event(
             seq=self.state.version + 1,
             at=max(at or self.now, self.events[-1].at),
             kind=kind,
-            data=data,
+            data={**(data or {}), **more},
             recorded_at=self.now,
             member_id=by.member_id,
             user_id=user_id,
@@ -105,23 +122,6 @@ def locked(session: Session, number: int) -> Interaction:
     return found
 
 
-def get(session: Session, number: int) -> Interaction:
-    """Return the interaction `number` as it is now; raises NotFound."""
-    found = None
-    if 0 < number < 1 << 63:
-        found = session.get(Interaction, number, populate_existing=True)
-    if found is None:
-        raise NotFound(f"There is no interaction {words.ref(number)}.")
-    return found
-
-
-def history_of(session: Session, number: int) -> list[Event]:
-    """Return everything that happened to the interaction `number`, in order."""
-    columns = [getattr(EventRow, name) for name in _EVENT]
-    found = session.execute(select(*columns).where(EventRow.interaction_id == number).order_by(EventRow.seq))
-    return [Event(*row) for row in found]
-
-
 def append(session: Session, number: int, events: list[Event]) -> None:
     """Write `events` of the interaction `number`."""
     rows.insert(session, EventRow, [event_row(number, event) for event in events])
@@ -129,4 +129,4 @@ def append(session: Session, number: int, events: list[Event]) -> None:
 
 def event_row(number: int, event: Event) -> dict[str, Any]:
     """Return `event` of the interaction `number` as a row."""
-    return {"interaction_id": number, **{name: getattr(event, name) for name in _EVENT}}
+    return {"interaction_id": number, **{name: getattr(event, name) for name in FIELDS}}

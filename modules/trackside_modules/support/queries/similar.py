@@ -1,0 +1,45 @@
+"""What was much like this before: offered while somebody writes."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from trackside_modules.support.queries.lists import Row, rows
+
+MOST_WORDS = 12
+CANDIDATES = 400
+_LIKE = text("""
+with given as (
+    select lexeme from unnest(to_tsvector('english', :text)) order by length(lexeme) desc, lexeme limit :words
+), query as (
+    select cast(string_agg(quote_literal(lexeme), ' | ') as tsquery) as one from given
+), newest as (
+    select s.interaction_id, s.document from support_search s, query
+    where s.document @@ query.one order by s.interaction_id desc limit :candidates
+)
+select it.id, similarity(it.subject, :text) + ts_rank(newest.document, query.one, 1) as likeness
+from newest join support_interaction it on it.id = newest.interaction_id cross join query
+where it.merged_into is null and not it.erased and it.status <> 'spam' and it.id is distinct from :this
+order by likeness desc, it.id desc limit :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """An interaction that is much like the text."""
+
+    row: Row
+    likeness: float
+    """Of words and of letters together: the more the liker."""
+
+
+def similar(
+    session: Session, text: str, *, but: int | None = None, limit: int = 5, least: float = 0.25
+) -> list[Similar]:
+    """Return interactions like `text` (a subject, with or without a message), the likest first, without `but`."""
+    given = {"text": text[:2000], "words": MOST_WORDS, "candidates": CANDIDATES, "this": but, "limit": limit}
+    if not text.strip():
+        return []
+    found = {number: likeness for number, likeness in session.execute(_LIKE, given) if likeness >= least}
+    return [Similar(each, found[each.id]) for each in rows(session, list(found))]

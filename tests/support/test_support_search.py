@@ -1,0 +1,156 @@
+"""What interactions are found by, and how they are listed."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.orm import Session
+
+from trackside.auth.audit import Actor
+from trackside.clock import FrozenClock
+from trackside.errors import InputError
+from trackside_modules.support import service
+from trackside_modules.support.models import Interaction, SavedView
+from trackside_modules.support.queries import board, chips, lists, search, similar, threads
+from trackside_modules.support.queries.filters import Filter
+
+Log = Callable[..., Interaction]
+Found = Callable[..., list[int]]
+
+
+@pytest.fixture
+def found(session: Session, clock: FrozenClock, ada: Actor) -> Found:
+    """Search, and return the numbers of what is found."""
+
+    def find(typed: str) -> list[int]:
+        hits = search.find(session, typed, now=clock.now(), member_id=ada.member_id).hits
+        return [each.row.id for each in hits]
+
+    return find
+
+
+def test_words_are_found_in_subjects_messages_and_notes(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log, found: Found
+) -> None:
+    one = log("401 after key rotation", body="Since the upgrade our webhooks fail.")
+    service.note(session, one.id, "Their proxy strips the header", who=ada, now=clock.now())
+    log("Invoice missing")
+    for typed in ("rotating keys", "webhook", "proxies", '"key rotation" -invoice', one.ref.lower(), str(one.id)):
+        assert found(typed) == [one.id], typed
+
+
+def test_what_was_hit_is_marked_and_nothing_else_is_markup(session: Session, clock: FrozenClock, log: Log) -> None:
+    log("Key <b>rotation</b>", body="The <script>alert(1)</script> rotation fails")
+    hit = search.find(session, "rotation", now=clock.now()).hits[0]
+    assert [each.text for each in hit.subject if each.hit] == ["rotation"]
+    assert "".join(each.text for each in hit.subject) == "Key <b>rotation</b>"
+    assert [each.text for each in hit.said if each.hit] == ["rotation"]
+
+
+def test_a_misspelt_word_is_understood_and_said(session: Session, clock: FrozenClock, log: Log) -> None:
+    one = log("Authentication fails after rotation")
+    looked = search.find(session, "athentication rotatoin", now=clock.now())
+    assert [each.row.id for each in looked.hits] == [one.id]
+    assert looked.corrected == "authentication rotation"
+
+
+def test_a_misspelt_address_finds_its_customer(session: Session, clock: FrozenClock, log: Log) -> None:
+    one = log("Something", user="maria.lindqvist@customer.example")
+    looked = search.find(session, "maria.lindquist@customer.example", now=clock.now())
+    assert [each.row.id for each in looked.hits] == [one.id]
+    assert looked.people == [("user", "maria.lindqvist@customer.example")]
+
+
+def test_chips_narrow_what_is_found(session: Session, ada: Actor, clock: FrozenClock, log: Log, found: Found) -> None:
+    keys = service.topics.create(session, "Keys", who=ada, now=clock.now())
+    below = service.topics.create(session, "Rotation", parent_id=keys.id, who=ada, now=clock.now())
+    one = log("One", topic_id=below.id, kind="bug", tags=("vip",), assignee_id=ada.member_id, account="acme")
+    other = log("Other", user="u_42", links=(("flag", "new-auth"),))
+    assert found("topic:keys") == found("kind:bug") == found("tag:vip") == found("assignee:me") == [one.id]
+    assert found("account:@acme is:open") == found("topic:rotation status:open") == [one.id]
+    assert found("user:u_42") == found("flag:new-auth") == found("topic:none") == found("-tag:vip") == [other.id]
+    assert found("kind:bug,question") == [other.id, one.id] or set(found("kind:bug,question")) == {one.id, other.id}
+    assert found("since:1d before:2026-06-16 is:unassigned") == [other.id]
+    assert found("is:snoozed") == found("is:untold") == found("before:2026-01-01") == []
+
+
+def test_a_chip_that_means_nothing_is_said_and_finds_nothing(session: Session, clock: FrozenClock, log: Log) -> None:
+    log()
+    for typed in ("status:done2", "user:nobody@here.example", "topic:nix", "since:yesterday", "is:odd", "assignee:me"):
+        looked = search.find(session, typed, now=clock.now())
+        assert len(looked.asked.problems) == 1
+        assert looked.hits == []
+
+
+@given(st.text(max_size=60))
+def test_every_text_is_chips_and_words_and_reads_the_same_again(typed: str) -> None:
+    found, rest = chips.parse(typed)
+    assert chips.parse(" ".join([*map(str, found), rest]))[1] == rest
+
+
+@pytest.mark.parametrize("typed", ["'", '"', "a & | !", "<->", ":*", "\x00", "((", "user:", "-", "%_\\", "the of"])
+def test_no_text_is_an_error(session: Session, clock: FrozenClock, log: Log, typed: str) -> None:
+    log()
+    search.find(session, typed, now=clock.now())
+    similar.similar(session, typed.replace("\x00", ""))
+
+
+def test_pages_follow_each_other_without_a_gap(session: Session, clock: FrozenClock, log: Log) -> None:
+    made = []
+    for at in range(7):
+        if at % 3 == 0:
+            clock.advance(timedelta(minutes=1))
+        made.append(log(f"Number {at}", priority="high" if at % 2 else "low").id)
+    for sort in lists.SORTS:
+        seen: list[int] = []
+        after = None
+        while True:
+            page = lists.page(session, Filter(), now=clock.now(), sort=sort, after=after, limit=3)
+            seen += [each.id for each in page.rows]
+            after = page.after
+            if after is None:
+                break
+        assert sorted(seen) == made, sort
+    with pytest.raises(InputError):
+        lists.page(session, Filter(), now=clock.now(), sort="sideways")
+
+
+def test_views_count_what_is_to_be_done(session: Session, ada: Actor, clock: FrozenClock, log: Log) -> None:
+    log(assignee_id=ada.member_id)
+    asleep = log().id
+    log()
+    service.snooze(session, asleep, clock.now() + timedelta(hours=1), who=ada, now=clock.now())
+    session.add(SavedView(name="Bugs", query="kind:bug", created_at=clock.now()))
+    session.add(SavedView(name="Broken", query="topic:gone", created_at=clock.now()))
+    session.flush()
+
+    def numbers(now: datetime) -> dict[str, int | None]:
+        return {each.title: each.number for each in board.views(session, ada.member_id, now=now)}
+
+    first = numbers(clock.now())
+    assert (first["Mine"], first["Unassigned"], first["Our turn"], first["Snoozed"]) == (1, 1, 2, 1)
+    assert (first["Bugs"], first["Broken"], first["All"]) == (0, 0, None)
+    later = numbers(clock.now() + timedelta(hours=2))
+    assert (later["Unassigned"], later["Snoozed"]) == (2, 0)
+
+
+def test_a_thread_tells_everything_also_of_what_was_merged(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log
+) -> None:
+    one, other = log("One", body="First"), log("Other", body="Second")
+    service.merge(session, one.id, other.id, who=ada, now=clock.now())
+    read = threads.thread(session, other.id)
+    assert [each.event.data["body"] for each in read.entries if each.event.kind == "message"] == ["First", "Second"]
+    assert read.absorbed == [one.id]
+    assert {each.who for each in read.entries} == {"Ada", "dev@customer.example"}
+    assert read.row.user == "dev@customer.example"
+
+
+def test_what_was_alike_is_offered(session: Session, log: Log) -> None:
+    old = log("Webhook signature does not match", body="The signature header differs from what we compute.")
+    log("Invoice for March")
+    found = similar.similar(session, "Signatures of webhooks do not match")
+    assert [each.row.id for each in found] == [old.id]
+    assert similar.similar(session, "Signatures of webhooks do not match", but=old.id) == []
