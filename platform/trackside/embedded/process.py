@@ -69,10 +69,10 @@ def child_setup(identity: Identity, death_signal: signal.Signals) -> Callable[[]
     return setup
 
 
-def persistently(start: Callable[[], T], pauses: Sequence[float] = (0.1, 0.3, 0.6)) -> T:
+def persistently(start: Callable[[], T], pauses: Sequence[float] = (0.1, 0.3, 0.6, 1, 2, 4, 8)) -> T:
     """Return what `start` does, asking again where the kernel refuses the child its namespace.
 
-    A busy machine refuses one now and then that it allows a moment later. Raises the last refusal.
+    A busy machine refuses one now and then that it allows a moment later. Raises the last refusal; `pauses` in seconds.
     """
     for pause in pauses:
         try:
