@@ -34,7 +34,7 @@ def count(made: Reporter, times: int = 1) -> None:
 
 def try_now(made: Reporter) -> None:
     """Flush as if the waiting were over."""
-    made._backoff._until = 0.0
+    made.courier.backoff._until = 0.0
     made.flush()
 
 
@@ -145,7 +145,7 @@ def test_what_a_process_left_is_sent_by_another(door: Any, tmp_path: Path) -> No
     count(second)
     second.flush()
     assert door.calls() == {TOLD: 3}
-    first._is_away = True
+    first.courier.is_away = True
     try_now(first)
     assert door.calls() == {TOLD: 3}
 
@@ -201,10 +201,10 @@ def test_the_oldest_go_first(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["folder", "memory"])
 def test_what_waits_too_long_is_given_up_and_told(door: Any, tmp_path: Path, kind: str) -> None:
     made = make(door, tmp_path)
-    kept = made._spool = Folder(tmp_path / "s", "o") if kind == "folder" else Memory()
+    kept = made.courier.spool = Folder(tmp_path / "s", "o") if kind == "folder" else Memory()
     kept.put(Batch("metrics", 7, b"x"))
     kept._most_seconds = -1
-    made._is_away = True
+    made.courier.is_away = True
     try_now(made)
     count(made)
     made.flush()

@@ -203,7 +203,7 @@ def test_exposures_are_told_once_though_the_answer_is_lost(
     flags.flush()
     del flag_door.refuse[EXPOSURES]
     assert flags._exposures is not None
-    flags._exposures._backoff.clear()
+    flags._exposures.courier.backoff.clear()
     flags.flush()
     assert flag_door.posts == 2
     assert flag_door.told() == {("checkout", "on", f"u_{number}", "acme"): 10 for number in range(10)}

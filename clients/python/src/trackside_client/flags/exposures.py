@@ -17,8 +17,9 @@ from typing import Any
 from uuid import uuid4
 
 from trackside_client._transport import notes
-from trackside_client._transport.sender import Backoff, Sender
-from trackside_client._transport.spool import Batch, Folder, Memory, Spool
+from trackside_client._transport.courier import Courier, Place
+from trackside_client._transport.sender import Answer, Sender
+from trackside_client._transport.spool import Batch
 from trackside_client.flags.settings import FlagSettings
 from trackside_client.flags.tally import Exposure, Tally
 
@@ -31,7 +32,6 @@ _MOST_KNOWN = 200_000
 """Users and variants remembered as told; then all are forgotten, and told once more."""
 _MOST_SECONDS = 7 * 86_400
 """How long a batch may wait: the server knows its id for 30 days."""
-_LOOK_EVERY = 30.0
 
 
 class Exposures:
@@ -39,25 +39,24 @@ class Exposures:
 
     def __init__(self, settings: FlagSettings) -> None:
         self._settings = settings
-        self._sender = Sender(settings.url, settings.key)
         self.tally = Tally(self._ensure, self._hurry)
-        self._spool: Spool | None = None
+        root = None if settings.folder is None else settings.folder / _KIND
+        place = Place(root, f"{settings.url}\n{settings.key}", _MOST_SECONDS)
+        sender = Sender(settings.url, settings.key)
+        self.courier = Courier(_KIND, sender, place, "flags/", done=self._done, lost=self._lost)
         self._begin()
 
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._sending, self._starting = threading.Lock(), threading.Lock()
         self._stopping, self._wake = threading.Event(), threading.Event()
-        self._backoff = Backoff()
         self._known: set[tuple[str, str, str | None, str | None]] = set()
-        self._is_running = self._is_away = False
-        self._looked = 0.0
+        self._is_running = False
 
     def reset(self) -> None:
         """Begin anew in a forked child: what the parent has counted is the parent's to send."""
         self.tally.reset()
-        if isinstance(self._spool, Memory):
-            self._spool = None
+        self.courier.reset()
         self._begin()
 
     def flush(self, timeout: float = _TIMEOUT) -> None:
@@ -107,10 +106,11 @@ class Exposures:
         """
         fresh = self._batches()
         for batch in fresh:
-            self._keep(batch)
-        is_due = bool(fresh) or self._is_away or time.monotonic() - self._looked >= _LOOK_EVERY
-        if (is_due and self._backoff.is_over) or last:
-            self._drain(timeout, until=time.monotonic() + timeout if last else float("inf"))
+            self.courier.keep(batch)
+        if last:
+            self.courier.drain(timeout, self._stopping, time.monotonic() + timeout)
+        elif self.courier.is_due or (fresh and self.courier.backoff.is_over):
+            self.courier.drain(timeout, self._stopping)
 
     def _batches(self) -> list[Batch]:
         told = self._told(self.tally.take())
@@ -134,73 +134,19 @@ class Exposures:
                 found.append(Exposure(it.flag, it.variant, user, account, it.at, it.count))
         return [*found, *sums.values()]
 
-    def _take(self, batch: Batch, timeout: float) -> bool:
-        """Send a batch; return whether it is done with."""
-        answer = self._sender.post(f"flags/{batch.kind}", batch.body, timeout)
-        if answer.later:
-            self._backoff.put_off(answer.wait)
-            self._is_away = True
-            notes.once("exposures away", "exposures wait, the server does not take them: %s", answer.words)
-        elif answer.delivered:
-            if self._is_away:
-                notes.again("exposures away")
-            self._is_away = False
-            self._backoff.clear()
-            if '"rejected":[]' not in answer.words:
-                self._known.clear()  # nobody knows whom: all are told once more
-                notes.once("exposures rejected", "some exposures were refused: %s", answer.words[:500])
-        else:
+    def _done(self, _: Batch, answer: Answer) -> None:
+        """Hear what became of a batch; where not all of it was taken nobody knows whom, and all are told once more."""
+        if not answer.delivered:
             self._known.clear()
             notes.once(
                 f"exposures {answer.status}", "exposures were refused with %s: %s", answer.status, answer.words[:500]
             )
-        return not answer.later
+        elif '"rejected":[]' not in answer.words:
+            self._known.clear()
+            notes.once("exposures rejected", "some exposures were refused: %s", answer.words[:500])
 
-    def _keep(self, batch: Batch) -> None:
-        try:
-            lost = self._waiting.put(batch)
-        except OSError as error:
-            notes.once("exposures spool", "the folder cannot be written, exposures wait in memory: %s", error)
-            self._spool = Memory()
-            lost = self._spool.put(batch)
-        self._give_up(lost)
-
-    def _drain(self, timeout: float, until: float) -> None:
-        spool = self._waiting
-        self._looked = time.monotonic()
-        try:
-            self._give_up(spool.expire())
-            with spool.turn() as is_ours:
-                while is_ours and (batch := spool.oldest()):
-                    if not self._take(batch, timeout):
-                        return
-                    spool.remove(batch)
-                    if time.monotonic() >= until:
-                        return
-        except OSError as error:
-            notes.once("exposures spool", "the folder cannot be read, what is in it waits: %s", error)
-            self._spool = Memory()
-
-    @property
-    def _waiting(self) -> Spool:
-        if self._spool is None:
-            self._spool = self._open()
-        return self._spool
-
-    def _open(self) -> Spool:
-        if self._settings.folder is None:
-            return Memory(most_seconds=_MOST_SECONDS)
-        try:
-            owner = f"{self._settings.url}\n{self._settings.key}"
-            return Folder(self._settings.folder / _KIND, owner, most_seconds=_MOST_SECONDS)
-        except OSError as error:
-            notes.once("exposures spool", "the folder cannot be used, exposures wait in memory: %s", error)
-            return Memory(most_seconds=_MOST_SECONDS)
-
-    def _give_up(self, count: int) -> None:
-        if count:
-            self._known.clear()  # who was in it is told again
-            notes.once("exposures lost", "the server was away for too long: %d evaluations are not counted", count)
+    def _lost(self, _: int) -> None:
+        self._known.clear()  # who was in it is told again
 
 
 def _name(given: str | None) -> str | None:

@@ -7,7 +7,6 @@ with the first request, so that the workers of a server which loads the applicat
 import atexit
 import gzip
 import json
-import math
 import os
 import random
 import sys
@@ -17,16 +16,15 @@ from uuid import uuid4
 from weakref import WeakSet
 
 from trackside_client._transport import notes
-from trackside_client._transport.sender import Answer, Backoff, Sender
-from trackside_client._transport.spool import Batch, Folder, Memory, Spool
+from trackside_client._transport.courier import Courier, Place
+from trackside_client._transport.sender import Answer, Sender
+from trackside_client._transport.spool import Batch
 from trackside_client.usage import otlp
 from trackside_client.usage.config import Config
 from trackside_client.usage.counters import Counters
 from trackside_client.usage.samples import Samples
 
 _TIMEOUT, _LAST_TIMEOUT = 10.0, 3.0
-_LOOK_EVERY = 30.0
-"""Seconds between two looks for what a process that is gone has left in the spool."""
 FOLDED, LOST = "trackside.client.folded", "trackside.client.lost"
 """Counts of requests told to the server: those whose user or route was left out, and those given up."""
 
@@ -41,8 +39,9 @@ class Reporter:
         self._config = config
         self.counters = Counters(on_fold=self._ensure)
         self.samples = Samples(config.stack_traces)
-        self._sender = Sender(config.url, config.api_key)
-        self._spool: Spool | None = None
+        sender = Sender(config.url, config.api_key)
+        place = Place(config.folder(), f"{config.url} {config.api_key}")
+        self.courier = Courier("reports", sender, place, done=self._done, lost=self._give_up)
         self.is_running = False
         self._begin()
         _living.add(self)
@@ -53,9 +52,7 @@ class Reporter:
         self._about = otlp.resource(self._config.service, self._config.version, uuid4().hex)
         self._starting, self._sending = threading.Lock(), threading.Lock()
         self._stopping = threading.Event()
-        self._backoff = Backoff()
-        self._is_away = self._no_traces = False
-        self._looked = 0.0
+        self._no_traces = False
         self._lost = 0
         self._in_flight: list[Batch] = []
 
@@ -63,8 +60,7 @@ class Reporter:
         """Begin anew in a child: what the parent has counted is the parent's to send."""
         self.counters.reset()
         self.samples.reset()
-        if isinstance(self._spool, Memory):
-            self._spool = None
+        self.courier.reset()
         self.is_running = False
         self._begin()
 
@@ -111,7 +107,7 @@ class Reporter:
                 self._sending.release()
         else:  # the thread is waiting for an answer that it will not live to see: the same bytes may be sent again
             for batch in [*self._in_flight, *self._encoded()]:
-                self._keep(batch)
+                self.courier.keep(batch)
 
     def _run(self) -> None:
         pid, wait = self._pid, self._config.flush_seconds * random.random()  # noqa: S311 - no secret
@@ -125,18 +121,18 @@ class Reporter:
 
     def _send(self, timeout: float, last: bool = False) -> None:
         """Send what waits and what is new; the caller holds `_sending`."""
-        self._in_flight = self._encoded()
-        if not self._is_away:
-            while self._in_flight and self._take(self._in_flight[0], timeout):
+        courier, self._in_flight = self.courier, self._encoded()
+        if not courier.is_away:
+            while self._in_flight and courier.send(self._in_flight[0], timeout):
                 del self._in_flight[0]
         while self._in_flight:
-            self._keep(self._in_flight[0])
+            courier.keep(self._in_flight[0])
             del self._in_flight[0]
         if last:
-            if isinstance(self._spool, Memory):  # it ends with the process: this is its last chance
-                self._drain(timeout, until=time.monotonic() + timeout)
-        elif (self._is_away or time.monotonic() - self._looked >= _LOOK_EVERY) and self._backoff.is_over:
-            self._drain(timeout)
+            if courier.is_in_memory:  # it ends with the process: this is its last chance
+                courier.drain(timeout, self._stopping, time.monotonic() + timeout)
+        elif courier.is_due:
+            courier.drain(timeout, self._stopping)
 
     def _encoded(self) -> list[Batch]:
         """Return what was counted since the last time as batches."""
@@ -148,23 +144,13 @@ class Reporter:
                 notes.once("folded", "too many different users or routes at once: some count without their name")
             calls = sum(window.calls for window in windows)
             made.append(_batch("metrics", calls, otlp.metrics(self._about, windows, {FOLDED: folded, LOST: lost})))
-        if samples := self.samples.take():
+        if (samples := self.samples.take()) and not self._no_traces:
             made.append(_batch("traces", 0, otlp.traces(self._about, samples)))
         return made
 
-    def _take(self, batch: Batch, timeout: float) -> bool:
-        """Send a batch; return whether it is done with, delivered or refused for good."""
-        if batch.kind == "traces" and self._no_traces:
-            return True
-        answer = self._sender.post(batch.kind, batch.body, timeout)
-        if answer.later:
-            self._backoff.put_off(answer.wait)
-            self._is_away = True
-            notes.once("away", "the server does not take reports now, they wait: %s", answer.words or answer.status)
-        elif answer.delivered:
-            if self._is_away:
-                notes.again("away")
-            self._backoff.clear()
+    def _done(self, batch: Batch, answer: Answer) -> None:
+        """Hear what became of a batch."""
+        if answer.delivered:
             _say_partial(answer)
         elif batch.kind == "traces" and answer.status in {400, 404, 405, 415}:
             self._no_traces = True
@@ -173,47 +159,9 @@ class Reporter:
             notes.once(
                 f"refused {answer.status}", "a report was refused with %s: %s", answer.status, answer.words[:500]
             )
-        return not answer.later
-
-    def _keep(self, batch: Batch) -> None:
-        """Put a batch into the spool; in memory where that does not work."""
-        try:
-            lost = self._waiting.put(batch)
-        except OSError as error:
-            notes.once("spool", "the spool cannot be written, reports wait in memory: %s", error)
-            self._spool = Memory()
-            lost = self._spool.put(batch)
-        self._give_up(lost)
-
-    def _drain(self, timeout: float, until: float = math.inf) -> None:
-        """Send what waits, the oldest first, unless another process is about it."""
-        spool = self._waiting
-        self._looked = time.monotonic()
-        try:
-            self._give_up(spool.expire())
-            with spool.turn() as is_ours:
-                while is_ours and (batch := spool.oldest()):
-                    if not self._take(batch, timeout):
-                        return
-                    spool.remove(batch)
-                    if time.monotonic() >= until or (self._stopping.is_set() and until == math.inf):
-                        return
-            if is_ours:
-                self._is_away = False
-        except OSError as error:
-            notes.once("spool", "the spool cannot be read, what is in it waits: %s", error)
-            self._spool, self._is_away = Memory(), False
-
-    @property
-    def _waiting(self) -> Spool:
-        if self._spool is None:
-            self._spool = _open_spool(self._config)
-        return self._spool
 
     def _give_up(self, calls: int) -> None:
-        if calls:
-            self._lost += calls
-            notes.once("lost", "the server was away for too long: the oldest reports, of %d calls, are lost", calls)
+        self._lost += calls
 
 
 def of(config: Config) -> Reporter:
@@ -232,17 +180,6 @@ def flush() -> None:
 
 def _batch(kind: str, calls: int, text: bytes) -> Batch:
     return Batch(kind, calls, gzip.compress(text, compresslevel=1, mtime=0))
-
-
-def _open_spool(config: Config) -> Spool:
-    folder = config.folder()
-    if folder is None:
-        return Memory()
-    try:
-        return Folder(folder, f"{config.url} {config.api_key}")
-    except OSError as error:
-        notes.once("spool", "there is no spool, reports wait in memory while the server is away: %s", error)
-        return Memory()
 
 
 def _say_partial(answer: Answer) -> None:
