@@ -8,7 +8,7 @@ from typing import Any
 from trackside_client._transport import notes
 from trackside_client.usage.routes import AsgiRoutes
 from trackside_client.usage.samples import SLOW
-from trackside_client.usage.site import CLIENT_CLOSED, EXCEPTION, MARK, Site, Usage, header_text, identity
+from trackside_client.usage.site import CLIENT_CLOSED, EXCEPTION, MARK, Usage, header_text, identity
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,15 +39,16 @@ class UsageASGI(Usage[App, bytes]):
             return
         scope[MARK] = True
         call = _Call()  # filled here: an `__init__` would cost as much as all of this
-        call.middleware, call.site, call.scope, call.pass_on = self, self.site, scope, send
-        call.status, call.user, call.account, call.error = 0, "", "", None
+        call.usage, call.scope, call.pass_on = self, scope, send
+        call.status, call.user, call.account = 0, "", ""
         call.began = perf_counter()
         try:
             await self.app(scope, receive, call.send)
         except BaseException as error:
             call.fail(error)
             raise
-        call.end()
+        if call.scope is not None:  # nothing, or not all of it, was sent
+            call.end(None)
 
     def _ending(self, send: Send) -> Send:
         """Return a `send` that reports the last requests before the application's end is told."""
@@ -61,17 +62,15 @@ class UsageASGI(Usage[App, bytes]):
 
 
 class _Call:
-    """A request under way."""
+    """A request under way; `scope` is None once it is counted."""
 
-    __slots__ = ("account", "began", "error", "middleware", "pass_on", "scope", "site", "status", "user")
-    middleware: UsageASGI
-    site: Site | None
-    scope: Scope
+    __slots__ = ("account", "began", "pass_on", "scope", "status", "usage", "user")
+    usage: UsageASGI
+    scope: Any
     pass_on: Send
     status: int
     user: str
     account: str
-    error: BaseException | None
     began: float
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -81,7 +80,7 @@ class _Call:
             return self.pass_on(message) if message.get("more_body") else self._last(message)
         if kind == "http.response.start":
             self.status = message["status"]
-            if self.middleware.asks:
+            if self.usage.asks:
                 self._identify()
         elif kind == "http.response.pathsend":
             return self._last(message)
@@ -89,42 +88,46 @@ class _Call:
 
     async def _last(self, message: Message) -> None:
         await self.pass_on(message)
-        self.end()
+        if self.scope is not None:
+            self.end(None)
 
     def fail(self, error: BaseException) -> None:
         """Count the request as failed; a client that has gone is not the application's failure."""
+        if self.scope is None:
+            return
         if isinstance(error, asyncio.CancelledError):
             self.status = self.status or CLIENT_CLOSED
+            self.end(None)
         else:
-            self.status, self.error = 500, error
-        self.end()
+            self.status = 500
+            self.end(error)
 
-    def end(self) -> None:
-        """Count the request, the first time this is called."""
-        site = self.site
-        if site is None:
-            return
-        ended = perf_counter()
-        self.site = None
-        scope, status, began = self.scope, self.status or 500, self.began
+    def end(self, error: BaseException | None) -> None:
+        """Count the request, which is not counted yet."""
+        ended, began = perf_counter(), self.began
+        scope, self.scope = self.scope, None
+        usage, status = self.usage, self.status or 500
         try:
-            route = self.middleware.route(scope, status)
-            key = (scope["method"], route, status, self.user, self.account)
-            noted = site.noted
-            noted.append((key, began, ended))
-            if len(noted) >= site.counters.enough:
-                site.counters.fold()
+            route = usage.route(scope, status)
+            noted = usage.noted
+            noted.append((scope["method"], route, status, self.user, self.account, began, ended))
+            if len(noted) >= usage.counters.enough:
+                usage.counters.fold()
             if route is None or status >= 500 or ended - began >= SLOW:
-                site.sample(key, ended - began, str(scope.get("path", "")), self.error or scope.get(EXCEPTION))
+                key = (scope["method"], route, status, self.user, self.account)
+                site = usage.site
+                assert site is not None
+                site.sample(key, ended - began, str(scope.get("path", "")), error or scope.get(EXCEPTION))
         except Exception:
             notes.once("count", "a request could not be counted", error=True)
 
     def _identify(self) -> None:
-        middleware, scope, site = self.middleware, self.scope, self.site
-        assert site is not None
-        self.user, self.account = identity(site.user, scope), identity(site.account, scope)
-        for name, value in scope["headers"] if middleware.user_header or middleware.account_header else ():
-            if name == middleware.user_header and not self.user:
+        usage, scope = self.usage, self.scope
+        if scope is None or usage.site is None:
+            return
+        self.user, self.account = identity(usage.site.user, scope), identity(usage.site.account, scope)
+        for name, value in scope["headers"] if usage.user_header or usage.account_header else ():
+            if name == usage.user_header and not self.user:
                 self.user = header_text(value.decode("latin-1"))
-            elif name == middleware.account_header and not self.account:
+            elif name == usage.account_header and not self.account:
                 self.account = header_text(value.decode("latin-1"))

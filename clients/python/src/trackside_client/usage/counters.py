@@ -41,6 +41,8 @@ Key = tuple[str, "str | None", int, str, str]
 """Method, route (None where none matched), status, user, account (empty where unknown)."""
 Noted = tuple[str, "str | None", "int | str", str, str]
 """A key as a request leaves it: any method, a route of any length, and the status perhaps as WSGI's line."""
+Record = tuple[str, "str | None", "int | str", str, str, float, float]
+"""The parts of such a key, then when the request began and ended by `time.perf_counter`."""
 
 
 class Series:
@@ -95,7 +97,7 @@ class Counters:
     def __init__(self, most: int = MOST_SERIES, on_fold: Callable[[], None] | None = None) -> None:
         """Count up to `most` series by name; `on_fold` is called with the first request, and now and then after it."""
         self._most, self._on_fold = most, on_fold
-        self.noted: deque[tuple[Noted, float, float]] = deque()
+        self.noted: deque[Record] = deque()
         self.reset()
 
     def reset(self) -> None:
@@ -113,7 +115,7 @@ class Counters:
         What each request pays for has these lines in place: a call costs as much again.
         """
         noted = self.noted
-        noted.append((key, began, ended))
+        noted.append((*key, began, ended))
         if len(noted) >= self.enough:
             self.fold()
 
@@ -130,13 +132,16 @@ class Counters:
 
     def _fold(self) -> None:
         """Add up what was noted so far; the caller holds the lock."""
-        next_one = self.noted.popleft
+        next_one, known, turns = self.noted.popleft, self._known, self._turns
         for _ in range(len(self.noted)):
-            key, began, ended = next_one()
-            if ended >= self._turns:
+            method, route, status, user, account, began, ended = next_one()
+            if ended >= turns:
                 self._turn(self._boundary)
-            series = self._known.get(key)
-            if series is None:
+                known, turns = self._known, self._turns
+            key = (method, route, status, user, account)
+            try:
+                series = known[key]
+            except KeyError:
                 series = self._find(key)
             seconds = ended - began
             if seconds <= SHORTEST:
@@ -149,7 +154,10 @@ class Counters:
             if seconds > series.longest:  # noqa: PLR1730 - `max` would cost more than all the rest of it
                 series.longest = seconds
             buckets = series.buckets
-            buckets[index] = buckets.get(index, 0) + 1
+            if index in buckets:
+                buckets[index] += 1
+            else:
+                buckets[index] = 1
 
     def take(self) -> list[Window]:
         """Return all windows that hold requests, and begin anew."""

@@ -31,12 +31,11 @@ class AsgiRoutes:
 
     def of(self, scope: Mapping[str, Any], status: int) -> str | None:
         """Return the template for a scope that has been through the application."""
-        endpoint, route, own = scope.get("endpoint"), scope.get("route"), scope.get("fastapi")
+        route, endpoint, own = scope.get("route"), scope.get("endpoint"), scope.get("fastapi")
         if own and own.get("effective_route_context") is not None:  # FastAPI's, with its router's prefix
             route = own["effective_route_context"]
-        known = self._plain.get(id(route))
         is_plain = status != 405 and "app_root_path" not in scope
-        if known is not None and is_plain and known[0] is route and known[1] is endpoint:
+        if is_plain and (known := self._plain.get(id(route))) and known[0] is route and known[1] is endpoint:
             return known[2]
         if endpoint is None:
             return None

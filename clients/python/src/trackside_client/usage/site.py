@@ -32,7 +32,6 @@ class Site:
         self.user, self.account = user, account
         self.asks = bool(user or account)
         self.counters = self.reporter.counters
-        self.noted = self.counters.noted
 
     def sample(self, key: Noted, seconds: float, path: str, error: BaseException | None) -> None:
         """Keep a request as an example, if there is room."""
@@ -70,6 +69,8 @@ class Usage(Generic[App, Name]):
             self.user_header: Name = self._name(found.user_header)
             self.account_header: Name = self._name(found.account_header)
             self.asks = self.site.asks or bool(self.user_header or self.account_header)
+            self.counters = self.site.counters
+            self.noted = self.counters.noted
 
     def _finder(self, route: Callable[[Any], str | None] | None) -> Callable[..., str | None]:
         """Return what finds a request's route."""

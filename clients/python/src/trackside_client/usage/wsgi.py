@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 from trackside_client._transport import notes
 from trackside_client.usage.routes import flask_route
 from trackside_client.usage.samples import SLOW
-from trackside_client.usage.site import EXCEPTION, MARK, ROUTE, Site, Usage, header_text, identity
+from trackside_client.usage.site import EXCEPTION, MARK, ROUTE, Usage, header_text, identity
 
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+_MOST_KINDS = 100
+"""Types of bodies known to be streams."""
 
 
 class UsageWSGI(Usage[App, str]):
@@ -26,6 +27,8 @@ class UsageWSGI(Usage[App, str]):
 
     def _finder(self, route: Callable[[Any], str | None] | None) -> Callable[..., str | None]:
         _hear_flask()
+        self.is_flask = route is None
+        self.streams: set[type] = set()
         return flask_route if route is None else route
 
     def _name(self, header: str) -> str:
@@ -37,49 +40,45 @@ class UsageWSGI(Usage[App, str]):
             return self.app(environ, start_response)
         environ[MARK] = environ.get("SCRIPT_NAME", "")
         call = _Call()  # filled here: an `__init__` would cost as much as all of this
-        call.middleware, call.site, call.environ, call.start_response = self, self.site, environ, start_response
-        call.route, call.status, call.user, call.account = None, "", "", ""
+        call.usage, call.environ, call.start_response, call.status = self, environ, start_response, ""
         call.began = perf_counter()
         try:
-            body = self.app(environ, call.start)
+            call.body = body = self.app(environ, call.start)
         except BaseException as error:
             call.fail(error)
             raise
-        call.body = body
         kind = type(body)
+        if kind in self.streams or self._is_stream(call, kind):
+            return call
+        return body
+
+    def _is_stream(self, call: "_Call", kind: type) -> bool:
+        """Tell whether the call has to stand in for its body, to know when that ends; what has not is told so here."""
+        body = call.body
         if kind is list or kind is tuple:
             call.close()
-            return body
-        if kind is environ.get("wsgi.file_wrapper") and call.ends_with(body):
-            return body
+            return False
+        if kind is call.environ.get("wsgi.file_wrapper"):
+            return not call.ends_with(body)
         if not (hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")):
             call.body = ()  # a server's own way to send a file, which has to reach it unchanged
             call.close()
-            return body
-        return call
+            return False
+        if len(self.streams) < _MOST_KINDS:
+            self.streams.add(kind)
+        return True
 
 
 class _Call:
     """A request under way; it is the response's body too, so that it knows when that ends.
 
-    `site` is None once it is counted, `status` the line that WSGI has it in, empty before the response starts.
+    `environ` is None once it is counted, `status` the line that WSGI has it in, empty before the response starts; until
+    then `route`, `user` and `account` are not there.
     """
 
-    __slots__ = (
-        "account",
-        "began",
-        "body",
-        "environ",
-        "middleware",
-        "route",
-        "site",
-        "start_response",
-        "status",
-        "user",
-    )
-    middleware: UsageWSGI
-    site: Site | None
-    environ: Environ
+    __slots__ = ("account", "began", "body", "environ", "route", "start_response", "status", "usage", "user")
+    usage: UsageWSGI
+    environ: Any
     start_response: Callable[..., Any]
     route: str | None
     status: str
@@ -90,31 +89,45 @@ class _Call:
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         """Note the status, the route and who calls: here the framework's context is still alive."""
+        usage, environ = self.usage, self.environ
         self.status = status
         try:
-            middleware = self.middleware
-            self.route = middleware.route(self.environ)
-            if middleware.asks:
+            # as `flask_route` has it, which is asked where this is not so
+            if usage.is_flask and environ["SCRIPT_NAME"] == environ[MARK]:
+                self.route = environ["werkzeug.request"].url_rule.rule
+            else:
+                self.route = usage.route(environ)
+            if usage.asks:
                 self._identify()
+            else:
+                self.user = self.account = ""
         except Exception:
-            notes.once("route", "the route of a request could not be told", error=True)
+            self._ask()
         if exc_info is None:
             return self.start_response(status, headers)
         return self.start_response(status, headers, exc_info)
 
+    def _ask(self) -> None:
+        """Find the route and who calls, the careful way."""
+        self.route, self.user, self.account = None, "", ""
+        try:
+            self.route = self.usage.route(self.environ)
+            if self.usage.asks:
+                self._identify()
+        except Exception:
+            notes.once("route", "the route of a request could not be told", error=True)
+
     def fail(self, error: BaseException) -> None:
         """Count the request as failed."""
-        if not self.status:
-            with suppress(Exception):
-                self.route = self.middleware.route(self.environ)
-                if self.middleware.asks:
-                    self._identify()
         self._failed(error)
         self.body = ()
         self.close()
 
     def _failed(self, error: BaseException) -> None:
-        self.status, self.environ[EXCEPTION] = "500", error
+        if self.environ is not None:
+            if not self.status:
+                self._ask()
+            self.status, self.environ[EXCEPTION] = "500", error
 
     def ends_with(self, file: Any) -> bool:
         """Have a file count the request when the server closes it; return False where its wrapper does not allow that.
@@ -130,14 +143,14 @@ class _Call:
         return True
 
     def _identify(self) -> None:
-        middleware, environ, site = self.middleware, self.environ, self.site
-        assert site is not None
-        self.user = identity(site.user, environ)
-        if not self.user and middleware.user_header:
-            self.user = header_text(environ.get(middleware.user_header, ""))
-        self.account = identity(site.account, environ)
-        if not self.account and middleware.account_header:
-            self.account = header_text(environ.get(middleware.account_header, ""))
+        usage, environ = self.usage, self.environ
+        assert usage.site is not None
+        self.user = identity(usage.site.user, environ)
+        if not self.user and usage.user_header:
+            self.user = header_text(environ.get(usage.user_header, ""))
+        self.account = identity(usage.site.account, environ)
+        if not self.account and usage.account_header:
+            self.account = header_text(environ.get(usage.account_header, ""))
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -160,29 +173,36 @@ class _Call:
             self._failed(error)
             raise
         finally:
-            site = self.site
-            if site is not None:
-                ended = perf_counter()
-                self.site = None
-                environ, route, status, began = self.environ, self.route, self.status or "500", self.began
+            environ = self.environ
+            if environ is not None:
                 try:
-                    noted = site.noted
-                    key = (environ["REQUEST_METHOD"], route, status, self.user, self.account)
-                    noted.append((key, began, ended))
-                    if len(noted) >= site.counters.enough:
-                        site.counters.fold()
+                    ended, began = perf_counter(), self.began
+                    if not (status := self.status):
+                        self._ask()
+                        status = "500"
+                    self.environ = None
+                    route, usage = self.route, self.usage
+                    noted = usage.noted
+                    noted.append((environ["REQUEST_METHOD"], route, status, self.user, self.account, began, ended))
+                    if len(noted) >= usage.counters.enough:
+                        usage.counters.fold()
                     if route is None or status >= "5" or ended - began >= SLOW:
-                        path = header_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
-                        site.sample(key, ended - began, path, environ.get(EXCEPTION))
+                        self._sample(environ, status, ended - began)
                 except Exception:
                     notes.once("count", "a request could not be counted", error=True)
 
+    def _sample(self, environ: Environ, status: str, seconds: float) -> None:
+        site = self.usage.site
+        assert site is not None
+        path = header_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+        key = (environ["REQUEST_METHOD"], self.route, status, self.user, self.account)
+        site.sample(key, seconds, path, environ.get(EXCEPTION))
+
     def __del__(self) -> None:
         """Count a request that its server never closed; that alone, since this may run anywhere."""
-        if self.site is not None:
-            site, self.site = self.site, None
-            key = (self.environ.get("REQUEST_METHOD", ""), self.route, self.status or "500", self.user, self.account)
-            site.counters.add(key, self.began, perf_counter())
+        if self.environ is not None:
+            who = (self.route, self.status, self.user, self.account) if self.status else (None, "500", "", "")
+            self.usage.counters.add((self.environ.get("REQUEST_METHOD", ""), *who), self.began, perf_counter())
 
 
 def _hear_flask() -> None:
