@@ -1,15 +1,16 @@
 """CPU that reporting adds to a request: trackside-client beside its peers, each against the bare application.
 
 One trivial Flask route under nothing, trackside-client, prometheus-flask-exporter, OpenTelemetry's Flask
-instrumentation (metrics alone, as cheap as it gets) and Apitally; and one trivial Starlette route with and without
-trackside-client.
+instrumentation (metrics alone, as cheap as it gets) and Apitally; one trivial route of Starlette and of Django with and
+without trackside-client; and, where node is installed, Node's own http server with and without the JavaScript client.
 Each measurement is a fresh process on one core that holds two applications, one bare and one that reports, and asks
 them in turn, 64 requests at a time, without a server; it takes the process's CPU time, threads included, of the fastest
-tenth of the turns. 64 is how many requests trackside-client adds up at once, so that every turn has paid for that. What
-goes out every few seconds is in the slower turns, of every kind alike. The kinds alternate over the rounds, and the
-median of the rounds is printed; "nothing" is the bare application against itself: how far to trust the others.
+tenth of the turns. 64 is how many requests trackside-client adds up at once, so that every turn has paid for that, and
+each turn collects its own garbage. What goes out every few seconds is in the slower turns, of every kind alike. The
+kinds alternate over the rounds, and the median of the rounds is printed; "nothing" is the bare application against
+itself: how far to trust the others.
 
-    python bench/middleware.py            # at most a minute; the first time it installs the peers into .venv/bench
+    python bench/middleware.py            # at most 80 s; the first time it installs the peers into .venv/bench
 
 The peers and their versions are the extra `bench` of clients/python, locked in requirements/bench.lock.
 """
@@ -34,10 +35,14 @@ ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".venv" / "bench"
 LOCK = ROOT / "requirements" / "bench.lock"
 NOTHING = "nothing"
-OURS = ("trackside-client", "trackside-client on starlette")
+NODE = shutil.which("node")
+JS = ROOT / "bench" / "middleware.mjs"
+FLASK, STARLETTE, DJANGO = "trackside-client", "trackside-client on starlette", "trackside-client on django"
+NODES = "trackside-client on node's http"
+OURS = (FLASK, STARLETTE, DJANGO, *((NODES,) if NODE else ()))
 KINDS = (NOTHING, *OURS, "prometheus-flask-exporter", "opentelemetry", "apitally")
-TURNS, CHUNK = 50, 64
-MOST_SECONDS = 60.0
+TURN_SECONDS, CHUNK = 1.5, 64
+MOST_SECONDS = 75.0
 
 
 def flask_app(kind: str, url: str) -> Any:
@@ -50,7 +55,7 @@ def flask_app(kind: str, url: str) -> Any:
     def hello(name: str) -> str:
         return "hello"
 
-    if kind == "trackside-client":
+    if kind == FLASK:
         from trackside_client.usage import UsageWSGI
 
         app.wsgi_app = UsageWSGI(app.wsgi_app, url=url, api_key="key", spool="off")  # type: ignore[method-assign]
@@ -79,7 +84,7 @@ def _opentelemetry(app: Any, url: str) -> None:
     FlaskInstrumentor().instrument_app(app)
 
 
-def ask_flask(app: Any) -> Callable[[int], None]:
+def ask_wsgi(app: Any) -> Callable[[int], None]:
     """Return a function that makes requests of a WSGI application as a server would."""
     from werkzeug.test import EnvironBuilder
 
@@ -129,6 +134,26 @@ def ask_starlette(kind: str, url: str) -> Callable[[int], None]:
     return lambda times: loop.run_until_complete(several(times))
 
 
+def django_app(kind: str, url: str) -> Any:
+    """Return a Django application with one route; settings are the process's, the middleware is read here."""
+    from django.conf import settings
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.http import HttpResponse
+    from django.urls import path
+
+    if not settings.configured:
+        import django
+
+        urls = type("Urls", (), {"urlpatterns": [path("hello/<name>", lambda request, name: HttpResponse("hello"))]})
+        given = {"url": url, "api_key": "key", "spool": "off"}
+        settings.configure(
+            ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None, ROOT_URLCONF=urls, SECRET_KEY="signs nothing", TRACKSIDE=given
+        )
+        django.setup()
+    settings.MIDDLEWARE = ["trackside_client.usage.django.UsageMiddleware"] if kind else []
+    return WSGIHandler()
+
+
 def measure(kind: str, url: str) -> tuple[float, float]:
     """Return the CPU of a bare request and what reporting adds, in microseconds.
 
@@ -136,17 +161,24 @@ def measure(kind: str, url: str) -> tuple[float, float]:
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    make = ask_starlette if kind.endswith("starlette") else lambda kind, url: ask_flask(flask_app(kind, url))
-    bare, reporting = make("", url), make(kind, url)
+    make: dict[str, Callable[[str, str], Callable[[int], None]]] = {
+        STARLETTE: ask_starlette,
+        DJANGO: lambda kind, url: ask_wsgi(django_app(kind, url)),
+    }
+    of = make.get(kind, lambda kind, url: ask_wsgi(flask_app(kind, url)))
+    bare, reporting = of("", url), of(kind, url)
     for ask in (bare, reporting) * 2:
         ask(CHUNK)
     gc.collect()
     gc.freeze()
+    gc.disable()
     times: dict[Callable[[int], None], list[float]] = {bare: [], reporting: []}
-    for turn in range(TURNS):
-        for ask in (bare, reporting) if turn % 2 else (reporting, bare):
+    until = time.process_time() + TURN_SECONDS
+    while time.process_time() < until:
+        for ask in (bare, reporting) if len(times[bare]) % 2 else (reporting, bare):
             began = time.process_time()
             ask(CHUNK)
+            gc.collect(1)
             times[ask].append((time.process_time() - began) / CHUNK * 1e6)
     whole, with_it = (statistics.quantiles(times[ask], n=10)[0] for ask in (bare, reporting))
     return whole, with_it - whole
@@ -199,6 +231,8 @@ def rounds(python: Path, url: str, most: int) -> dict[str, list[tuple[float, flo
         for place in range(len(KINDS)):
             kind = KINDS[(place + number) % len(KINDS)]
             command = [str(python), __file__, "--measure", kind, "--url", url]
+            if kind == NODES:
+                command = [str(NODE), "--expose-gc", str(JS), url, str(TURN_SECONDS), str(CHUNK)]
             done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60)
             whole, added = map(float, done.stdout.split()[-2:])
             found[kind].append((whole, added))
@@ -210,20 +244,23 @@ def show(found: dict[str, list[tuple[float, float]]]) -> None:
     added = {kind: statistics.median(each for _, each in figures) for kind, figures in found.items()}
     cheapest = min(value for kind, value in added.items() if kind not in (NOTHING, *OURS))
     print(
-        f"{len(found[KINDS[0]])} rounds of {TURNS} x {CHUNK} requests each way; microseconds of CPU a request, "
+        f"{len(found[KINDS[0]])} rounds of {TURN_SECONDS} s in turns of {CHUNK} requests; CPU a request in us, "
         f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     )
     print(f"{'':<30}{'bare':>9}{'added':>9}{'from':>9}{'to':>9}{'of the cheapest peer':>23}")
     for kind, figures in found.items():
         bare, each = statistics.median(whole for whole, _ in figures), [one for _, one in figures]
         line = f"{kind:<30}{bare:>9.1f}{added[kind]:>9.1f}{min(each):>9.1f}{max(each):>9.1f}"
-        print(f"{line}{added[kind] / cheapest:>23.2f}")
+        print(line if kind in OURS[1:] else f"{line}{added[kind] / cheapest:>23.2f}")  # the peers are Flask's
+    print(
+        "Node's http has no peer here: theirs are npm packages, and nothing of npm is installed." if NODE else "no node"
+    )
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure what reporting costs a request.")
-    parser.add_argument("--rounds", type=int, default=7, help="at most; fewer where they would take over a minute")
+    parser.add_argument("--rounds", type=int, default=7, help="at most; fewer where they would take too long")
     parser.add_argument("--measure", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()

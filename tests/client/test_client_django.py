@@ -1,7 +1,9 @@
 """The middleware of Django, under WSGI and ASGI."""
 
 import asyncio
+import gc
 import io
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -90,6 +92,27 @@ def test_djangos_routes_under_wsgi(middleware: UsageMiddleware, counted: Counted
     error = next(sample.error for sample in middleware.site.reporter.samples.take() if sample.key[2] == 500)
     assert error is not None
     assert error[:2] == ("RuntimeError", "no such luck")
+
+
+def test_a_response_goes_with_its_last_holder_and_may_be_closed_again(counted: Counted) -> None:
+    given: list[HttpResponse] = [HttpResponse()]
+    made = UsageMiddleware(lambda _: given[0])
+    counted(made)
+    request = HttpRequest()
+    request.method = "GET"
+    response = made(request)
+    assert counted(made) == {}
+    response.close()
+    response.close()
+    assert counted(made) == {("GET", None, 200, "", ""): 1}
+    seen = weakref.ref(response)
+    gc.disable()
+    try:
+        given.clear()
+        del response
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_djangos_routes_under_asgi(middleware: UsageMiddleware, counted: Counted) -> None:

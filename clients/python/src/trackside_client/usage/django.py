@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from trackside_client._transport import notes
 from trackside_client.usage.samples import SLOW
-from trackside_client.usage.site import MARK, Identify, Site, header_text, identity, site
+from trackside_client.usage.site import MARK, Identify, header_text, identity, site
 
 
 class UsageMiddleware:
@@ -32,6 +32,9 @@ class UsageMiddleware:
             markcoroutinefunction(self)
         given = dict(getattr(settings, "TRACKSIDE", {}))
         self.site = site(_function(given.pop("user", None)), _function(given.pop("account", None)), given)
+        if self.site is not None:
+            self.counters, found = self.site.counters, self.site.config
+            self.asks = self.site.asks or bool(found.user_header or found.account_header)
         got_request_exception.connect(_failed)
 
     def __call__(self, request: Any) -> Any:
@@ -41,46 +44,66 @@ class UsageMiddleware:
         request.META[MARK] = True
         began = perf_counter()
         if self.is_async:
-            return self._answer(self.site, request, began)
-        return _followed(self.site, request, self.get_response(request), began)
+            return self._answer(request, began)
+        return self._followed(request, self.get_response(request), began)
 
-    async def _answer(self, site: Site, request: Any, began: float) -> Any:
-        return _followed(site, request, await self.get_response(request), began)
+    async def _answer(self, request: Any, began: float) -> Any:
+        return self._followed(request, await self.get_response(request), began)
 
+    def _followed(self, request: Any, response: Any, began: float) -> Any:
+        """Return the response, its `close` made to count the request."""
+        call = _Call()
+        call.middleware, call.request, call.response, call.began = self, request, response, began
+        call.user, call.account = self._identified(request) if self.asks else ("", "")
+        call.close = response.close
+        response.close = call.end
+        return response
 
-def _followed(site: Site, request: Any, response: Any, began: float) -> Any:
-    """Return the response, its `close` made to count the request."""
-    who = ("", "")
-    if site.asks or site.config.user_header or site.config.account_header:
-        headers = request.headers
-        user = identity(site.user, request) or header_text(headers.get(site.config.user_header, ""))
-        who = user, identity(site.account, request) or header_text(headers.get(site.config.account_header, ""))
-    close = response.close
-    done: list[bool] = []
+    def _identified(self, request: Any) -> tuple[str, str]:
+        site = self.site
+        assert site is not None
+        headers, names = request.headers, site.config
+        user = identity(site.user, request) or header_text(headers.get(names.user_header, ""))
+        return user, identity(site.account, request) or header_text(headers.get(names.account_header, ""))
 
-    def closing() -> None:
+    def count(self, request: Any, call: "_Call", status: int) -> None:
+        """Count a request that has ended; never raises."""
+        ended, began = perf_counter(), call.began
         try:
-            close()
+            match = request.resolver_match
+            route = None if match is None else "/" + (match.route or "").lstrip("/")
+            key = (request.method or "", route, status, call.user, call.account)
+            self.counters.add(key, began, ended)
+            if (route is None or status >= 500 or ended - began >= SLOW) and self.site is not None:
+                self.site.sample(key, ended - began, request.path, getattr(request, "_trackside_exception", None))
+        except Exception:
+            notes.once("count", "a request could not be counted", error=True)
+
+
+class _Call:
+    """A request under way; `request` is None once it is counted."""
+
+    __slots__ = ("account", "began", "close", "middleware", "request", "response", "user")
+    middleware: UsageMiddleware
+    request: Any
+    response: Any
+    close: Any
+    began: float
+    user: str
+    account: str
+
+    def end(self) -> None:
+        """Close the response, as often as it is asked for, and count the request the first time."""
+        request, response = self.request, self.response
+        self.request = None
+        try:
+            self.close()
         finally:
-            if not done:
-                done.append(True)
-                _count(site, request, response.status_code, who, (began, perf_counter()))
-
-    response.close = closing
-    return response
-
-
-def _count(site: Site, request: Any, status: int, who: tuple[str, str], times: tuple[float, float]) -> None:
-    try:
-        match = request.resolver_match
-        route = None if match is None else "/" + (match.route or "").lstrip("/")
-        key = (request.method or "", route, status, who[0], who[1])
-        site.counters.add(key, *times)
-        if route is None or status >= 500 or times[1] - times[0] >= SLOW:
-            error = getattr(request, "_trackside_exception", None)
-            site.sample(key, times[1] - times[0], request.path, error)
-    except Exception:
-        notes.once("count", "a request could not be counted", error=True)
+            if request is not None:
+                self.middleware.count(request, self, response.status_code)
+                is_own = getattr(self.close, "__self__", None) is response
+                if is_own and vars(response).get("close") == self.end:
+                    del response.close  # its class has it; the two would keep each other until garbage is collected
 
 
 def _function(given: Any) -> Identify | None:
