@@ -6,10 +6,11 @@ before views. Modules add their blueprints and API routes; the kernel knows none
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from trackside.ask import only_reads
 from trackside.db import db
 from trackside.module import resolve
 from trackside.registry import Registry
@@ -37,7 +38,7 @@ def create_app(settings: Settings, registry: Registry | None = None, *, runtime:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     db.init_app(app)
     observe.install(app, runtime)
-    app.before_request(_publish_events)
+    app.before_request(_prepare_session)
     security.secure(app, runtime.settings)
     errors.install(app)
     csrf = CSRFProtect(app)
@@ -49,9 +50,11 @@ def create_app(settings: Settings, registry: Registry | None = None, *, runtime:
     return app
 
 
-def _publish_events() -> None:
-    """Make the request's session announce to our bus, and ask by our ports."""
-    current_runtime().database.attach(db.session())
+def _prepare_session() -> None:
+    """Make the request's session announce to our bus, and ask by our ports; tell what it is for."""
+    session = db.session()
+    current_runtime().database.attach(session)
+    only_reads(session, request.method in ("GET", "HEAD"))
 
 
 def _templates(app: Flask, runtime: Runtime) -> None:

@@ -3,22 +3,40 @@
 from typing import Any
 
 import structlog
-from sqlalchemy.orm import Session
+from sqlalchemy import event as sa_event
+from sqlalchemy.orm import Session, UOWTransaction
 
 from trackside.module import Ref, resolve
 from trackside.runtime import Runtime
 
 log = structlog.get_logger(__name__)
+_READS = "trackside.reads"
+
+
+def only_reads(session: Session, reads: bool = True) -> None:
+    """Say whether `session` is there to read, as that of a GET is: then `ask` needs no savepoint around each answer."""
+    session.info[_READS] = reads
+
+
+@sa_event.listens_for(Session, "after_flush")
+def _written(session: Session, _flushed: UOWTransaction) -> None:
+    session.info.pop(_READS, None)
 
 
 def ask(ref: Ref, runtime: Runtime, session: Session, *args: Any, otherwise: Any) -> Any:
     """Return what the code named by `ref` answers to `(runtime, session, *args)`, or `otherwise` where it fails.
 
-    It runs in a savepoint: a statement of it that fails does not take the page's transaction with it.
+    A statement of it that fails does not take the page's transaction with it: where something may have been written it
+    runs in a savepoint, which is two statements more; where nothing was (see `only_reads`) the transaction starts anew.
     """
+    reads = session.info.get(_READS, False)
     try:
+        if reads:
+            return resolve(ref)(runtime, session, *args)
         with session.begin_nested():
             return resolve(ref)(runtime, session, *args)
     except Exception:
         log.exception("contribution.failed", ref=ref)
+        if reads:
+            session.rollback()
         return otherwise

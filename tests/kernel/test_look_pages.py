@@ -155,3 +155,19 @@ def test_a_head_turns_its_own_order_round(app: Flask) -> None:
         html = app.jinja_env.from_string(source).render()
     assert 'href="/-/patterns?sort=name"' in html
     assert 'aria-sort="descending"><a href="/-/patterns?sort=n"' in html
+
+
+def test_the_links_of_a_tables_rows_are_those_that_url_for_builds(app: Flask) -> None:
+    from flask import url_for
+
+    from trackside.web.look import url_each, url_with, url_with_each
+
+    with app.test_request_context("/users?q=a%26b&cursor=x"):
+        kept = {"env": "production", "q": "a&b=7310582946017?", "gone": None}
+        each, other = url_each("users.show", "row_id", env="staging"), url_each("users.index", "account", **kept)
+        for number in (0, 7, 1 << 62):
+            assert each(number) == url_for("users.show", row_id=number, env="staging")
+            assert other(number) == url_for("users.index", account=number, **kept), "even where somebody asks for it"
+            assert url_with_each("account")(number) == url_with(account=number)
+        with pytest.raises(ValueError, match="invalid literal"):
+            each("'><script>")  # type: ignore[arg-type]

@@ -1,17 +1,22 @@
 """What templates have at hand: the filters of `format`, `ui` (the macros), the page's clock and zone, and URLs.
 
 {{ 1234|number }}  {{ row.seen_at|ago }}  {{ ui.button("Save") }}  {{ url_with(sort="-requests") }}
+
+A page of fifty rows calls these by the thousand. So what costs more than the text it writes is done once: the link of
+each row is built before the loop (`url_each`), and the member's zone is found once a request.
 """
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, current_app, has_request_context, request, send_from_directory, url_for
+from flask import Flask, Response, current_app, g, has_request_context, request, send_from_directory, url_for
 from flask_login import current_user
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from trackside.db import db
 from trackside.web import charts
@@ -34,7 +39,10 @@ class Macros:
 
     def __getattr__(self, name: str) -> Any:
         """Return the macro called `name`; raises AttributeError, so that Jinja names the typo."""
-        return getattr(self._environment.get_template("ui.html").module, name)
+        macro = getattr(self._environment.get_template("ui.html").module, name)
+        if not self._environment.auto_reload:
+            setattr(self, name, macro)  # from now on it is found without coming here
+        return macro
 
 
 def now() -> datetime:
@@ -46,7 +54,10 @@ def zone() -> tzinfo:
     """Return the signed-in member's time zone; UTC for visitors and for who chose none."""
     if not has_request_context():
         return fmt.zone_called(None)
-    return fmt.zone_called(getattr(current_user, "time_zone", None))
+    if "zone" not in g:
+        g.zone = fmt.zone_called(getattr(current_user, "time_zone", None))
+    found: tzinfo = g.zone
+    return found
 
 
 def theme() -> str:
@@ -65,6 +76,32 @@ def url_with(**changes: Any) -> str:
     return url_for(request.endpoint or "home.index", **(request.view_args or {}), **query)
 
 
+_ANY = 7_310_582_946_017
+"""A number that no row has: it stands in a link for the number of each row."""
+
+
+def url_each(endpoint: str, vary: str, /, **values: Any) -> Callable[[int], str]:
+    """Return a function from a number to `url_for(endpoint, vary=number, **values)`: the link of each row of a table.
+
+    {% set to_user = url_each("users.show", "row_id") %}    {% for user in users %} ... {{ to_user(user.id) }}
+    """
+    return _each(lambda number: url_for(endpoint, **({vary: number} | values | {vary: number})))
+
+
+def url_with_each(vary: str) -> Callable[[int], str]:
+    """Return a function from a number to `url_with(vary=number)`, likewise."""
+    return _each(lambda number: url_with(**{vary: number}))
+
+
+def _each(url: Callable[[int], str]) -> Callable[[int], str]:
+    """Return what `url` does, built once: finding a route and quoting costs more than the row that the link is in."""
+    parts = url(_ANY).split(str(_ANY))
+    if len(parts) != 2:
+        return url  # somebody searches for that very number
+    before, after = parts
+    return lambda number: f"{before}{int(number)}{after}"
+
+
 def framed(status: int) -> bool:
     """Whether an error page can have the sidebar: a member is signed in, and the database answers."""
     if status >= 500 or status == 401:
@@ -79,7 +116,26 @@ def framed(status: int) -> bool:
 
 def asset(path: str) -> str:
     """Return the URL of a file under static/; it changes with the files, so that browsers keep them for a year."""
-    return url_for("assets.static", version=current_app.config["ASSETS_VERSION"], filename=path)
+    # not by url_for: every icon of a page asks
+    return f"{request.script_root}/-/assets/{current_app.config['ASSETS_VERSION']}/{path}"
+
+
+def icon(name: str, label: str = "", size: str = "") -> Markup:
+    """Return a symbol of static/icons.svg; with `label` it speaks. `size`: "" (16 px), "s" (12), "l" (24)."""
+    return _icon(asset("icons.svg"), name, str(escape(label)) if label else "", size)
+
+
+@lru_cache(maxsize=1024)
+def _icon(sprite: str, name: str, label: str, size: str) -> Markup:
+    said = f'role="img" aria-label="{label}"' if label else 'aria-hidden="true"'
+    kind = f"icon icon-{escape(size)}" if size else "icon"
+    use = f"{escape(sprite)}#{escape(name)}"
+    return Markup(f'<svg class="{kind}" {said}><use href="{use}"></use></svg>')  # noqa: S704 - all of it is escaped
+
+
+def breaking_path(path: str) -> Markup:
+    """Return a path that breaks at its slashes where it must."""
+    return Markup(str(escape(path)).replace("/", "/<wbr>"))  # noqa: S704 - escaped
 
 
 def _serve_assets(app: Flask) -> None:
@@ -102,17 +158,20 @@ def _serve_assets(app: Flask) -> None:
 
 def ago(at: datetime | None) -> Markup:
     """Return how long ago `at` was, with the exact moment on hover."""
-    return fmt.time_tag(at, fmt.relative(at, now(), zone()) if at else "", zone())
+    there = zone()
+    return fmt.time_tag(at, fmt.relative(at, now(), there) if at else "", there)
 
 
 def moment(at: datetime | None) -> Markup:
     """Return `at` as a short clock time or date, with the exact moment on hover."""
-    return fmt.time_tag(at, fmt.short_time(at, now(), zone()) if at else "", zone())
+    there = zone()
+    return fmt.time_tag(at, fmt.short_time(at, now(), there) if at else "", there)
 
 
 def exact(at: datetime | None) -> Markup:
     """Return `at` to the second, in the member's zone."""
-    return fmt.time_tag(at, fmt.exact_time(at, zone()) if at else "", zone())
+    there = zone()
+    return fmt.time_tag(at, fmt.exact_time(at, there) if at else "", there)
 
 
 def install(app: Flask) -> None:
@@ -138,7 +197,11 @@ def install(app: Flask) -> None:
         ui=Macros(app.jinja_env),
         delta=fmt.delta,
         url_with=url_with,
+        url_each=url_each,
+        url_with_each=url_with_each,
         asset=asset,
+        svg_icon=icon,
+        breaking_path=breaking_path,
         framed=framed,
         theme=theme,
         page_zone=zone,

@@ -43,7 +43,9 @@ def called(session: Session, scope: Scope, window: Window) -> list[CalledRow]:
 def _since(session: Session, scope: Scope, ids: list[int]) -> dict[int, datetime]:
     """Return the first day of each endpoint; one that is not there was first called today."""
     query = select(UsageDay.endpoint_id, func.min(UsageDay.at)).group_by(UsageDay.endpoint_id)
-    query = query.where(UsageDay.env_id == scope.env_id, UsageDay.endpoint_id.in_(ids), scope.narrow(UsageDay))
+    query = query.where(
+        UsageDay.env_id == scope.env_id, tiers.one_of(UsageDay.endpoint_id, ids), scope.narrow(UsageDay)
+    )
     return dict(session.execute(query).all())
 
 

@@ -16,6 +16,7 @@ from trackside_modules.usage.queries.window import DAY, HOUR, MINUTE, Window
 from trackside_modules.usage.storage import reach
 from trackside_modules.usage.storage.packs import quantiles
 from trackside_modules.usage.storage.sums import cut, hung, split
+from trackside_modules.usage.storage.tiers import one_of
 
 SORTS = ("endpoint", "calls", "users", "errors", "refused", "p50", "p95", "p99", "change")
 _TRENDS = (MINUTE, 2 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)
@@ -66,7 +67,7 @@ def listed(session: Session, scope: Scope, window: Window, *, compare: bool, q: 
 
 def named(session: Session, ids: set[int], q: str = "") -> dict[int, UsageEndpoint]:
     """Return the endpoints of these numbers whose method, route or service holds `q`."""
-    query = select(UsageEndpoint).where(UsageEndpoint.id.in_(ids))
+    query = select(UsageEndpoint).where(one_of(UsageEndpoint.id, ids))
     if q:
         text = UsageEndpoint.method + " " + UsageEndpoint.route + " " + UsageEndpoint.service
         query = query.where(text.icontains(q, autoescape=True))
@@ -101,7 +102,7 @@ def add_users(session: Session, scope: Scope, window: Window, them: Sequence[End
     """Fill in how many known users called each, united from the sets of the tiers."""
     mine = {row.endpoint.id: row for row in them}
     it = sums(session, scope, window.start, window.until).c
-    query = select(it.endpoint_id, *hung(it.users)).where(it.endpoint_id.in_(mine)).group_by(it.endpoint_id)
+    query = select(it.endpoint_id, *hung(it.users)).where(one_of(it.endpoint_id, mine)).group_by(it.endpoint_id)
     for endpoint_id, data, lengths in session.execute(query):
         mine[endpoint_id].users = len(reach.unite(cut(bytes(data), bytes(lengths))))
 
@@ -112,7 +113,7 @@ def add_trend(session: Session, scope: Scope, window: Window, them: Sequence[End
     counted = sums(session, scope, window.start, window.until, step)
     mine = [row.endpoint.id for row in them]
     at = bucket(counted, window, step)
-    query = select(counted.c.endpoint_id, at, func.sum(counted.c.calls)).where(counted.c.endpoint_id.in_(mine))
+    query = select(counted.c.endpoint_id, at, func.sum(counted.c.calls)).where(one_of(counted.c.endpoint_id, mine))
     found: dict[int, dict[datetime, float]] = {id_: {} for id_ in mine}
     for endpoint_id, start, calls in session.execute(query.group_by(literal_column("1"), literal_column("2"))):
         found[endpoint_id][start] = float(calls)

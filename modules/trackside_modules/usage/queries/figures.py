@@ -3,7 +3,7 @@
 PostgreSQL adds the numbers up and hangs the packed histograms of a group one after the other; numpy adds those.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,9 @@ from trackside_modules.usage.storage.sums import histograms, hung
 
 def _nothing() -> Ints:
     return np.zeros(WIDTH, dtype=np.int64)
+
+
+_NONE = _nothing()
 
 
 @dataclass(slots=True)
@@ -62,8 +65,14 @@ class Figures:
 
     def quantiles(self) -> list[float | None]:
         """Return p50, p95 and p99 in milliseconds."""
-        (found,) = quantiles(self.latency[None, :], 0.5, 0.95, 0.99)
-        return [None if it is None else it * 1000 for it in found]
+        return quantiles_of([self])[0]
+
+
+def quantiles_of(them: Sequence[Figures | None]) -> list[list[float | None]]:
+    """Return what `Figures.quantiles` does of each, None where there is none: numpy takes long to begin with one."""
+    counts = np.array([_NONE if it is None else it.latency for it in them])
+    found = quantiles(counts, 0.5, 0.95, 0.99) if them else []
+    return [[None if value is None else value * 1000 for value in each] for each in found]
 
 
 def grouped(session: Session, counted: Subquery, *keys: ColumnElement[Any], latency: bool = True) -> dict[Any, Figures]:

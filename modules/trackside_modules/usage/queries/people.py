@@ -189,19 +189,19 @@ def _listed(session: Session, wanted: Wanted, order: str) -> Ints:
 
 def known_users(session: Session, ids: Sequence[int]) -> dict[int, User]:
     """Return users with their accounts, by id."""
-    query = select(User).where(User.id.in_(ids)).options(joinedload(User.account))
+    query = select(User).where(tiers.one_of(User.id, ids)).options(joinedload(User.account))
     return {it.id: it for it in session.scalars(query)}
 
 
 def known_accounts(session: Session, ids: Sequence[int]) -> dict[int, Account]:
     """Return accounts by id."""
-    return {it.id: it for it in session.scalars(select(Account).where(Account.id.in_(ids)))}
+    return {it.id: it for it in session.scalars(select(Account).where(tiers.one_of(Account.id, ids)))}
 
 
 def active_days(session: Session, env_id: int, window: Window, ids: Sequence[int]) -> dict[int, int]:
     """Return on how many days of the window, in UTC, each of these users called."""
     root = func.coalesce(User.merged_into, User.id)
-    mine = select(User.id).where(or_(User.id.in_(ids), User.merged_into.in_(ids)))
+    mine = select(User.id).where(or_(tiers.one_of(User.id, ids), tiers.one_of(User.merged_into, ids)))
     spans = tiers.parts(session, env_id, window.start, window.until)
     it = tiers.of_user(env_id, spans, lambda table: tiers.among(table.user_id, mine)).c
     days = func.count(func.date_trunc("day", it.at).distinct())

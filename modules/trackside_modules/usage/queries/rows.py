@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
 from trackside_modules.usage.models import UsageEndpoint
+from trackside_modules.usage.queries.endpoints import named
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.storage import tiers
 from trackside_modules.usage.storage.tiers import Part, Unit
@@ -76,8 +77,8 @@ def counted_rows(
 
 def _named(session: Session, spans: Sequence[Part], found: Sequence[Any]) -> list[CountedRow]:
     endpoint_ids, user_ids = {row.endpoint_id for row in found}, {row.user_id for row in found}
-    endpoints = {it.id: it for it in session.scalars(select(UsageEndpoint).where(UsageEndpoint.id.in_(endpoint_ids)))}
-    users = {it.id: it for it in session.scalars(select(User).where(User.id.in_(user_ids)))}
+    endpoints = named(session, endpoint_ids)
+    users = {it.id: it for it in session.scalars(select(User).where(tiers.one_of(User.id, user_ids)))}
     return [
         CountedRow(
             row.at,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Subquery, and_, or_, select, true
@@ -87,20 +88,24 @@ def sums(
     """
     units = units_for(step)
     if not units or scope.by_user or scope.status:
-        return remembered.split(rows(session, scope, start, end, tiers.unit_for(step))).subquery()
+        found = rows(session, scope, start, end, tiers.unit_for(step))
+        return remembered.split(found, users=not scope.by_user).subquery()
     return remembered.of(scope.env_id, memory.plan(session, scope.env_id, start, end, units), scope.narrow)
 
 
+@lru_cache(maxsize=256)
 def of_service(env_id: int, service: str) -> Select[int]:
     """Return the endpoints of a service."""
     return select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.service == service)
 
 
+@lru_cache(maxsize=256)
 def everyone(user_id: int) -> Select[int]:
     """Return the user with all that were merged into them: rows written before a merge keep the old number."""
     return select(User.id).where(or_(User.id == user_id, User.merged_into == user_id))
 
 
+@lru_cache(maxsize=256)
 def everyone_of(account_id: int) -> Select[int]:
     """Return the users of an account with all that were merged into them."""
     theirs = select(User.id).where(User.account_id == account_id, User.merged_into.is_(None))

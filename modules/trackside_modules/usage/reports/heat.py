@@ -8,7 +8,7 @@ import numpy as np
 
 from trackside.module import Mark
 from trackside.web.format import ms, number
-from trackside_modules.usage.queries.figures import Figures
+from trackside_modules.usage.queries.figures import Figures, quantiles_of
 from trackside_modules.usage.queries.window import Window
 from trackside_modules.usage.storage.histogram import HIGHEST, ZERO
 from trackside_modules.usage.storage.packs import WIDTH, Ints
@@ -62,7 +62,11 @@ def heat(
     owners = (np.arange(ZERO, HIGHEST + 1) // size - low).clip(0, bands - 1)
     cells: Ints = np.zeros((len(times), bands), dtype=np.int64)
     np.add.at(cells.T, owners, matrix.T)
-    columns = [_column(at, place, found.get(at), url) for place, at in enumerate(times)]
+    shown = [found.get(at) for at in times]
+    columns = [
+        Column(at, place, _words(figures, each), url(at), figures.calls if figures else 0, each)
+        for place, (at, figures, each) in enumerate(zip(times, shown, quantiles_of(shown), strict=True))
+    ]
     span = window.end - window.start
     return Heat(
         len(times),
@@ -75,14 +79,10 @@ def heat(
     )
 
 
-def _column(at: datetime, place: int, figures: Figures | None, url: Callable[[datetime], str]) -> Column:
-    quantiles = figures.quantiles() if figures else [None] * 3
-    words = (
-        f"{number(figures.calls)} requests, p50 {ms(quantiles[0])}, p95 {ms(quantiles[1])}"
-        if figures
-        else "no requests"
-    )
-    return Column(at, place, words, url(at), figures.calls if figures else 0, quantiles)
+def _words(figures: Figures | None, quantiles: Sequence[float | None]) -> str:
+    if not figures:
+        return "no requests"
+    return f"{number(figures.calls)} requests, p50 {ms(quantiles[0])}, p95 {ms(quantiles[1])}"
 
 
 def _levels(cells: Ints) -> list[tuple[int, str]]:

@@ -13,6 +13,7 @@ from trackside_modules.usage import queries
 from trackside_modules.usage.folding import live, warnings
 from trackside_modules.usage.queries import Figures, Scope, endpoints
 from trackside_modules.usage.queries.endpoints import EndpointRow
+from trackside_modules.usage.queries.figures import quantiles_of
 from trackside_modules.usage.queries.window import MINUTE, Window
 
 _TOO_YOUNG = timedelta(seconds=10)
@@ -117,7 +118,7 @@ def _charts(
     window = _from_first(window, found, before)
     times, shown = window.times, [found.get(at) for at in window.times]
     old_rates = rates(before, window.previous())
-    quantiles = [it.quantiles() if it else [None] * 3 for it in shown]
+    quantiles = quantiles_of(shown)
     client = [it.client_error_rate if it else None for it in shown]
     server = [it.error_rate if it else None for it in shown]
 

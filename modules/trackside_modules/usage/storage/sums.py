@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import LargeBinary, Select, Subquery, case, func, literal_column, select, union_all
+from sqlalchemy import LargeBinary, Select, Subquery, case, column, func, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
-from trackside_modules.usage.models import UsageSum
+from trackside_modules.usage.models import UsageEndpointHour, UsageSum
 from trackside_modules.usage.storage import reach, tiers
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
 from trackside_modules.usage.storage.packs import Ints, joined, pack_rows
@@ -16,6 +16,12 @@ from trackside_modules.usage.storage.tiers import Narrow
 
 COLUMNS = ("at", "endpoint_id", "calls", "client_errors", "server_errors", "slow", "approximate", "latency", "users")
 _NOTHING = literal_column("''::bytea", LargeBinary)
+_IT = {it.name: column(it.name, it.type) for it in UsageEndpointHour.__table__.c}
+_SPLIT: dict[str, Any] = _IT | {
+    "client_errors": case((_IT["status"].between(400, 499), _IT["calls"]), else_=0).label("client_errors"),
+    "server_errors": case((_IT["status"] >= 500, _IT["calls"]), else_=0).label("server_errors"),
+}
+"""Columns of a tier by name alone: those of a subquery are made anew for each, which is most of composing a query."""
 
 
 def of(env_id: int, planned: Plan, narrow: Narrow | None = None) -> Subquery:
@@ -31,15 +37,13 @@ def of(env_id: int, planned: Plan, narrow: Narrow | None = None) -> Subquery:
     return (union_all(*selects) if len(selects) > 1 else selects[0]).subquery()
 
 
-def split(counted: Subquery, *more: str) -> Select[Any]:
-    """Return rows of a tier with their calls by sort instead of a status, and `more` of their columns."""
-    it = counted.c
-    sorts = {
-        "client_errors": case((it.status.between(400, 499), it.calls), else_=0).label("client_errors"),
-        "server_errors": case((it.status >= 500, it.calls), else_=0).label("server_errors"),
-    }
-    names = [name for name in COLUMNS if name in sorts or name in it]
-    return select(*(sorts[name] if name in sorts else it[name] for name in names), *(it[name] for name in more))
+def split(counted: Subquery, *more: str, users: bool = True) -> Select[Any]:
+    """Return rows of a tier with their calls by sort instead of a status, and `more` of their columns.
+
+    `users` False is for rows that have no sets of users.
+    """
+    names = [name for name in (*COLUMNS, *more) if users or name != "users"]
+    return select(*(_SPLIT[name] for name in names)).select_from(counted)
 
 
 def hung(column: Any) -> tuple[Any, Any]:

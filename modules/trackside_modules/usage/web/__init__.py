@@ -1,6 +1,7 @@
 """Pages of usage: one blueprint; each file below adds its views to it, and is named here."""
 
 from trackside_modules.usage.web import (
+    cells,
     customer,
     endpoints,
     errors,
@@ -16,6 +17,7 @@ from trackside_modules.usage.web.base import blueprint
 
 __all__ = [
     "blueprint",
+    "cells",
     "customer",
     "endpoints",
     "errors",

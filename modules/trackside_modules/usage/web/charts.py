@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from typing import Any
+
+from flask import url_for
 
 from trackside.module import Mark
 from trackside.web.charts import Chart, Series
-from trackside_modules.usage.queries.figures import Figures, total
+from trackside_modules.usage.queries.figures import Figures, quantiles_of, total
 from trackside_modules.usage.queries.window import Window
 from trackside_modules.usage.reports.overview import percent, rates
 
@@ -41,6 +44,12 @@ class Frame:
         )
 
 
+def rows_at(**kept: Any) -> Callable[[datetime], str]:
+    """Return the link from a bucket of a chart to the rows behind it."""
+    where = url_for("usage.rows", **kept)
+    return lambda at: f"{where}&at={at.isoformat().replace(':', '%3A').replace('+', '%2B')}"
+
+
 def rate_chart(found: Mapping[datetime, Figures], before: Mapping[datetime, Figures], frame: Frame) -> Chart:
     """Return the requests per minute, the period before as a ghost."""
     ghost = rates(before, frame.window.previous())
@@ -61,7 +70,7 @@ def errors_chart(found: Mapping[datetime, Figures], frame: Frame) -> Chart:
 
 def latency_chart(found: Mapping[datetime, Figures], frame: Frame) -> Chart:
     """Return the percentiles of the durations."""
-    shown = [it.quantiles() if (it := found.get(at)) else [None] * 3 for at in frame.window.times]
+    shown = quantiles_of([found.get(at) for at in frame.window.times])
     return frame.chart(
         "Latency", "ms", *(Series(f"p{name}", [it[n] for it in shown]) for n, name in enumerate((50, 95, 99)))
     )

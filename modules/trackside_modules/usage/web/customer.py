@@ -1,7 +1,6 @@
 """One user's or account's usage: what they call and since when, what fails for them, when they came."""
 
 from typing import Any
-from urllib.parse import quote
 
 from flask import redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
@@ -24,7 +23,7 @@ from trackside_modules.usage.reports.strip import strip
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters
 from trackside_modules.usage.web.base import blueprint
-from trackside_modules.usage.web.charts import Frame, errors_chart, latency_chart, rate_chart
+from trackside_modules.usage.web.charts import Frame, errors_chart, latency_chart, rate_chart, rows_at
 
 RANGE = "7d"
 SHOWN = 20
@@ -78,8 +77,7 @@ def _content(session: Session, asked: Asked, kind: Kind, who: Any, scope: Scope)
     before = summed(session, scope, span.previous()) if asked.compare else Figures()
     ghost = series(session, scope, span.previous(), latency=False) if asked.compare else {}
     changed = marks(current_runtime(), session, asked.env.id, span.start, span.end)
-    where = url_for("usage.rows", **{kind: who.id}, **asked.kept)
-    frame = Frame(span, changed, zone(), lambda at: f"{where}&at={quote(at.isoformat())}")
+    frame = Frame(span, changed, zone(), rows_at(**{kind: who.id}, **asked.kept))
     wrong, _ = reading.everybody(session, scope, span)
     whole = Scope(asked.env.id, **{f"{kind}_id": who.id})
     users = people.crowd(session, scope, span) if kind == "account" else None

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from flask import render_template, url_for
+from flask import render_template
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -18,13 +17,13 @@ from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import endpoints as reading
 from trackside_modules.usage.queries import people
 from trackside_modules.usage.queries.endpoints import EndpointRow
-from trackside_modules.usage.queries.figures import Figures, summed, total
+from trackside_modules.usage.queries.figures import Figures, series, summed, total
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.reports.heat import heat
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters, choice, skip, text
 from trackside_modules.usage.web.base import blueprint
-from trackside_modules.usage.web.charts import Frame, errors_chart, rate_chart, status_chart
+from trackside_modules.usage.web.charts import Frame, errors_chart, rate_chart, rows_at, status_chart
 
 PAGE = 50
 RANGE = "24h"
@@ -96,11 +95,7 @@ def endpoint(endpoint_id: int) -> ResponseReturnValue:
     by = by or ("errors" if now.server_errors else "calls")
     users = people.crowd(session, scope, span)
     changed = marks(current_runtime(), session, asked.env.id, span.start, span.end)
-    where = url_for("usage.rows", route=one.id, **asked.kept)
-
-    def link(at: Any) -> str:
-        return f"{where}&at={quote(at.isoformat())}"
-
+    link = rows_at(route=one.id, **asked.kept)
     frame = Frame(span, changed, zone(), link)
     shown = {
         "asked": asked,
@@ -126,8 +121,6 @@ def endpoint(endpoint_id: int) -> ResponseReturnValue:
 
 def reading_before(session: Session, scope: Scope, asked: Asked) -> dict[Any, Figures]:
     """Return the calls of each bucket of the period before, where they are compared."""
-    from trackside_modules.usage.queries.figures import series
-
     return series(session, scope, asked.span.previous(), latency=False) if asked.compare else {}
 
 

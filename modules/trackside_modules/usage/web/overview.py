@@ -1,7 +1,6 @@
 """The Overview: what happens now and over a range, live."""
 
 from typing import Any
-from urllib.parse import quote
 
 from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -20,6 +19,7 @@ from trackside_modules.usage.queries import Scope
 from trackside_modules.usage.reports.overview import overview as load_overview
 from trackside_modules.usage.web.asked import ask_filters
 from trackside_modules.usage.web.base import blueprint
+from trackside_modules.usage.web.charts import rows_at
 
 
 @blueprint.get("/")
@@ -28,7 +28,6 @@ def overview() -> ResponseReturnValue:
     """Show what the API's users do, now and over a range."""
     runtime, session, asked = current_runtime(), db.session(), ask_filters()
     env, span = asked.env, asked.span
-    where = url_for("usage.rows", **asked.kept)
     shown: dict[str, Any] = {
         "asked": asked,
         "env": env,
@@ -45,7 +44,7 @@ def overview() -> ResponseReturnValue:
             changed,
             compare=asked.compare,
             zone=zone(),
-            url=lambda at: f"{where}&at={quote(at.isoformat())}",
+            url=rows_at(**asked.kept),
         )
     else:
         shown["it"] = None

@@ -1,6 +1,8 @@
 """Patterns: when people call, who stays, and the people behind each number."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from flask import render_template, url_for
@@ -77,6 +79,7 @@ def patterns_page() -> ResponseReturnValue:
     heat = patterns.heat(
         session, asked.env.id, moment, weeks=int(span), zone=zone(), measure=measure, service=asked.service
     )
+    people = _people(asked)
     return render_template(
         "usage/patterns.html",
         asked=asked,
@@ -88,13 +91,13 @@ def patterns_page() -> ResponseReturnValue:
         heat=heat,
         days=patterns.DAYS,
         found=found,
-        bars=bars.of([_bar(asked, week) for week in found.weeks]),
+        bars=bars.of([_bar(week, people(week, "active")) for week in found.weeks]),
         kinds=KINDS,
         cohort_weeks=_COHORTS,
         steps=follow.top(session, asked.env.id, **after, limit=_STEPS),
         after=_endpoint(asked.env.id, endpoint_id),
         week_end=timedelta(days=6),
-        people_url=lambda week, kind: _people(asked, week, kind),
+        people_url=people,
     )
 
 
@@ -108,14 +111,15 @@ def _endpoint(env_id: int, endpoint_id: int | None) -> UsageEndpoint | None:
     return found
 
 
-def _people(asked: Asked, week: Week, kind: Kind) -> str:
-    kept: dict[str, Any] = asked.kept
-    return url_for("usage.week_users", week=week.at.date().isoformat(), kind=kind, **kept)
+def _people(asked: Asked) -> Callable[[Week, Kind], str]:
+    """Return the link from a number of a week to the people behind it."""
+    of_kind = cache(lambda kind: url_for("usage.week_users", kind=kind, **asked.kept))
+    return lambda week, kind: f"{of_kind(kind)}&week={week.at:%Y-%m-%d}"
 
 
-def _bar(asked: Asked, week: Week) -> bars.Bar:
+def _bar(week: Week, url: str) -> bars.Bar:
     parts = [("retained", len(week.retained)), ("returned", len(week.returned)), ("new", len(week.new))]
-    return bars.Bar(week.at, parts, ("lost", len(week.lost)), _people(asked, week, "active"))
+    return bars.Bar(week.at, parts, ("lost", len(week.lost)), url)
 
 
 @blueprint.get("/patterns/users")
