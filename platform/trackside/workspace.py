@@ -5,7 +5,7 @@ Everything that belongs to an environment leads its primary key with `env_id`. E
 
 from datetime import datetime
 
-from sqlalchemy import Identity, func, select
+from sqlalchemy import Identity, bindparam, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from trackside.db import Base
@@ -33,6 +33,10 @@ class WorkspaceFact(Base):
     value: Mapped[str]
 
 
+# Composed once: each page asks them.
+_ENVIRONMENTS = select(Environment).order_by(Environment.position, Environment.id)
+_FACT = select(WorkspaceFact.value).where(WorkspaceFact.key == bindparam("key"))
+
 DEFAULT_ENVIRONMENTS = (("production", "Production"), ("staging", "Staging"))
 
 
@@ -47,7 +51,7 @@ def seed_workspace(session: Session) -> None:
 
 def environments(session: Session) -> list[Environment]:
     """Return every environment, in the order they are shown."""
-    return list(session.scalars(select(Environment).order_by(Environment.position, Environment.id)))
+    return list(session.scalars(_ENVIRONMENTS))
 
 
 def environment_by_slug(session: Session, slug: str) -> Environment:
@@ -61,7 +65,7 @@ def environment_by_slug(session: Session, slug: str) -> Environment:
 
 def fact(session: Session, key: str) -> str | None:
     """Return the workspace fact `key`, or None."""
-    return session.scalar(select(WorkspaceFact.value).where(WorkspaceFact.key == key))
+    return session.scalar(_FACT, {"key": key})
 
 
 def set_fact(session: Session, key: str, value: str) -> None:

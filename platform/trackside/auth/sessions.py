@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from trackside.auth.models import Member, MemberSession
@@ -13,6 +13,19 @@ from trackside.settings import Settings
 
 SEEN_EVERY = timedelta(minutes=1)
 AGENT_LENGTH = 300
+
+
+# Composed once: each page asks it.
+_IDENTIFY = (
+    select(Member, MemberSession)
+    .join(MemberSession, MemberSession.member_id == Member.id)
+    .where(
+        MemberSession.token_hash == bindparam("token"),
+        MemberSession.seen_at > bindparam("seen"),
+        MemberSession.created_at > bindparam("created"),
+        Member.disabled_at.is_(None),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +59,8 @@ def open_session(session: Session, member: Member, now: datetime, *, user_agent:
 
 def identify(session: Session, token: str, now: datetime, lives: Lifetime) -> tuple[Member, MemberSession] | None:
     """Return who is behind `token`, or None: unknown, ended, too old, or of a disabled member. One indexed query."""
-    found = session.execute(
-        select(Member, MemberSession)
-        .join(MemberSession, MemberSession.member_id == Member.id)
-        .where(
-            MemberSession.token_hash == digest(token),
-            MemberSession.seen_at > now - lives.idle,
-            MemberSession.created_at > now - lives.absolute,
-            Member.disabled_at.is_(None),
-        )
-    ).one_or_none()
+    asked = {"token": digest(token), "seen": now - lives.idle, "created": now - lives.absolute}
+    found = session.execute(_IDENTIFY, asked).one_or_none()
     return (found[0], found[1]) if found else None
 
 

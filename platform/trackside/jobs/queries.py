@@ -54,9 +54,13 @@ class Totals:
     late: float
 
 
+_COUNT_FAILED = select(func.count()).where(Task.state == FAILED)
+"""Composed once: each page asks it."""
+
+
 def count_failed(_: Runtime, session: Session) -> int:
     """Return how many tasks have failed for good and wait for a decision."""
-    return session.scalar(select(func.count()).where(Task.state == FAILED)) or 0
+    return session.scalar(_COUNT_FAILED) or 0
 
 
 def totals(session: Session) -> Totals:

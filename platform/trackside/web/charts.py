@@ -16,7 +16,7 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 from trackside.module import Mark
-from trackside.web.format import ABSENT, bytes_, compact, ms, number, short_time
+from trackside.web.format import ABSENT, MONTHS, bytes_, compact, ms, number, short_time
 
 Kind = Literal["line", "area", "bar", "ghost"]
 LABELLED = 3
@@ -103,8 +103,10 @@ class Chart(_Options):
     def labels(self) -> list[str]:
         """Return each x in the member's zone, in words."""
         times = [at.astimezone(self.zone) for at in self.x]
-        words = "%b %Y" if self.step_ms >= 86_400_000 else "%b %H:%M"
-        found = [f"{at.day} {at.strftime(words)}" for at in times]
+        if self.step_ms >= 86_400_000:
+            found = [f"{at.day} {MONTHS[at.month]} {at.year}" for at in times]
+        else:
+            found = [f"{at.day} {MONTHS[at.month]} {at.hour:02}:{at.minute:02}" for at in times]
         if self.unfinished and found:
             found[-1] += ", so far"
         return found

@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 ABSENT = "\N{EN DASH}"
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 MINUTE, HOUR, DAY = 60, 3600, 86400
+MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""By number; `strftime` takes ten times as long, and tables have a hundred times."""
 
 
 def number(value: float | None, digits: int | None = None) -> str:
@@ -148,7 +150,8 @@ def initials(name: str | None) -> str:
 def exact_time(at: datetime, zone: tzinfo = UTC) -> str:
     """Return the moment to the second, with its zone: `22 Nov 2026, 14:03:07 UTC`."""
     there = at.astimezone(zone)
-    return f"{there.day} {there:%b %Y, %H:%M:%S} {there.tzname() or ''}".rstrip()
+    day, clock = f"{there.day} {MONTHS[there.month]} {there.year}", there.time().isoformat("seconds")
+    return f"{day}, {clock} {there.tzname() or ''}".rstrip()
 
 
 def short_time(at: datetime, now: datetime, zone: tzinfo = UTC) -> str:

@@ -54,9 +54,9 @@ def zone() -> tzinfo:
     """Return the signed-in member's time zone; UTC for visitors and for who chose none."""
     if not has_request_context():
         return fmt.zone_called(None)
-    if "zone" not in g:
-        g.zone = fmt.zone_called(getattr(current_user, "time_zone", None))
-    found: tzinfo = g.zone
+    found: tzinfo | None = g.get("zone")
+    if found is None:
+        found = g.zone = fmt.zone_called(getattr(current_user, "time_zone", None))
     return found
 
 

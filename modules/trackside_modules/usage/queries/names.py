@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageEndpoint, UsageInbox, UsageWarning
 
+# Composed once: each page asks them.
+_SERVICES = select(UsageEndpoint.service).where(UsageEndpoint.env_id == bindparam("env")).distinct()
+_ANY = select(UsageEndpoint.id).where(UsageEndpoint.env_id == bindparam("env")).limit(1)
+
 
 def services(session: Session, env_id: int) -> list[str]:
     """Return the services that ever reported to an environment."""
-    query = select(UsageEndpoint.service).where(UsageEndpoint.env_id == env_id).distinct()
-    return sorted(session.scalars(query))
+    return sorted(session.scalars(_SERVICES, {"env": env_id}))
 
 
 def warnings(session: Session, env_id: int, since: datetime) -> Sequence[UsageWarning]:
@@ -31,4 +34,4 @@ def waiting(session: Session, env_id: int) -> datetime | None:
 
 def has_usage(session: Session, env_id: int) -> bool:
     """Whether an environment ever counted a request."""
-    return session.scalar(select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id).limit(1)) is not None
+    return session.scalar(_ANY, {"env": env_id}) is not None

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     any_,
+    bindparam,
     case,
     func,
     literal,
@@ -75,14 +76,19 @@ def parts(session: Session, env_id: int, start: datetime, end: datetime, coarses
     return cut(start, end, coarsest, dirty(session, env_id, start, end) if coarsest != "minute" else set())
 
 
+_DIRTY = select(UsageDirty.tier, UsageDirty.at).where(
+    UsageDirty.env_id == bindparam("env"), UsageDirty.at >= bindparam("start"), UsageDirty.at < bindparam("end")
+)
+"""Composed once: each page asks it."""
+
+
 def dirty(session: Session, env_id: int, start: datetime, end: datetime) -> set[tuple[str, datetime]]:
     """Return the marks, tier and time (UTC), that tell which tiers `[start, end)` can be read from."""
     since = _floor(start.astimezone(UTC), "day")
 
     def read(start: datetime, end: datetime) -> list[tuple[str, datetime]]:
-        it = UsageDirty
-        query = select(it.tier, it.at).where(it.env_id == env_id, it.at >= start, it.at < end)
-        return [(tier, at.astimezone(UTC)) for tier, at in session.execute(query)]
+        span = {"env": env_id, "start": start, "end": end}
+        return [(tier, at.astimezone(UTC)) for tier, at in session.execute(_DIRTY, span)]
 
     marks = held(session, "marks", (env_id, since, end), read)
     return {(tier, at) for tier, at in marks if since <= at < end}

@@ -68,7 +68,7 @@ def errors() -> ResponseReturnValue:
         cursor=cursor(following),
         failing=failing.failing(session, wanted),
         known=bool(groups) or failing.any_known(session, asked.env.id),
-        has_usage=queries.has_usage(session, asked.env.id),
+        has_usage=bool(asked.services) or queries.has_usage(session, asked.env.id),
         narrowed=bool(wanted.service or wanted.status or wanted.q or wanted.only_new or wanted.endpoint_id),
     )
 

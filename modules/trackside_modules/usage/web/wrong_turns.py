@@ -49,7 +49,7 @@ def wrong_turns_page() -> ResponseReturnValue:
         found=found,
         sorts=SORTS,
         cursor=cursor(found.next),
-        has_usage=queries.has_usage(session, asked.env.id),
+        has_usage=bool(asked.services) or queries.has_usage(session, asked.env.id),
         narrowed=bool(wanted.service or wanted.sort or wanted.q),
     )
 
