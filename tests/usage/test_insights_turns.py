@@ -305,7 +305,12 @@ def test_a_group_shows_its_samples_users_and_accounts(session: Session, errors: 
     assert found is not None
     assert (found.group.calls, found.group.users, len(found.times)) == (6, 3, len(found.group.trend))
     assert [it.user and it.user.external_id for it in found.samples] == ["user2", None]
-    assert {it.external_id for it in found.users} == {"user1", "user2", "user3"}
+    assert {it.user.external_id: it.failed for it in found.users} == {"user1": 4, "user2": 4, "user3": 4}
     assert [(it.account and it.account.external_id, it.users) for it in found.accounts] == [("acme", 2), (None, 1)]
     assert [it.version for it in found.versions] == ["2.0"]
     assert failing.detail(session, failing.Wanted(2, window("24h", NOW)), errors[0].id) is None
+    users["user3"].merged_into = users["user1"].id
+    session.flush()
+    found = failing.detail(session, failing.Wanted(1, window("24h", NOW)), errors[0].id)
+    assert found is not None
+    assert {it.user.external_id: it.failed for it in found.users} == {"user1": 8, "user2": 4}

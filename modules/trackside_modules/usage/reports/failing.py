@@ -1,6 +1,6 @@
 """Errors in groups, and which endpoints fail: how often in a span, since when, since which version, and for whom."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -221,6 +221,18 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """Somebody who met an error, and how many of their calls of its endpoint ended with its status in the span.
+
+    That is what the tiers keep, exactly: where one endpoint fails in several ways with one status, it counts them all.
+    None for an error outside of requests.
+    """
+
+    user: User
+    failed: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Affected:
     """An account, and how many of its users met an error; None for users without one."""
 
@@ -236,7 +248,7 @@ class Detail:
     times: list[datetime]
     step: timedelta
     samples: list[Sample]
-    users: list[User] = field(default_factory=list[User])
+    users: list[Met] = field(default_factory=list[Met])
     """Those who met it in the span, who called last first; at most 50 of `group.users`."""
     accounts: list[Affected] = field(default_factory=list[Affected])
     versions: list[UsageVersion] = field(default_factory=list[UsageVersion])
@@ -265,14 +277,33 @@ def detail(session: Session, wanted: Wanted, error_id: int) -> Detail | None:
         [start + step * place for place in range(len(group.trend))],
         step,
         _samples(session, wanted.env_id, error_id),
-        list(session.scalars(_by_id(met).order_by(User.last_seen.desc().nulls_last(), User.id).limit(50))),
+        _met(session, wanted, error, met),
         _accounts(session, met),
         [it for it in _versions(session, wanted.env_id)[error.service] if it.first_seen_at >= since],
     )
 
 
-def _by_id(ids: Sequence[int]) -> Any:
-    return select(User).where(User.id.in_(ids))
+def _met(session: Session, wanted: Wanted, error: UsageError, ids: Sequence[int], limit: int = 50) -> list[Met]:
+    """Return the users of these ids who called last, the last one first."""
+    query = select(User).where(User.id.in_(ids)).order_by(User.last_seen.desc().nulls_last(), User.id).limit(limit)
+    users = list(session.scalars(query))
+    if not (users and error.endpoint_id and error.status):
+        return [Met(user, None) for user in users]
+    heads = select(User.id, func.coalesce(User.merged_into, User.id))
+    shown = [user.id for user in users]
+    head = {
+        id_: int(of) for id_, of in session.execute(heads.where(or_(User.id.in_(shown), User.merged_into.in_(shown))))
+    }
+    spans = tiers.parts(session, wanted.env_id, pulse.floor("hour", wanted.span.start), wanted.span.until)
+    rows = tiers.by_user(
+        wanted.env_id,
+        spans,
+        lambda it: and_(it.user_id.in_(head), it.endpoint_id == error.endpoint_id, it.status == error.status),
+    ).c
+    failed: Counter[int] = Counter()
+    for user_id, calls in session.execute(select(rows.user_id, func.sum(rows.calls)).group_by(rows.user_id)):
+        failed[head[user_id]] += int(calls)
+    return [Met(user, failed[user.id]) for user in users]
 
 
 def _samples(session: Session, env_id: int, error_id: int, limit: int = 20) -> list[Sample]:
