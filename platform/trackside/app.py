@@ -67,6 +67,7 @@ def _templates(app: Flask, runtime: Runtime) -> None:
     def common() -> dict[str, Any]:
         return {
             "nav_entries": nav.entries,
+            "nav_shortcuts": nav.shortcuts,
             "allowed": policy.allowed,
             "current_environment": environments.current_environment,
             "all_environments": environments.all_environments,

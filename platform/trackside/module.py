@@ -57,6 +57,20 @@ class NavItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortcut:
+    """What one begins by a single key from any page: its form opens in a dialog, without script as a page."""
+
+    key: str
+    """One lower-case letter, not taken by the frame (see static/js/keyboard.js)."""
+    label: str
+    """`Log an interaction`."""
+    endpoint: str
+    """Answers the form's page, and its part alone to a request with `HX-Request` (see static/js/quick.js)."""
+    icon: str
+    permission: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A kind of work done by a worker. The function takes `(Runtime, **args)`, is idempotent and gets ids, not rows."""
 
@@ -223,6 +237,7 @@ class Module:
     commands: Mapping[str, Ref] = field(default_factory=dict)
     """`trackside <name>`: click commands or groups."""
     nav: tuple[NavItem, ...] = ()
+    shortcuts: tuple[Shortcut, ...] = ()
     permissions: tuple[Permission, ...] = ()
     scopes: Mapping[str, str] = field(default_factory=dict)
     """Scopes an admin key can carry, with what each allows: `{"customers:read": "Read accounts and users"}`."""

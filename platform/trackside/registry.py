@@ -72,6 +72,7 @@ def _duplicates(modules: tuple[Module, ...]) -> Iterator[str]:
         "job": [j.kind for m in modules for j in m.jobs],
         "tick": [t.name for m in modules for t in m.ticks],
         "command": [c for m in modules for c in m.commands],
+        "shortcut": [s.key for m in modules for s in m.shortcuts],
         "scope": [s for m in modules for s in m.scopes],
         "sender": [c for m in modules for c in m.senders],
         "lane route": [f"{r.method} {r.path}" for m in modules for r in m.lane],
@@ -85,7 +86,7 @@ def _undeclared(modules: tuple[Module, ...]) -> Iterator[str]:
     declared = {p.name for m in modules for p in m.permissions}
     kinds = {j.kind for m in modules for j in m.jobs}
     for module in modules:
-        users = (module.nav, module.cards, module.panels, module.streams)
+        users = (module.nav, module.shortcuts, module.cards, module.panels, module.streams)
         for permission in (thing.permission for things in users for thing in things):
             if permission not in declared:
                 yield f"{module.name} uses the permission {permission!r}, which no module declares"

@@ -6,7 +6,7 @@ from flask import request, url_for
 
 from trackside.ask import ask
 from trackside.db import db
-from trackside.module import NavItem
+from trackside.module import NavItem, Shortcut
 from trackside.runtime import Runtime
 from trackside.web.current import current_runtime
 from trackside.web.policy import allowed
@@ -29,6 +29,11 @@ def entries() -> list[Entry]:
     runtime = current_runtime()
     items = [item for item in runtime.registry.each(lambda m: m.nav) if allowed(item.permission)]
     return [_entry(runtime, item) for item in sorted(items, key=lambda item: item.order)]
+
+
+def shortcuts() -> list[Shortcut]:
+    """Return what the signed-in member may begin by a key, in the modules' order."""
+    return [each for each in current_runtime().registry.each(lambda m: m.shortcuts) if allowed(each.permission)]
 
 
 def _entry(runtime: Runtime, item: NavItem) -> Entry:
