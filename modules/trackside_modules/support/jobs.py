@@ -4,6 +4,8 @@ import structlog
 
 from trackside.events import AccountErased, AccountsMerged, UserErased, UsersMerged
 from trackside.runtime import Runtime
+from trackside_modules.support import attachments
+from trackside_modules.support.events import InteractionsErased
 from trackside_modules.support.service import erasing
 
 log = structlog.get_logger(__name__)
@@ -12,6 +14,11 @@ log = structlog.get_logger(__name__)
 def customers_changed(runtime: Runtime, _event: UserErased | AccountErased | UsersMerged | AccountsMerged) -> None:
     """Follow what became of a customer at once; what fails here the tick repeats."""
     follow(runtime)
+
+
+def remove_files(runtime: Runtime, event: InteractionsErased) -> None:
+    """Remove the bytes of files that no interaction has any more."""
+    attachments.remove(attachments.folder_of(runtime.settings), event.files)
 
 
 def follow(runtime: Runtime) -> None:

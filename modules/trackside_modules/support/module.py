@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from trackside.events import AccountErased, AccountsMerged, UserErased, UsersMerged
-from trackside.module import Job, Module, Permission, Tick
+from trackside.module import ContextCard, Demo, Job, Module, NavItem, Panel, Permission, Shortcut, Step, Tick
+from trackside_modules.support.events import InteractionsErased
 
 _SUPPORT = "trackside_modules.support"
 _STAFF = frozenset({"admin", "developer", "support"})
@@ -12,11 +13,44 @@ MODULE = Module(
     name="support",
     title="Support",
     models=f"{_SUPPORT}.models",
-    jobs=(Job("support.follow", f"{_SUPPORT}.jobs:follow"),),
-    ticks=(Tick("support.follow", "support.follow", timedelta(hours=1)),),
-    subscribes=dict.fromkeys(
-        (UserErased, AccountErased, UsersMerged, AccountsMerged), f"{_SUPPORT}.jobs:customers_changed"
+    jobs=(
+        Job("support.follow", f"{_SUPPORT}.jobs:follow"),
+        Job("support.demo_contexts", f"{_SUPPORT}.demo.jobs:freeze_contexts", timeout=timedelta(minutes=2)),
     ),
+    ticks=(Tick("support.follow", "support.follow", timedelta(hours=1)),),
+    subscribes={
+        **dict.fromkeys((UserErased, AccountErased, UsersMerged, AccountsMerged), f"{_SUPPORT}.jobs:customers_changed"),
+        InteractionsErased: f"{_SUPPORT}.jobs:remove_files",
+    },
+    blueprints=(f"{_SUPPORT}.web:blueprint",),
+    nav=(
+        NavItem("Support", "support.index", "support", "support.view", order=12, count=f"{_SUPPORT}.contrib:waiting"),
+    ),
+    shortcuts=(Shortcut("c", "Log an interaction", "support.new", "plus", "support.work"),),
+    cards=(
+        ContextCard(
+            "support",
+            "Interactions",
+            frozenset({"user", "account"}),
+            "support.view",
+            f"{_SUPPORT}.contrib:interactions",
+            "support/_card.html",
+            order=5,
+        ),
+    ),
+    panels=(Panel("support", "Support", "support.view", f"{_SUPPORT}.contrib:panel", "support/_panel.html", order=10),),
+    palette=f"{_SUPPORT}.contrib:palette",
+    steps=(
+        Step(
+            "support.first_interaction",
+            "Log an interaction",
+            f"{_SUPPORT}.contrib:logged_one",
+            "support.new",
+            'trackside support log "dev@customer.example 401 after key rotation #auth !high bug"',
+            order=15,
+        ),
+    ),
+    demo=Demo(clear=f"{_SUPPORT}.demo:clear", seed=f"{_SUPPORT}.demo:seed"),
     scopes={
         "support:read": "Read the support log",
         "support:write": "Log interactions, reply to them and change them",

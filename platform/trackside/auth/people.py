@@ -163,7 +163,8 @@ def _keep_an_owner(session: Session, member: Member) -> None:
 
 def somebody_invited(_runtime: Runtime, session: Session) -> bool:
     """Whether anybody but the first owner was made a member or invited."""
-    members = session.scalar(select(func.count()).select_from(Member)) or 0
+    # those who were shut out again invited nobody, and the demo's team never could sign in
+    members = session.scalar(select(func.count()).select_from(Member).where(Member.disabled_at.is_(None))) or 0
     return (
         members > 1
         or session.scalar(select(MemberLink.id).where(MemberLink.purpose == "invitation").limit(1)) is not None

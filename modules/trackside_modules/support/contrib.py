@@ -1,0 +1,106 @@
+"""What the support log adds to other rooms: a count, cards on customers' pages, a panel, palette hits, a first step."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from flask import url_for
+from flask_login import current_user
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from trackside.customers.models import Account, User
+from trackside.module import Subject
+from trackside.runtime import Runtime
+from trackside.web.palette import PaletteHit
+from trackside.web.policy import allowed
+from trackside_modules.support import words
+from trackside_modules.support.models import Interaction
+from trackside_modules.support.queries import board, lists
+from trackside_modules.support.queries.filters import Filter
+
+SHOWN = 6
+MOST_HITS = 5
+DEMO = "demo"
+
+
+OURS = Filter(status=words.WAITING_FOR_US, snoozed=False)
+"""What is our turn, and not put off."""
+
+
+def waiting(runtime: Runtime, session: Session) -> int:
+    """Return how many interactions wait for us, assigned to nobody or to the signed-in member; `board.MOST` at most."""
+    free_or_mine = replace(OURS, assignee_ids=(None, int(current_user.id)))
+    return lists.count(session, free_or_mine, now=runtime.clock.now(), most=board.MOST)
+
+
+def interactions(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:
+    """Return the last interactions with a user or account; None where there never was one."""
+    column = Interaction.user_id if subject.kind == "user" else Interaction.account_id
+    active = func.count().filter(Interaction.status.in_(words.ACTIVE))
+    same = (column == subject.id, Interaction.merged_into.is_(None))
+    count, still_open = session.execute(select(func.count(), active).where(*same)).one()
+    if not count:
+        return None
+    theirs = Filter(user_ids=(subject.id,)) if subject.kind == "user" else Filter(account_ids=(subject.id,))
+    last = lists.page(session, theirs, now=runtime.clock.now(), limit=SHOWN).rows
+    return {
+        "count": count,
+        "open": still_open,
+        "kind": subject.kind,
+        "whom": _id_of(session, subject),
+        "rows": [
+            {
+                "number": each.id,
+                "ref": each.interaction.ref,
+                "subject": each.interaction.subject,
+                "status": each.interaction.status,
+                "said": words.STATUSES[each.interaction.status],
+                "user": each.user if subject.kind == "account" else "",
+                "at": each.interaction.updated_at,
+            }
+            for each in last
+        ],
+    }
+
+
+def _id_of(session: Session, subject: Subject) -> str:
+    row = session.get(User if subject.kind == "user" else Account, subject.id)
+    return (row.external_id if row else "") or ""
+
+
+def panel(runtime: Runtime, session: Session, _env_id: int) -> Mapping[str, Any] | None:
+    """Return who waits for us longest; None while nothing was ever logged."""
+    if session.scalar(select(Interaction.id).limit(1)) is None:
+        return None
+    now = runtime.clock.now()
+    pressing = replace(OURS, priority=("high", "urgent"))
+    free = replace(OURS, assignee_ids=(None,))
+    numbers = board.counts(session, {"total": OURS, "pressing": pressing, "free": free}, now=now)
+    return {**numbers, "rows": lists.page(session, OURS, now=now, sort="waiting", limit=5).rows}
+
+
+def palette(_runtime: Runtime, session: Session, _env_id: int, text: str) -> list[PaletteHit]:
+    """Return the interaction that `text` is the number of, then those whose subject holds it, the latest first."""
+    if not allowed("support.view"):
+        return []
+    number = words.number_of(text)
+    found = [it] if number and (it := session.get(Interaction, number)) else []
+    if len(text) > 2:
+        holds = Interaction.subject.icontains(text, autoescape=True) & Interaction.merged_into.is_(None)
+        query = select(Interaction).where(holds).order_by(Interaction.updated_at.desc()).limit(MOST_HITS)
+        found += [it for it in session.scalars(query) if it.id != number]
+    return [
+        PaletteHit(
+            it.subject,
+            url_for("support.show", number=it.id),
+            "support",
+            f"{it.ref}, {words.STATUSES[it.status].lower()}",
+        )
+        for it in found
+    ]
+
+
+def logged_one(_runtime: Runtime, session: Session) -> bool:
+    """Whether anybody logged an interaction that the demo did not."""
+    return session.scalar(select(Interaction.id).where(Interaction.source != DEMO).limit(1)) is not None

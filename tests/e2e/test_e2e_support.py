@@ -1,0 +1,95 @@
+"""What somebody of the support staff does all day, by keyboard alone: log, answer, solve, find again, merge."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from trackside.testing.running import Up
+
+Contexts = Callable[..., BrowserContext]
+LINE = "ada@obsidian.example Quokka exports come out empty !high bug -- Since **today** the file has no rows."
+
+
+def logged(page: Page, line: str) -> str:
+    """Log a line from whatever page is open, open what was logged, and return its number."""
+    page.keyboard.press("c")
+    box = page.get_by_role("textbox", name="Interaction in one line")
+    expect(box).to_be_focused()
+    page.keyboard.type(line)
+    expect(page.locator("#understood")).to_contain_text(re.compile("Who.*What", re.DOTALL))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=re.compile(r"SUP-\d+ is logged"))).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator("#thread-title")).to_be_visible()
+    page.wait_for_load_state("load")
+    return page.url.split("/support/")[1].split("?")[0]
+
+
+def test_an_interaction_is_logged_answered_solved_found_and_merged_by_keyboard_alone(
+    context_of: Contexts, complaints: Any
+) -> None:
+    page = context_of().new_page()
+    complaints.watch(page)
+    page.goto("/users/")
+    page.wait_for_load_state("load")
+
+    number = logged(page, LINE)
+    expect(page.locator("#thread-title")).to_have_text("Quokka exports come out empty")
+    expect(page.locator(".bubble strong").first).to_have_text("today")
+
+    page.keyboard.press("r")
+    expect(page.get_by_role("textbox", name="Message")).to_be_focused()
+    page.keyboard.type("Hello Ada, it is mended.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".event.staff")).to_contain_text("it is mended")
+    page.wait_for_load_state("load")
+
+    page.keyboard.press("n")
+    page.keyboard.type("The exporter lost its cursor.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".event.note")).to_contain_text("lost its cursor")
+    page.wait_for_load_state("load")
+
+    page.keyboard.press("e")
+    expect(page.locator("[data-toasts]")).to_contain_text(f"SUP-{number} is solved.")
+    page.wait_for_load_state("load")
+
+    page.keyboard.press("/")
+    page.keyboard.type("quoka export")
+    page.keyboard.press("Enter")
+    found = page.get_by_role("link", name="Quokka exports come out empty")
+    expect(found.first).to_be_visible()
+    page.wait_for_load_state("load")
+    page.locator("body").press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("#thread-title")).to_have_text("Quokka exports come out empty")
+
+    other = logged(page, "ada@obsidian.example Quokka exports still come out empty")
+    page.keyboard.press("m")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Merge SUP-{other}")
+    page.wait_for_load_state("load")
+    page.get_by_label("By its number").press_sequentially(f"SUP-{number}")
+    page.keyboard.press("Enter")
+    expect(page.locator("#thread-title")).to_have_text("Quokka exports come out empty")
+    expect(page.locator("#events")).to_contain_text(f"merged SUP-{other} into it")
+    assert not complaints
+
+
+def test_the_desk_works_without_javascript(context_of: Contexts, trackside: Up) -> None:
+    page = context_of(script=False).new_page()
+    page.goto("/support/new")
+    page.get_by_role("textbox", name="Interaction in one line").fill("eve@obsidian.example Plain as it is")
+    page.get_by_role("button", name="Log it").click()
+    expect(page.locator("#thread-title")).to_have_text("Plain as it is")
+    page.get_by_role("textbox", name="Message").fill("Hello Eve")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#preview")).to_contain_text("Hello Eve")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator(".event.staff")).to_contain_text("Hello Eve")
+    page.get_by_label("Priority").select_option("urgent")
+    page.locator("form:has(#set-priority) button").click()
+    expect(page.get_by_label("Priority")).to_have_value("urgent")
+    page.get_by_role("button", name="Solve").first.click()
+    expect(page.get_by_text("is solved.")).to_be_visible()

@@ -1,0 +1,42 @@
+"""The demo's support log: the same past for the same moment, believable, and tied to the demo's story."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from trackside.demo import story
+from trackside.demo.people import LAPSED
+from trackside_modules.support.demo.cases import CASES, TOPICS
+from trackside_modules.support.demo.past import told
+from trackside_modules.support.service.topics import slug_of
+
+NOW = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+
+
+def test_the_past_is_the_same_for_the_same_moment() -> None:
+    assert told(NOW) == told(NOW)
+
+
+def test_nothing_has_happened_yet_that_is_to_come_and_everything_begins_with_its_creation() -> None:
+    for each in told(NOW):
+        assert each.events[0].kind == "created"
+        assert all(NOW - timedelta(days=story.DAYS + 1) <= event.at <= NOW for event in each.events)
+
+
+def test_the_incident_the_slow_labels_and_the_customer_who_leaves_are_in_it() -> None:
+    past = told(NOW)
+    begins, ends = story.INCIDENT.within(NOW)
+    during = [each for each in past if begins <= each.events[0].at <= ends and each.case.kind == "incident"]
+    assert len({each.person.account_id for each in during}) >= 10
+    release = NOW - timedelta(days=story.RELEASE_DAYS_AGO)
+    slow = [each for each in past if "2.4.1" in each.case.tags]
+    assert slow
+    assert all(each.events[0].at > release for each in slow)
+    assert any(each.person.account_id == LAPSED and "churn" in each.case.tags for each in past)
+    kinds = Counter(each.case.kind for each in past)
+    assert len(past) > 230
+    assert kinds["question"] > kinds["praise"]
+
+
+def test_every_case_is_filed_under_a_topic_that_the_demo_makes() -> None:
+    paths = {"/".join(filter(None, (parent, slug_of(name)))) for name, parent, _ in TOPICS}
+    assert {each.topic for each in CASES} <= paths
