@@ -1,14 +1,25 @@
-"""What the support log does by itself."""
+"""What the support log does by itself: following its customers, measuring anew, asking for ratings."""
+
+from datetime import timedelta
 
 import structlog
 
+from trackside.auth.audit import SYSTEM
+from trackside.errors import Conflict
 from trackside.events import AccountErased, AccountsMerged, UserErased, UsersMerged
+from trackside.jobs.outbox import post
+from trackside.jobs.run import fenced
+from trackside.jobs.tasks import enqueue
 from trackside.runtime import Runtime
 from trackside_modules.support import attachments
-from trackside_modules.support.events import InteractionsErased
-from trackside_modules.support.service import erasing
+from trackside_modules.support.events import InteractionsErased, StatusChanged
+from trackside_modules.support.service import csat, erasing, metrics
+from trackside_modules.support.service.work import get
 
 log = structlog.get_logger(__name__)
+ASK = "support.ask"
+MAIL = "mail"
+RATE_PATH = "/support/rate/"
 
 
 def customers_changed(runtime: Runtime, _event: UserErased | AccountErased | UsersMerged | AccountsMerged) -> None:
@@ -29,3 +40,48 @@ def follow(runtime: Runtime) -> None:
             count = erasing.follow(session, now=runtime.clock.now())
         if count:
             log.info("support.followed", count=count)
+
+
+def measure(runtime: Runtime) -> None:
+    """Make all metrics anew that are of an older version of the rules, a batch a transaction."""
+    done: int | None = 0
+    while done is not None:
+        with fenced(runtime) as session:
+            done = metrics.remeasure(session, now=runtime.clock.now(), after=done)
+
+
+def solved(runtime: Runtime, event: StatusChanged) -> None:
+    """Let a task ask the customer of what was just solved."""
+    if event.status != "solved" or runtime.clock.now() - event.at > csat.FRESH:
+        return
+    with runtime.database.session() as session:
+        how = csat.asking(session)
+        if how.on:
+            due = event.at + timedelta(minutes=how.after_minutes) if how.after_minutes else None
+            key = f"{ASK}:{event.interaction_id}"
+            enqueue(session, ASK, {"interaction_id": event.interaction_id}, not_before=due, dedupe_key=key)
+
+
+def ask(runtime: Runtime, interaction_id: int) -> None:
+    """Send the customer a link by which they can rate, unless there is a reason not to (see `csat.recipient`)."""
+    now = runtime.clock.now()
+    with fenced(runtime, finish=True) as session:
+        address = csat.recipient(session, interaction_id, now)
+        if address is None or not any(MAIL in module.senders for module in runtime.registry.modules):
+            return
+        try:
+            token = csat.make_link(session, interaction_id, who=SYSTEM, now=now)
+        except Conflict:
+            return
+        row = get(session, interaction_id)
+        link = f"{runtime.settings.base_url.rstrip('/')}{RATE_PATH}{token}"
+        post(session, MAIL, {"to": address, "subject": f"How were you helped? [{row.ref}]", "text": _text(link)})
+    log.info("support.asked", interaction=interaction_id)
+
+
+def _text(link: str) -> str:
+    return (
+        "Hello,\n\nwe believe that what you wrote to us about is solved. How were you helped?\n\n"
+        f"{link}\n\nOne click is all it takes. The link works once, for {csat.LASTS.days} days. "
+        "If it is not solved, just answer our last mail.\n"
+    )

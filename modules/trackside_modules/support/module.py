@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from trackside.events import AccountErased, AccountsMerged, UserErased, UsersMerged
 from trackside.module import ContextCard, Demo, Job, Module, NavItem, Panel, Permission, Shortcut, Step, Tick
-from trackside_modules.support.events import InteractionsErased
+from trackside_modules.support.events import InteractionsErased, StatusChanged
 
 _SUPPORT = "trackside_modules.support"
 _STAFF = frozenset({"admin", "developer", "support"})
@@ -15,12 +15,18 @@ MODULE = Module(
     models=f"{_SUPPORT}.models",
     jobs=(
         Job("support.follow", f"{_SUPPORT}.jobs:follow"),
+        Job("support.measure", f"{_SUPPORT}.jobs:measure", timeout=timedelta(minutes=30)),
+        Job("support.ask", f"{_SUPPORT}.jobs:ask", timeout=timedelta(minutes=1)),
         Job("support.demo_contexts", f"{_SUPPORT}.demo.jobs:freeze_contexts", timeout=timedelta(minutes=2)),
     ),
-    ticks=(Tick("support.follow", "support.follow", timedelta(hours=1)),),
+    ticks=(
+        Tick("support.follow", "support.follow", timedelta(hours=1)),
+        Tick("support.measure", "support.measure", timedelta(minutes=15), durable=False),
+    ),
     subscribes={
         **dict.fromkeys((UserErased, AccountErased, UsersMerged, AccountsMerged), f"{_SUPPORT}.jobs:customers_changed"),
         InteractionsErased: f"{_SUPPORT}.jobs:remove_files",
+        StatusChanged: f"{_SUPPORT}.jobs:solved",
     },
     blueprints=(f"{_SUPPORT}.web:blueprint",),
     nav=(

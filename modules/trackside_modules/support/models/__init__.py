@@ -1,9 +1,11 @@
 """Tables of the support log.
 
 The truth is `support_event`, append-only; what an interaction is now (`support_interaction`, `support_link`,
-`support_search`) is a cache of it, which `trackside support rebuild` drops and makes anew: see ADR 0200.
+`support_search`, `support_metric`) is a cache of it, which `trackside support rebuild` drops and makes anew: see ADR
+0200.
 """
 
+from trackside_modules.support.models.clocks import Metric, RatingLink, RulesRow
 from trackside_modules.support.models.desk import Macro, SavedView
 from trackside_modules.support.models.events import EventRow, FrozenContext
 from trackside_modules.support.models.files import File
@@ -18,6 +20,9 @@ __all__ = [
     "Interaction",
     "Link",
     "Macro",
+    "Metric",
+    "RatingLink",
+    "RulesRow",
     "SavedView",
     "SearchRow",
     "Topic",

@@ -10,14 +10,14 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from trackside_modules.support.history import Event, state_of
-from trackside_modules.support.service import searching, states
+from trackside_modules.support.service import metrics, searching, states
 
 Histories = Mapping[int, Sequence[Event]]
 """All events of some interactions, by their number."""
 Cache = Callable[[Session, Histories, datetime], None]
 """`(session, histories, now)`: makes its rows of those interactions anew."""
 
-CACHES: tuple[Cache, ...] = (searching.write,)
+CACHES: tuple[Cache, ...] = (searching.write, metrics.write)
 
 
 def write(session: Session, histories: Histories, *, now: datetime) -> None:

@@ -1,0 +1,254 @@
+"""What reports measure: each figure's definition, and the rows it is made of.
+
+A `Measure` is a condition on rows, the time by which a row belongs to a period, and a value. The figure and the list of
+its rows come of the same three, so they cannot disagree. A `Share` is one measure out of another.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["count", "business", "elapsed", "ms", "score"]
+NO_VALUE = "null::bigint"
+WEEK = "interval '7 days'"
+ROWS = """
+support_metric m
+join support_interaction i on i.id = m.interaction_id and i.merged_into is null and i.status <> 'spam'
+left join support_topic t on t.id = i.topic_id
+"""
+"""What every measure selects from: merged interactions count where they went, spam does not count."""
+TOPIC = "coalesce(t.merged_into, t.id)"
+_REPEATED = f"""exists (
+    select from support_interaction e left join support_topic et on et.id = e.topic_id
+    where e.user_id = i.user_id and coalesce(et.merged_into, et.id) = {TOPIC} and e.id <> i.id
+    and e.merged_into is null and e.status <> 'spam'
+    and (e.occurred_at, e.id) < (m.started_at, i.id) and e.occurred_at >= m.started_at - {WEEK})"""
+_SETTLED = "(m.{0}_missed is not null or coalesce(m.{0}_due < :now, false))"
+_MISSED = "(coalesce(m.{0}_missed, false) or coalesce(m.{0}_due < :now, false))"
+_CLOCKS = ("first_reply", "next_reply", "resolution")
+
+
+def _any(template: str) -> str:
+    return "(" + " or ".join(template.format(clock) for clock in _CLOCKS) + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A figure: which rows, of which time, with which value."""
+
+    name: str
+    title: str
+    definition: str
+    unit: Unit
+    at: str
+    """SQL: the time by which a row belongs to a period; empty: it is of now."""
+    where: str = "true"
+    value: str = NO_VALUE
+    """SQL: what percentiles are of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One measure out of another."""
+
+    name: str
+    title: str
+    definition: str
+    part: str
+    whole: str
+    good: Literal["up", "down"]
+
+
+_BUSINESS = (
+    "Time counts within the business hours of the policy's calendar, and stands still while its policy pauses it."
+)
+
+MEASURES = {
+    each.name: each
+    for each in (
+        Measure(
+            "volume",
+            "Interactions",
+            "Interactions that began in the period, in either direction. Spam is left out; merged ones count once.",
+            "count",
+            "m.started_at",
+        ),
+        Measure(
+            "contacts",
+            "Contacts",
+            "Interactions that a customer began in the period.",
+            "count",
+            "m.started_at",
+            "i.direction = 'in'",
+        ),
+        Measure(
+            "first_reply",
+            "First reply",
+            "From the beginning of an interaction to the first public message that one of us wrote; automatic messages "
+            f"do not count. {_BUSINESS} Of the period are first replies that were written in it.",
+            "business",
+            "m.first_reply_at",
+            "m.first_reply_s is not null",
+            "m.first_reply_s",
+        ),
+        Measure(
+            "resolution",
+            "Resolution",
+            "From the beginning of an interaction to its last solving, without the time in which it was solved before. "
+            f"{_BUSINESS} Of the period are those that were solved in it and still are.",
+            "business",
+            "m.resolved_at",
+            "m.resolution_s is not null",
+            "m.resolution_s",
+        ),
+        Measure(
+            "solved",
+            "Solved at least once",
+            "Interactions that began in the period and have been solved, whether they still are or not.",
+            "count",
+            "m.started_at",
+            "(m.resolved_at is not null or m.reopens > 0)",
+        ),
+        Measure(
+            "reopened",
+            "Reopened",
+            "Of those, the ones in which the customer wrote again after they were solved.",
+            "count",
+            "m.started_at",
+            "m.reopens > 0",
+        ),
+        Measure(
+            "traceable",
+            "With user and topic",
+            "Contacts that began in the period and have both a user and a topic.",
+            "count",
+            "m.started_at",
+            "i.direction = 'in' and i.user_id is not null and t.id is not null",
+        ),
+        Measure(
+            "repeated",
+            "Repeat contacts",
+            "Of those, the ones that follow another interaction of the same user on the same topic within 7 days.",
+            "count",
+            "m.started_at",
+            f"i.direction = 'in' and i.user_id is not null and t.id is not null and {_REPEATED}",
+        ),
+        Measure(
+            "promised",
+            "Promises due",
+            "Interactions that began in the period and of which a promise (first reply, next reply, resolution) was "
+            "kept, or is past its time.",
+            "count",
+            "m.started_at",
+            _any(_SETTLED),
+        ),
+        Measure(
+            "kept",
+            "Promises kept",
+            "Of those, the ones in which no promise was missed or is overdue.",
+            "count",
+            "m.started_at",
+            f"{_any(_SETTLED)} and not {_any(_MISSED)}",
+        ),
+        Measure(
+            "missed",
+            "Promises missed",
+            "Of those, the ones in which a promise was missed or is overdue.",
+            "count",
+            "m.started_at",
+            _any(_MISSED),
+        ),
+        Measure(
+            "asked",
+            "Asked for a rating",
+            "Interactions whose customer was asked in the period how they were helped.",
+            "count",
+            "m.csat_asked_at",
+            "m.csat_asked_at is not null",
+        ),
+        Measure(
+            "rated",
+            "Ratings",
+            "Of those, the ones that the customer rated, from 1 to 5.",
+            "score",
+            "m.csat_asked_at",
+            "m.csat_asked_at is not null and m.csat_score is not null",
+            "m.csat_score",
+        ),
+        Measure(
+            "satisfied",
+            "Satisfied",
+            "Of the ratings, those of 4 and 5.",
+            "score",
+            "m.csat_asked_at",
+            "m.csat_asked_at is not null and m.csat_score >= 4",
+            "m.csat_score",
+        ),
+        Measure(
+            "logging",
+            "Logging time",
+            "From opening the form to saving it, of interactions that people logged by hand in the period.",
+            "ms",
+            "i.created_at",
+            "m.logged_ms is not null",
+            "m.logged_ms",
+        ),
+        Measure(
+            "backlog",
+            "Backlog age",
+            "How long ago those that are not solved now began, nights and weekends included.",
+            "elapsed",
+            "",
+            "i.status in ('new', 'open', 'waiting_customer', 'waiting_dev')",
+            "extract(epoch from :now - m.started_at)::bigint",
+        ),
+    )
+}
+SHARES = {
+    each.name: each
+    for each in (
+        Share(
+            "reopen_rate",
+            "Reopened",
+            "Of the interactions that began in the period and were solved, the share in which the customer wrote again "
+            "afterwards.",
+            "reopened",
+            "solved",
+            "down",
+        ),
+        Share(
+            "repeat_rate",
+            "Repeat contacts",
+            "Of the contacts with a user and a topic that began in the period, the share that follows another one of "
+            "the same user on the same topic within 7 days.",
+            "repeated",
+            "traceable",
+            "down",
+        ),
+        Share(
+            "sla",
+            "Promises kept",
+            "Of the interactions that began in the period and had a promise that came due (first reply, next reply or "
+            "resolution), the share in which none was missed or is overdue.",
+            "kept",
+            "promised",
+            "up",
+        ),
+        Share(
+            "csat",
+            "Satisfied",
+            "Of the ratings by customers who were asked in the period, the share of 4 and 5 out of 5. Read it with the "
+            "share of those asked who answered: few answers are mostly those of the very pleased and the very angry.",
+            "satisfied",
+            "rated",
+            "up",
+        ),
+        Share(
+            "response_rate",
+            "Answered",
+            "Of the customers who were asked in the period, the share that rated.",
+            "rated",
+            "asked",
+            "up",
+        ),
+    )
+}

@@ -1,0 +1,159 @@
+"""Keeping what clocks show: made anew with each event, and in the background when the rules have changed.
+
+A row says by which version of the rules and up to which event it was computed. One of an older version is stale:
+`stale` counts them, `remeasure` makes them anew a batch at a time; a row that has seen later events is never
+written over.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from trackside_modules.support.clocks.hours import hours_of
+from trackside_modules.support.clocks.metrics import Metrics, measure
+from trackside_modules.support.clocks.rules import About, Rules
+from trackside_modules.support.clocks.spans import Step, Word
+from trackside_modules.support.history import Event, State, fold, state_of
+from trackside_modules.support.models import EventRow, FrozenContext, Metric
+from trackside_modules.support.service import rules as ruling
+
+BATCH = 500
+Histories = Mapping[int, Sequence[Event]]
+COLUMNS = tuple(column.name for column in Metric.__table__.columns)
+_PUT = text(f"""
+insert into support_metric ({", ".join(COLUMNS)})
+select {", ".join(COLUMNS)} from jsonb_populate_recordset(null::support_metric, cast(:rows as jsonb))
+order by interaction_id
+on conflict (interaction_id) do update
+    set {", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "interaction_id")}
+    where excluded.seq >= support_metric.seq
+""")  # noqa: S608 - names of our own columns
+
+
+def write(session: Session, histories: Histories, now: datetime) -> None:
+    """Make the metrics of the interactions in `histories` anew, by the rules that hold (see `caches`)."""
+    rules = ruling.current(session)
+    plans = _plans(session, histories, rules)
+    rows = [metric_of(number, events, rules, plans.get(number, "")) for number, events in histories.items()]
+    if rows:
+        session.execute(_PUT, {"rows": msgspec.json.encode(rows).decode()})
+
+
+def metric_of(number: int, events: Sequence[Event], rules: Rules, plan: str = "") -> dict[str, Any]:
+    """Return the row of an interaction by all its events; `plan` is its account's, when it was logged."""
+    steps, state = steps_of(events)
+    policy = rules.policy_for(About(state.kind, state.priority, state.channel, plan, tuple(state.tags)))
+    hours = hours_of(rules.calendar(policy.calendar_id))
+    found = measure(steps, policy, hours, inbound=state.direction == "in")
+    row = {"interaction_id": number, "seq": state.version, "rules_version": rules.version, "policy_id": policy.id}
+    return row | _values(found) | _said(events)
+
+
+def steps_of(events: Sequence[Event]) -> tuple[list[Step], State]:
+    """Return the steps that clocks mind, and the state after all of them."""
+    state = state_of(events[:1])
+    steps = [Step(events[0].at, state.status)]
+    for event in events[1:]:
+        fold(state, event)
+        word, gone = _word(event), state.merged_into is not None
+        if word is not None or state.status != steps[-1].status or gone != steps[-1].gone:
+            steps.append(Step(event.at, state.status, word, gone))
+    return steps, state
+
+
+def _word(event: Event) -> Word | None:
+    if event.kind != "message" or event.data.get("automatic"):
+        return None
+    return "customer" if event.data["side"] == "customer" else "reply"
+
+
+def _values(found: Metrics) -> dict[str, Any]:
+    due_at, due_what = found.next_due or (None, None)
+    return {
+        "started_at": found.started_at,
+        "first_reply_at": found.first_reply_at,
+        "first_reply_s": found.first_reply,
+        "first_reply_due": found.first_reply_due,
+        "first_reply_missed": found.first_reply_missed,
+        "next_replies": found.next_replies,
+        "next_reply_s": found.next_reply,
+        "next_reply_due": found.next_reply_due,
+        "next_reply_missed": found.next_reply_missed,
+        "resolved_at": found.resolved_at,
+        "resolution_s": found.resolution,
+        "resolution_due": found.resolution_due,
+        "resolution_missed": found.resolution_missed,
+        "due_at": due_at,
+        "due_what": due_what,
+        "missed": found.missed,
+        "replies": found.replies,
+        "reopens": found.reopens,
+    }
+
+
+def _said(events: Sequence[Event]) -> dict[str, Any]:
+    """Return what is of no clock: how long the logging took, and what the customer said of us."""
+    asked = next((event.at for event in events if event.kind == "csat_asked"), None)
+    rated = next((event for event in reversed(events) if event.kind == "csat"), None)
+    return {
+        "logged_ms": events[0].data.get("logged_ms"),
+        "csat_asked_at": asked,
+        "csat_at": rated.at if rated else None,
+        "csat_score": rated.data["score"] if rated else None,
+    }
+
+
+def _plans(session: Session, histories: Histories, rules: Rules) -> dict[int, str]:
+    """Return the plans of the accounts, as frozen; asked for where a policy minds."""
+    if not any(policy.when.plans for policy in rules.policies):
+        return {}
+    plan = func.jsonb_extract_path_text(FrozenContext.data, "account", "plan")
+    query = select(FrozenContext.interaction_id, plan).where(FrozenContext.interaction_id.in_(histories))
+    return {number: name or "" for number, name in session.execute(query)}
+
+
+def stale(session: Session, rules: Rules) -> int:
+    """Return how many interactions have metrics of an older version of the rules."""
+    query = select(func.count()).select_from(Metric).where(Metric.rules_version < rules.version)
+    return session.scalar(query) or 0
+
+
+def remeasure(session: Session, *, now: datetime, after: int = 0) -> int | None:
+    """Make the next batch of stale metrics beyond `after` anew; return the last interaction, None where all are."""
+    version = ruling.current(session).version
+    query = (
+        select(Metric.interaction_id)
+        .where(Metric.rules_version < version, Metric.interaction_id > after)
+        .order_by(Metric.interaction_id)
+        .limit(BATCH)
+    )
+    numbers = session.scalars(query).all()
+    write(session, histories_of(session, numbers), now)
+    return numbers[-1] if numbers else None
+
+
+def histories_of(session: Session, numbers: Sequence[int]) -> dict[int, list[Event]]:
+    """Return all events of the interactions `numbers`."""
+    found: dict[int, list[Event]] = {}
+    query = (
+        select(
+            EventRow.interaction_id,
+            EventRow.seq,
+            EventRow.at,
+            EventRow.kind,
+            EventRow.data,
+            EventRow.recorded_at,
+            EventRow.member_id,
+            EventRow.user_id,
+            EventRow.key_id,
+        )
+        .where(EventRow.interaction_id.in_(numbers))
+        .order_by(EventRow.interaction_id, EventRow.seq)
+    )
+    for number, *event in session.execute(query):
+        found.setdefault(number, []).append(Event(*event))
+    return found
