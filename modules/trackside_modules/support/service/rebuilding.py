@@ -35,6 +35,8 @@ with stray as (
     where not exists (select from support_event e where e.interaction_id = it.id) returning id
 ), links as (
     delete from support_link where interaction_id in (select id from stray)
+), metrics as (
+    delete from support_metric where interaction_id in (select id from stray)
 )
 delete from support_search where interaction_id in (select id from stray)
 """)
