@@ -1,6 +1,7 @@
 """What holds for all tests, and how they are spread over processes."""
 
 import os
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -43,3 +44,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Escape what UTF-8 cannot say: such text is sent by tests, logged, and then shown by another process."""
+    return escaped((yield))
+
+
+def escaped(value: Any) -> Any:
+    """Return `value` with all its texts such that they can be sent."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {key: escaped(each) for key, each in value.items()}
+        case list() | tuple():
+            return type(value)(map(escaped, value))
+    return value
