@@ -13,6 +13,8 @@ MODULE = Module(
     name="support",
     title="Support",
     models=f"{_SUPPORT}.models",
+    api=(f"{_SUPPORT}.api:api",),
+    commands={"support": f"{_SUPPORT}.cli:support"},
     jobs=(
         Job("support.follow", f"{_SUPPORT}.jobs:follow"),
         Job("support.measure", f"{_SUPPORT}.jobs:measure", timeout=timedelta(minutes=30)),

@@ -46,12 +46,13 @@ class Call:
         self, query: Paged, rows: Sequence[Row], shape: Callable[[Row], T], *, key: Callable[[Row], cursors.Key]
     ) -> Page[T]:
         """Return a page of `rows`, of which `limit + 1` were read; `key` is what the list is sorted by."""
-        shown = rows[: query.limit]
-        more = len(rows) > query.limit
+        shown = [shape(row) for row in rows[: query.limit]]
+        return self.following(query, shown, key(rows[query.limit - 1]) if len(rows) > query.limit else None)
+
+    def following(self, query: Paged, items: list[T], after: cursors.Key | None) -> Page[T]:
+        """Return a page of `items`; `after` is the key where it ends, None on the last."""
         secret = self.runtime.settings.secret_key
-        return Page(
-            [shape(row) for row in shown], cursors.seal(secret, self._purpose(query), key(shown[-1])) if more else None
-        )
+        return Page(items, None if after is None else cursors.seal(secret, self._purpose(query), after))
 
     def _purpose(self, query: Paged) -> str:
         filters = {name: value for name, value in msgspec.to_builtins(query).items() if name not in {"cursor", "limit"}}

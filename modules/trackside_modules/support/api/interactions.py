@@ -1,0 +1,113 @@
+"""Interactions: log, list and search, see one, and everything that happened to it."""
+
+from datetime import UTC
+from typing import Annotated
+
+from msgspec import Meta
+from sqlalchemy import select
+
+from trackside.api import Call, Id, Page, Paged
+from trackside.auth.audit import key_actor
+from trackside.auth.models import Member
+from trackside.errors import Conflict, InputError
+from trackside_modules.support import service
+from trackside_modules.support.api import READ, WRITE, api
+from trackside_modules.support.api.shapes import EVENT, INTERACTION, EventOut, InteractionNew, InteractionOut
+from trackside_modules.support.drafts import Draft
+from trackside_modules.support.queries import chips, lists, threads
+from trackside_modules.support.service.reading import read
+
+_NEW = {"line": "dev@customer.example 401 after key rotation #auth !high bug"}
+
+
+class Search(Paged):
+    """Which interactions, in which order."""
+
+    q: Annotated[
+        str, Meta(max_length=500, description="As in the list: `status:open topic:auth user:u_42 key rotation`")
+    ] = ""
+    sort: Annotated[str, Meta(max_length=20, description=f"One of {', '.join(lists.SORTS)}")] = "updated"
+
+
+@api.post("/support/interactions", scope=WRITE, status=201, errors=(Conflict,), example=INTERACTION, sends=_NEW)
+def log_interaction(call: Call, body: InteractionNew) -> InteractionOut:
+    """Log an interaction. What failed for the customer of late, and their flags' variants, are kept with it."""
+    draft = _of_line(call, body) if body.line else _of_fields(call, body)
+    now, context = call.runtime.clock.now(), service.freezer(call.runtime)
+    logged = service.log(call.session, draft, who=key_actor(call.key), now=now, context_of=context)
+    return shown(call, logged.interaction.id, logged.said)
+
+
+@api.get("/support/interactions", scope=READ, example=Page([INTERACTION]))
+def list_interactions(call: Call, query: Search) -> Page[InteractionOut]:
+    """List interactions, the last active first; or search them."""
+    now = call.runtime.clock.now()
+    asked = chips.ask(call.session, query.q, now=now)
+    if asked.problems:
+        raise InputError(" ".join(asked.problems), {"q": " ".join(asked.problems)})
+    how = {"sort": query.sort, "after": call.after(query)}
+    found = lists.page(call.session, asked.filter, now=now, limit=query.limit, **how)
+    return call.following(query, [InteractionOut.of(row) for row in found.rows], found.after)
+
+
+@api.get("/support/interactions/{number}", scope=READ, edits=True, example=INTERACTION)
+def get_interaction(call: Call, number: Id) -> InteractionOut:
+    """Get an interaction as it is now."""
+    return shown(call, number)
+
+
+@api.get("/support/interactions/{number}/events", scope=READ, example=[EVENT])
+def list_events(call: Call, number: Id) -> list[EventOut]:
+    """List what happened to an interaction, in order: messages, notes and every change; the last 2,000."""
+    entries = threads.thread(call.session, number).entries
+    return [EventOut.of(entry.number, entry.event, entry.who) for entry in entries]
+
+
+def shown(call: Call, number: int, said: list[str] | None = None) -> InteractionOut:
+    """Return an interaction as the API shows it, with its ETag."""
+    service.get(call.session, number)
+    (row,) = lists.rows(call.session, [number])
+    return call.tagged(InteractionOut.of(row, said), row.interaction.version)
+
+
+def member_called(call: Call, email: str) -> int:
+    """Return the number of the member with this address; raises InputError."""
+    query = select(Member.id).where(Member.email == email.strip().lower(), Member.disabled_at.is_(None))
+    found = call.session.scalar(query)
+    if found is None:
+        message = f"No member has the address {email!r}."
+        raise InputError(message, {"assignee": message})
+    return found
+
+
+def _of_line(call: Call, body: InteractionNew) -> Draft:
+    if body != InteractionNew(line=body.line, source=body.source, channel=body.channel):
+        message = "Send a line, or fields, not both."
+        raise InputError(message, {"line": message})
+    found = read(call.session, body.line, now=call.runtime.clock.now(), zone=UTC, source=body.source)
+    if found.draft is None:
+        raise InputError(" ".join(found.problems), {"line": " ".join(found.problems)})
+    return found.draft
+
+
+def _of_fields(call: Call, body: InteractionNew) -> Draft:
+    return Draft(
+        subject=body.subject,
+        body=body.body,
+        user=body.user,
+        account=body.account,
+        kind=body.kind or "question",
+        topic=body.topic,
+        channel=body.channel,
+        direction=body.direction,
+        status=body.status,
+        priority=body.priority,
+        assignee_id=member_called(call, body.assignee) if body.assignee else None,
+        tags=tuple(body.tags),
+        links=tuple((it.kind, it.ref) for it in body.links),
+        note=body.note,
+        occurred_at=body.occurred_at,
+        source=body.source,
+        external_ref=body.external_ref,
+        env_id=call.env_id,
+    )
