@@ -24,7 +24,7 @@ SOURCE = "command line"
 _WIDE = 72
 
 
-class _Number(click.ParamType):
+class _Number(click.ParamType[int]):
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:

@@ -45,8 +45,8 @@ def list_interactions(call: Call, query: Search) -> Page[InteractionOut]:
     asked = chips.ask(call.session, query.q, now=now)
     if asked.problems:
         raise InputError(" ".join(asked.problems), {"q": " ".join(asked.problems)})
-    how = {"sort": query.sort, "after": call.after(query)}
-    found = lists.page(call.session, asked.filter, now=now, limit=query.limit, **how)
+    after = call.after(query)
+    found = lists.page(call.session, asked.filter, now=now, sort=query.sort, after=after, limit=query.limit)
     return call.following(query, [InteractionOut.of(row) for row in found.rows], found.after)
 
 

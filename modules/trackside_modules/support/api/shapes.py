@@ -46,7 +46,7 @@ class InteractionNew(Input):
     note: Annotated[str, Meta(max_length=200_000, description="An internal note besides, in Markdown")] = ""
     occurred_at: Moment | None = None
     source: Annotated[str, Meta(max_length=50, description="Where it comes from")] = "api"
-    external_ref: Annotated[str | None, Meta(max_length=200, description="Its id there: logged once a source")] = None
+    external_ref: Annotated[str, Meta(max_length=200, description="Its id there: logged once a source")] | None = None
 
 
 class InteractionOut(msgspec.Struct):
@@ -92,9 +92,9 @@ class InteractionOut(msgspec.Struct):
         """Return a row as the API shows it."""
         it = row.interaction
         looked_up = {"number", "topic", "user", "account", "assignee", "said"}
-        own = {name: getattr(it, name) for name in cls.__struct_fields__ if name not in looked_up}
-        names = {"topic": row.topic, "user": row.user, "account": row.account, "assignee": row.assignee}
-        return cls(number=it.id, said=said or [], **names, **own)
+        own: dict[str, Any] = {name: getattr(it, name) for name in cls.__struct_fields__ if name not in looked_up}
+        own |= {"topic": row.topic, "user": row.user, "account": row.account, "assignee": row.assignee}
+        return cls(number=it.id, said=said or [], **own)
 
 
 class EventOut(msgspec.Struct):
