@@ -246,7 +246,7 @@ def measure(runtime: Runtime, count: int, times: int) -> bool:
 def rebuild(runtime: Runtime) -> bool:
     """Make all caches anew, print how long it took, and return whether that is within the limit."""
     began = time.monotonic()
-    count = rebuilding.rebuild(runtime.database.session, now=NOW)
+    count = rebuilding.rebuild(runtime.database, now=NOW)
     seconds = time.monotonic() - began
     print(f"{count:,} interactions made anew in {seconds:.1f} s (limit {REBUILD_S:.0f} s)")
     return seconds <= REBUILD_S

@@ -89,7 +89,9 @@ def test_merged_customers_take_their_interactions_along(session: Session, clock:
     assert erasing.follow(session, now=clock.now()) == 0
 
 
-def test_caches_that_were_dropped_come_back_the_same(runtime: Runtime, clock: FrozenClock) -> None:
+def test_caches_that_were_dropped_come_back_the_same(
+    runtime: Runtime, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     who = Actor("Ada")
     with runtime.database.session() as session:
         numbers = []
@@ -104,15 +106,19 @@ def test_caches_that_were_dropped_come_back_the_same(runtime: Runtime, clock: Fr
         service.ship(session, numbers[5], "flag", "f", who=who, now=clock.now())
     with runtime.database.session() as session:
         before = everything(session)
-        session.execute(text("truncate support_interaction, support_link, support_search, support_word"))
+        session.execute(
+            text("truncate support_interaction, support_link, support_search, support_word, support_metric")
+        )
+    monkeypatch.setattr(rebuilding, "CHUNK", 3)  # enough for processes to share
     told: list[Progress] = []
-    assert rebuilding.rebuild(runtime.database.session, now=clock.now(), tell=told.append) == 7
+    assert rebuilding.rebuild(runtime.database, now=clock.now(), tell=told.append) == 7
     assert told[-1].done == told[-1].total
     with runtime.database.session() as session:
         assert sorted(everything(session)) == sorted(before)
         session.execute(text("update support_interaction set status = 'spam', messages = 99"))
+        session.execute(text("update support_metric set replies = 99"))
         session.execute(text("insert into support_link values (1, 'url', 'x', '', now(), null, null)"))
-    rebuilding.rebuild(runtime.database.session, now=clock.now())
+    rebuilding.rebuild(runtime.database, now=clock.now())
     with runtime.database.session() as session:
         assert sorted(everything(session)) == sorted(before)
         assert session.scalar(select(Link.ref).where(Link.kind == "url")) is None

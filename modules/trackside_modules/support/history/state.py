@@ -5,7 +5,6 @@ ours makes the customer's turn of what was ours; what is assigned is open. What 
 nothing of it, and an interaction that was called spam stays so.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +15,6 @@ from trackside_modules.support.words import WAITING_FOR_US
 
 EXCERPT = 160
 _ENDED = ("solved", "closed")
-_SPACE = re.compile(r"\s+")
 
 
 @dataclass(slots=True)
@@ -134,7 +132,7 @@ def _settle(state: State, at: datetime) -> None:
 def _message(state: State, data: Any, event: Event) -> None:
     state.messages += 1
     state.last_message_at = event.at
-    state.excerpt = _SPACE.sub(" ", data["body"][: EXCERPT * 2]).strip()[:EXCERPT]
+    state.excerpt = " ".join(data["body"][: EXCERPT * 2].split())[:EXCERPT]
     if data.get("automatic"):
         return
     if data["side"] == "customer":

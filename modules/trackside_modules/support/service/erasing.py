@@ -110,8 +110,7 @@ def _follow_merged(session: Session, now: datetime) -> int:
 
 
 def _words(session: Session, ids: list[int]) -> set[str]:
-    histories = histories_of(session, ids).values()
-    return set().union(*(searching.words_in(texts_of(events)) for events in histories))
+    return searching.words_in(texts_of(events) for events in histories_of(session, ids).values())
 
 
 def _mark(session: Session, number: int, now: datetime) -> None:

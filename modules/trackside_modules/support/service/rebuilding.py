@@ -1,26 +1,29 @@
 """Making everything that is made of events anew: `trackside support rebuild`.
 
-It goes on while people work: a few thousand interactions at a time are locked, read and written. Two at once, since
-reading and folding is this process's work, and words and indexes are PostgreSQL's.
+It goes on while people work: a few thousand interactions at a time are locked, read and written. Two processes share
+them, since folding and measuring is Python's work, and words and indexes are PostgreSQL's.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
+from multiprocessing import get_context
 from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, text
 
+from trackside.db import Database
+from trackside.events import EventBus
 from trackside_modules.support.history import Event
 from trackside_modules.support.service import caches, searching
 
 CHUNK = 2000
 """Interactions that are made anew in one transaction."""
-THREADS = 2
+PROCESSES = 2
 _BOUNDS = text("""
 select coalesce(min(interaction_id), 1), coalesce(max(interaction_id), 0) from support_event
 """)
@@ -41,8 +44,6 @@ with stray as (
 delete from support_search where interaction_id in (select id from stray)
 """)
 _MERGED = text("select distinct merged_into from support_interaction where merged_into is not null")
-Sessions = Callable[[], AbstractContextManager[Session]]
-"""What gives a session that commits at its end: `runtime.database.session`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +55,43 @@ class Progress:
     total: int
 
 
-def rebuild(sessions: Sessions, *, now: datetime, tell: Callable[[Progress], None] = lambda _: None) -> int:
+def rebuild(database: Database, *, now: datetime, tell: Callable[[Progress], None] = lambda _: None) -> int:
     """Make the caches of all interactions anew, and return how many those are; `tell` is called on the way."""
-    with sessions() as session:
+    with database.session() as session:
         first, last = session.execute(_BOUNDS).one()
         session.execute(_STRAY)
-    total, through, count = max(0, last + 1 - first), 0, 0
     starts = range(first, last + 1, CHUNK)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="support-rebuild") as pool:
-        for made in pool.map(lambda start: _chunk(sessions, start, now), starts):
-            count += made
-            through = min(total, through + CHUNK)
-            tell(Progress(through, total))
-    with sessions() as session:
+    total, count = max(0, last + 1 - first), 0
+    for at, made in enumerate(_chunks(database, starts, now), start=1):
+        count += made
+        tell(Progress(min(total, at * CHUNK), total))
+    with database.session() as session:
         searching.absorb(session, session.scalars(_MERGED).all())
     return count
 
 
-def _chunk(sessions: Sessions, start: int, now: datetime) -> int:
-    bounds = {"first": start, "end": start + CHUNK}
-    with sessions() as session:
+def _chunks(database: Database, starts: range, now: datetime) -> Iterator[int]:
+    """Yield how many interactions each chunk had, in order; few chunks are made here."""
+    chunk = partial(_chunk, now=now, size=CHUNK)
+    if len(starts) <= PROCESSES:
+        yield from (chunk(start, database=database) for start in starts)
+        return
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, spawn, initializer=_begin, initargs=(database.url,)) as pool:
+        yield from pool.map(chunk, starts)
+
+
+_own: list[Database] = []
+"""The connection of a process of the pool."""
+
+
+def _begin(url: str) -> None:
+    _own.append(Database(url, EventBus(), size=1))
+
+
+def _chunk(start: int, *, now: datetime, size: int, database: Database | None = None) -> int:
+    bounds = {"first": start, "end": start + size}
+    with (database or _own[0]).session() as session:
         session.execute(_LOCK, bounds)
         histories = dict(_histories(session.execute(_EVENTS, bounds).all()))
         if histories:
@@ -81,6 +99,6 @@ def _chunk(sessions: Sessions, start: int, now: datetime) -> int:
         return len(histories)
 
 
-def _histories(found: object) -> Iterator[tuple[int, list[Event]]]:
-    for number, mine in groupby(found, key=itemgetter(0)):  # type: ignore[call-overload]
+def _histories(found: Iterable[Row[Any]]) -> Iterator[tuple[int, list[Event]]]:
+    for number, mine in groupby(found, key=itemgetter(0)):
         yield number, [Event(*row[1:]) for row in mine]

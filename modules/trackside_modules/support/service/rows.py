@@ -19,7 +19,7 @@ def insert(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]
     table, names = model.__tablename__, list(rows[0])
     columns = ", ".join(names)
     others = ", ".join(f"{each} = excluded.{each}" for each in names if each not in replace.split(", "))
-    then = f"on conflict ({replace}) do update set {others}" if replace else ""
+    then = f"on conflict ({replace}) do update set {others} where {table} is distinct from excluded" if replace else ""
     # every name is a column of ours
     statement = (
         f"insert into {table} ({columns}) select {columns}"  # noqa: S608

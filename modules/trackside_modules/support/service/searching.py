@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -11,15 +12,16 @@ from trackside_modules.support.history import Event, Texts, texts_of
 from trackside_modules.support.history.texts import MOST
 from trackside_modules.support.lookup.interactions import histories_of
 
-_WORD = re.compile(r"[^\W\d_]{4,24}")
+_WORD = re.compile(r"\w{4,}")
+_LONGEST = 24
+# a document that is there and the same is not written again: the index is what costs
 _DOCUMENTS = text("""
 insert into support_search (interaction_id, document)
-select given.id, setweight(to_tsvector('english', given.subject), 'A')
-    || setweight(to_tsvector('english', given.messages), 'B')
-    || setweight(to_tsvector('english', given.notes), 'C')
-from unnest(cast(:ids as bigint[]), cast(:subjects as text[]), cast(:messages as text[]), cast(:notes as text[]))
-    as given (id, subject, messages, notes)
+select number, setweight(to_tsvector('english', subject), 'A') || setweight(to_tsvector('english', messages), 'B')
+    || setweight(to_tsvector('english', notes), 'C')
+from json_to_recordset(cast(:rows as json)) as given (number bigint, subject text, messages text, notes text)
 on conflict (interaction_id) do update set document = excluded.document
+    where support_search.document is distinct from excluded.document
 """)
 # whatever was merged into it, and into that, and so on
 _FAMILIES = text("""
@@ -46,8 +48,7 @@ def write(session: Session, histories: Mapping[int, Sequence[Event]], now: datet
     """Make the words of the interactions in `histories` anew."""
     texts = {number: texts_of(events) for number, events in sorted(histories.items())}
     _documents(session, texts)
-    found = sorted(set().union(*map(words_in, texts.values())))
-    session.execute(_WORDS, {"words": found})
+    session.execute(_WORDS, {"words": sorted(words_in(texts.values()))})
     absorb(session, session.scalars(_MERGED, {"ids": list(texts)}).all())
 
 
@@ -70,9 +71,12 @@ def _joined(texts: Iterable[Texts]) -> Texts:
     )
 
 
-def words_in(texts: Texts) -> set[str]:
+def words_in(texts: Iterable[Texts]) -> set[str]:
     """Return the words in `texts` that a misspelt one can be compared with: letters alone, lower case."""
-    return set(_WORD.findall(f"{texts.subject}\n{texts.messages}\n{texts.notes}".lower()))
+    found: set[str] = set()
+    for each in texts:
+        found.update(_WORD.findall(f"{each.subject}\n{each.messages}\n{each.notes}"))
+    return {each.lower() for each in found if len(each) <= _LONGEST and each.isalpha()}
 
 
 def forget(session: Session, words: Collection[str]) -> None:
@@ -81,10 +85,8 @@ def forget(session: Session, words: Collection[str]) -> None:
 
 
 def _documents(session: Session, texts: Mapping[int, Texts]) -> None:
-    found = {
-        "ids": list(texts),
-        "subjects": [each.subject for each in texts.values()],
-        "messages": [each.messages for each in texts.values()],
-        "notes": [each.notes for each in texts.values()],
-    }
-    session.execute(_DOCUMENTS, found)
+    found = [
+        {"number": number, "subject": each.subject, "messages": each.messages, "notes": each.notes}
+        for number, each in texts.items()
+    ]
+    session.execute(_DOCUMENTS, {"rows": msgspec.json.encode(found).decode()})

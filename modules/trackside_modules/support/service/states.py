@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import delete
@@ -12,18 +13,16 @@ from trackside_modules.support.models import Interaction, Link
 from trackside_modules.support.service import rows
 
 COLUMNS = tuple(each.name for each in fields(State) if each.name != "links")
+_NAMES = ("id", *COLUMNS)
+_values = attrgetter(*COLUMNS)
 
 
 def write(session: Session, states: Mapping[int, State]) -> None:
     """Replace what is kept of the interactions in `states`, which are locked or new."""
-    found = [{"id": number, **_values(state)} for number, state in states.items()]
+    found = [dict(zip(_NAMES, (number, *_values(state)), strict=True)) for number, state in states.items()]
     rows.insert(session, Interaction, found, replace="id")
     session.execute(delete(Link).where(Link.interaction_id.in_(states)))
     rows.insert(session, Link, [link for number, state in states.items() for link in _links(number, state)])
-
-
-def _values(state: State) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in COLUMNS}
 
 
 def _links(number: int, state: State) -> list[dict[str, Any]]:
