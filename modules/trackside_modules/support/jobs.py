@@ -13,8 +13,8 @@ from trackside.jobs.tasks import enqueue
 from trackside.runtime import Runtime
 from trackside_modules.support import attachments
 from trackside_modules.support.events import InteractionsErased, StatusChanged
+from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.service import csat, erasing, metrics
-from trackside_modules.support.service.work import get
 
 log = structlog.get_logger(__name__)
 ASK = "support.ask"

@@ -18,8 +18,9 @@ from trackside.customers.models import User
 from trackside.errors import Conflict, InputError, NotFound
 from trackside.text import is_hidden
 from trackside.workspace import fact, set_fact
+from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.models import Interaction, Metric, RatingLink
-from trackside_modules.support.service.work import Work, get
+from trackside_modules.support.service.work import Work
 
 SETTINGS = "support.csat"
 LASTS = timedelta(days=30)
