@@ -6,14 +6,14 @@ Every change locks the row of `flags_environment` first, so versions follow each
 edits never pass each other. The ETag is made of the content, so it survives restarts.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -49,8 +49,8 @@ def build(session: Session, env_id: int) -> Built:
     return _encoded(session, row)
 
 
-def definition(flag: Flag | Row[Any]) -> dict[str, Any]:
-    """Return a flag's own part of the ruleset's FLAG."""
+def definition(flag: Flag | Any) -> dict[str, Any]:
+    """Return a flag's own part of the ruleset's FLAG, of the flag or of a row that has its columns."""
     return {
         "type": flag.type,
         "salt": flag.salt,
@@ -69,7 +69,8 @@ def flags(session: Session, env_id: int) -> dict[str, dict[str, Any]]:
         .where(State.env_id == env_id, Flag.archived_at.is_(None))
         .order_by(Flag.key)
     )
-    return {flag.key: shape.compose(definition(flag), flag.config) for flag in session.execute(query)}
+    rows: Iterable[Any] = session.execute(query)
+    return {row.key: shape.compose(definition(row), row.config) for row in rows}
 
 
 def lock(session: Session, env_ids: Collection[int] | None = None) -> list[FlagsEnvironment]:
