@@ -3,12 +3,13 @@
 One trivial Flask route under nothing, trackside-client, prometheus-flask-exporter, OpenTelemetry's Flask
 instrumentation (metrics alone, as cheap as it gets) and Apitally; one trivial route of Starlette and of Django with and
 without trackside-client; and, where node is installed, Node's own http server with and without the JavaScript client.
-Each measurement is a fresh process on one core that holds two applications, one bare and one that reports, and asks
-them in turn, 64 requests at a time, without a server; it takes the process's CPU time, threads included, of the fastest
-tenth of the turns. 64 is how many requests trackside-client adds up at once, so that every turn has paid for that, and
-each turn collects its own garbage. What goes out every few seconds is in the slower turns, of every kind alike. The
-kinds alternate over the rounds, and the median of the rounds is printed; "nothing" is the bare application against
-itself: how far to trust the others.
+Each measurement is a fresh process on one core that holds the application twice, bare and reporting (one and the same
+within a wrapper, where reporting is one: trackside-client's on Flask and Starlette), and asks them in turn, 64 requests
+at a time, without a server; it takes the process's CPU time, threads included, of the fastest tenth of the turns. 64 is
+how many requests trackside-client adds up at once, so that every turn has paid for that, and each turn collects its own
+garbage. What goes out every few seconds is in the slower turns, of every kind alike. The kinds alternate over the
+rounds, and the median of the rounds is printed; "nothing" is the bare application beside a second one: how far to trust
+the others.
 
     python bench/middleware.py            # at most 80 s; the first time it installs the peers into .venv/bench
 
@@ -43,6 +44,8 @@ OURS = (FLASK, STARLETTE, DJANGO, *((NODES,) if NODE else ()))
 KINDS = (NOTHING, *OURS, "prometheus-flask-exporter", "opentelemetry", "apitally")
 TURN_SECONDS, CHUNK = 1.5, 64
 MOST_SECONDS = 75.0
+Ask = Callable[[int], None]
+"""Makes so many requests."""
 
 
 def flask_app(kind: str, url: str) -> Any:
@@ -55,11 +58,7 @@ def flask_app(kind: str, url: str) -> Any:
     def hello(name: str) -> str:
         return "hello"
 
-    if kind == FLASK:
-        from trackside_client.usage import UsageWSGI
-
-        app.wsgi_app = UsageWSGI(app.wsgi_app, url=url, api_key="key", spool="off")  # type: ignore[method-assign]
-    elif kind == "prometheus-flask-exporter":
+    if kind == "prometheus-flask-exporter":
         from prometheus_flask_exporter import PrometheusMetrics
 
         PrometheusMetrics(app, group_by="url_rule")
@@ -84,7 +83,7 @@ def _opentelemetry(app: Any, url: str) -> None:
     FlaskInstrumentor().instrument_app(app)
 
 
-def ask_wsgi(app: Any) -> Callable[[int], None]:
+def ask_wsgi(app: Any) -> Ask:
     """Return a function that makes requests of a WSGI application as a server would."""
     from werkzeug.test import EnvironBuilder
 
@@ -103,21 +102,27 @@ def ask_wsgi(app: Any) -> Callable[[int], None]:
     return ask
 
 
-def ask_starlette(kind: str, url: str) -> Callable[[int], None]:
-    """Return a function that makes requests of a Starlette application with one route."""
+def flask_pair(url: str) -> tuple[Ask, Ask]:
+    """Return what asks one Flask application bare and wrapped: two would lie differently in the caches."""
+    from trackside_client.usage import UsageWSGI
+
+    app = flask_app("", url)
+    return ask_wsgi(app.wsgi_app), ask_wsgi(UsageWSGI(app.wsgi_app, url=url, api_key="key", spool="off"))
+
+
+def starlette_pair(url: str) -> tuple[Ask, Ask]:
+    """Return what asks one Starlette application with one route bare and wrapped."""
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
 
+    from trackside_client.usage import UsageASGI
+
     async def hello(_: Request) -> PlainTextResponse:
         return PlainTextResponse("hello")
 
     app = Starlette(routes=[Route("/hello/{name}", hello)])
-    if kind:
-        from trackside_client.usage import UsageASGI
-
-        app.add_middleware(UsageASGI, url=url, api_key="key", spool="off")
     scope = {"type": "http", "method": "GET", "path": "/hello/you", "root_path": "", "headers": [], "query_string": b""}
 
     async def receive() -> Any:
@@ -126,12 +131,16 @@ def ask_starlette(kind: str, url: str) -> Callable[[int], None]:
     async def send(message: Any) -> None:
         assert message.get("status", 200) == 200
 
-    async def several(times: int) -> None:
-        for _ in range(times):
-            await app(dict(scope), receive, send)
-
     loop = asyncio.new_event_loop()
-    return lambda times: loop.run_until_complete(several(times))
+
+    def asking(asked: Any) -> Ask:
+        async def several(times: int) -> None:
+            for _ in range(times):
+                await asked(dict(scope), receive, send)
+
+        return lambda times: loop.run_until_complete(several(times))
+
+    return asking(app), asking(UsageASGI(app, url=url, api_key="key", spool="off"))
 
 
 def django_app(kind: str, url: str) -> Any:
@@ -161,18 +170,19 @@ def measure(kind: str, url: str) -> tuple[float, float]:
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    make: dict[str, Callable[[str, str], Callable[[int], None]]] = {
-        STARLETTE: ask_starlette,
-        DJANGO: lambda kind, url: ask_wsgi(django_app(kind, url)),
-    }
-    of = make.get(kind, lambda kind, url: ask_wsgi(flask_app(kind, url)))
-    bare, reporting = of("", url), of(kind, url)
+    if kind == FLASK:
+        bare, reporting = flask_pair(url)
+    elif kind == STARLETTE:
+        bare, reporting = starlette_pair(url)
+    else:
+        make = django_app if kind == DJANGO else flask_app
+        bare, reporting = ask_wsgi(make("", url)), ask_wsgi(make(kind, url))
     for ask in (bare, reporting) * 2:
         ask(CHUNK)
     gc.collect()
     gc.freeze()
     gc.disable()
-    times: dict[Callable[[int], None], list[float]] = {bare: [], reporting: []}
+    times: dict[Ask, list[float]] = {bare: [], reporting: []}
     until = time.process_time() + TURN_SECONDS
     while time.process_time() < until:
         for ask in (bare, reporting) if len(times[bare]) % 2 else (reporting, bare):

@@ -38,9 +38,10 @@ class UsageWSGI(Usage[App, str]):
         """Answer a request, and count it once its body has been sent."""
         if self.site is None or MARK in environ:
             return self.app(environ, start_response)
-        environ[MARK] = environ.get("SCRIPT_NAME", "")
+        environ[MARK] = prefix = environ.get("SCRIPT_NAME", "")
         call = _Call()  # filled here: an `__init__` would cost as much as all of this
-        call.usage, call.environ, call.start_response, call.status = self, environ, start_response, ""
+        call.usage, call.environ, call.prefix = self, environ, prefix
+        call.start_response, call.status = start_response, ""
         call.began = perf_counter()
         try:
             call.body = body = self.app(environ, call.start)
@@ -76,10 +77,11 @@ class _Call:
     then `route`, `user` and `account` are not there.
     """
 
-    __slots__ = ("account", "began", "body", "environ", "route", "start_response", "status", "usage", "user")
+    __slots__ = ("account", "began", "body", "environ", "prefix", "route", "start_response", "status", "usage", "user")
     usage: UsageWSGI
     environ: Any
     start_response: Callable[..., Any]
+    prefix: str
     route: str | None
     status: str
     user: str
@@ -93,7 +95,7 @@ class _Call:
         self.status = status
         try:
             # as `flask_route` has it, which is asked where this is not so
-            if usage.is_flask and environ["SCRIPT_NAME"] == environ[MARK]:
+            if usage.is_flask and environ["SCRIPT_NAME"] == self.prefix:
                 self.route = environ["werkzeug.request"].url_rule.rule
             else:
                 self.route = usage.route(environ)
@@ -166,8 +168,11 @@ class _Call:
     def close(self) -> None:
         """Close the body, and count the request, the first time this is called."""
         try:
-            close = getattr(self.body, "close", None)
-            if close is not None:
+            try:
+                close = self.body.close
+            except AttributeError:
+                pass
+            else:
                 close()
         except BaseException as error:
             self._failed(error)
