@@ -35,6 +35,7 @@ from trackside.runtime import Runtime, build_runtime
 from trackside.settings import load_settings
 from trackside.testing.servers import Databases, session_folder
 from trackside.workspace import seed_workspace
+from trackside_modules.usage import jobs
 
 LIMIT_MS = 100.0
 
@@ -73,6 +74,8 @@ def build(databases: Databases, redis_url: str, rows: int) -> tuple[Runtime, Fla
         with runtime.database.session() as session:
             seed_workspace(session)
         fill(runtime, rows, now)
+    else:
+        jobs.remember(runtime)
     took = time.monotonic() - began
     app = create_app(settings, runtime=runtime)
     with runtime.database.session() as session:

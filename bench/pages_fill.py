@@ -18,6 +18,7 @@ follows what in proportion. Not there: users merged into others, late data, mark
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -100,7 +101,7 @@ def fill(runtime: Runtime, rows: int, now: datetime) -> None:
         names = {"accounts": ACCOUNTS, "users": USERS, "routes": ROUTES, "services": SERVICES}
         connection.execute(sql.SQL(_NAMES).format(**{name: sql.Literal(number) for name, number in names.items()}))
         _pool(connection)
-        _minutes(connection, rows, start, until)
+        _minutes(runtime, connection, rows, start, until)
     made = sum(1 for _ in rollup.run(runtime, 3600))
     assert made
     with runtime.database.pool.connection() as connection:
@@ -114,7 +115,7 @@ def fill(runtime: Runtime, rows: int, now: datetime) -> None:
     jobs.remember(runtime)
 
 
-def _minutes(connection: psycopg.Connection[Any], rows: int, start: datetime, until: datetime) -> None:
+def _minutes(runtime: Runtime, connection: psycopg.Connection[Any], rows: int, start: datetime, until: datetime) -> None:
     values = {
         "rows": math.ceil(_DRAWS * rows / ((until - start) / timedelta(minutes=1))),
         "shape": list(_SHAPE),
@@ -126,13 +127,18 @@ def _minutes(connection: psycopg.Connection[Any], rows: int, start: datetime, un
         "variants": _VARIANTS,
         "single": _SINGLE,
     }
-    day = start
-    while day < until:
-        end = min(day + timedelta(days=1), until)
-        partitions.ensure(connection, "minute", [day])
-        connection.execute(_MINUTES, values | {"start": day, "end": end})
-        connection.commit()
-        day += timedelta(days=1)
+    days = [start + timedelta(days=n) for n in range(_DAYS)]
+    partitions.ensure(connection, "minute", days)
+    connection.commit()
+
+    def draw(day: datetime) -> None:
+        with runtime.database.pool.connection() as its, its.transaction():
+            its.execute("set local statement_timeout = 0")
+            its.execute("set local work_mem = '256MB'")
+            its.execute(_MINUTES, values | {"start": day, "end": min(day + timedelta(days=1), until)})
+
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(draw, days))
     for tier, unit in (("minute", "hour"), ("hour", "hour"), ("day", "day")):
         connection.execute(_MARKS, (tier, unit, start, until, f"1 {unit}"))
 

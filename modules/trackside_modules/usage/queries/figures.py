@@ -104,7 +104,7 @@ def series(
     session: Session, scope: Scope, window: Window, *, step: timedelta | None = None, latency: bool = True
 ) -> dict[datetime, Figures]:
     """Return the figures of each bucket of the window that had calls."""
-    counted = sums(session, scope, window.start, window.until, window.step)
+    counted = sums(session, scope, window.start, window.until, window.step, whole=True)
     return grouped(session, counted, bucket(counted, window, step), latency=latency)
 
 
@@ -115,7 +115,7 @@ def bucket(counted: Subquery, window: Window, step: timedelta | None = None) -> 
 
 def summed(session: Session, scope: Scope, window: Window) -> Figures:
     """Return the figures of the whole window."""
-    counted = sums(session, scope, window.start, window.until)
+    counted = sums(session, scope, window.start, window.until, whole=True)
     return grouped(session, counted, literal_column("0")).get(0, Figures())
 
 

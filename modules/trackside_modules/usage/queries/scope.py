@@ -80,17 +80,27 @@ def units_for(step: timedelta) -> tuple[memory.Unit, ...]:
 
 
 def sums(
-    session: Session, scope: Scope, start: datetime, end: datetime, step: timedelta = memory.STEPS["week"]
+    session: Session,
+    scope: Scope,
+    start: datetime,
+    end: datetime,
+    step: timedelta = memory.STEPS["week"],
+    *,
+    whole: bool = False,
 ) -> Subquery:
     """Return the rows of `[start, end)` with their calls by sort (see `sums.COLUMNS`), none longer than `step`.
 
-    They are what is remembered and the tiers where that can be, so `at` may be the start of a week, day or hour.
+    They are what is remembered and the tiers where that can be, so `at` may be the start of a week, day or hour; with
+    `whole` endpoints need not be told apart.
     """
     units = units_for(step)
     if not units or scope.by_user or scope.status:
         found = rows(session, scope, start, end, tiers.unit_for(step))
         return remembered.split(found, users=not scope.by_user).subquery()
-    return remembered.of(scope.env_id, memory.plan(session, scope.env_id, start, end, units), scope.narrow)
+    planned = memory.plan(session, scope.env_id, start, end, units)
+    if scope.service or scope.endpoint_id is not None:
+        return remembered.of(scope.env_id, planned, scope.narrow)
+    return remembered.of(scope.env_id, planned, whole=whole)
 
 
 @lru_cache(maxsize=256)

@@ -10,13 +10,14 @@ A forgotten bucket keeps its rows until it is made anew: a page that had begun t
 ago, and never a hole.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from psycopg import Connection
-from sqlalchemy import ColumnElement, and_, false, or_, select
+from sqlalchemy import ARRAY, ColumnElement, DateTime, and_, any_, false, literal, or_, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageRemembered
@@ -31,6 +32,7 @@ KEEP: dict[Unit, timedelta] = {"week": timedelta(days=7300), "day": timedelta(da
 """How long each is remembered: what pages show by it, and as long before, and some days."""
 MADE_OF: dict[Unit, tuple[Unit, ...]] = {"week": ("day",), "day": (), "hour": ("hour",)}
 """By which units one is read when it is made: weeks from remembered days."""
+_TIMES = ARRAY(DateTime(timezone=True))
 
 _FORGET = """
 update usage_remembered r set fresh = false from (
@@ -50,7 +52,7 @@ class Plan:
 
     def among(self, table: Any) -> ColumnElement[bool]:
         """Return the condition that a row of what is remembered is of one of the buckets."""
-        each = [and_(table.unit == unit, table.at.in_(times)) for unit, times in self.kept.items()]
+        each = [and_(table.unit == unit, table.at == any_(literal(at, _TIMES))) for unit, at in self.kept.items()]
         return or_(false(), *each)
 
 
@@ -65,10 +67,12 @@ def plan(session: Session, env_id: int, start: datetime, end: datetime, units: S
     for unit, times in fresh.items():
         times -= {floor(unit, at) for tier, at in marks if tier == "hour" or (tier == "day" and unit != "hour")}
     found, rest = Plan(), list[tuple[datetime, datetime]]()
+    begins = sorted(set[datetime]().union(*fresh.values()))
     at = start
     while at < end:
         fitting = _fitting(fresh, at, end)
-        stop = at + STEPS[fitting] if fitting else min(end, floor("hour", at) + STEPS["hour"])
+        place = bisect_right(begins, at)
+        stop = at + STEPS[fitting] if fitting else min([end, *begins[place : place + 1]])
         if fitting:
             found.kept.setdefault(fitting, []).append(at)
         elif rest and rest[-1][1] == at:

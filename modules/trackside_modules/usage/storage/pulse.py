@@ -2,8 +2,8 @@
 
 A heat map of thirteen weeks is two thousand hours, "new users" is every week there ever was: too many rows to add up
 for a page. So each hour and week that is over is kept as one small row (`UsagePulse`), which is only a memory: what is
-missing, going on or dirty is counted from the tiers, by the same function that makes the rows, so a page is exact and
-fresh whatever was made yet. Whoever changes an hour or day that is not marked dirty calls `forget` in the same
+missing, going on or dirty is summed up from shorter memories and the tiers (see `memory`), so a page is exact and fresh
+whatever was made yet. Whoever changes an hour or day that is not marked dirty calls `forget` in the same
 transaction; whoever takes a mark away calls it before, while the mark still stands.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from psycopg import Connection
 from pyroaring import BitMap64
-from sqlalchemy import func, literal, select
+from sqlalchemy import ColumnElement, func, literal, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -26,7 +26,7 @@ from trackside_modules.usage.models import (
     UsageEndpointMinute,
     UsagePulse,
 )
-from trackside_modules.usage.storage import memory, reach, tiers
+from trackside_modules.usage.storage import memory, reach, sums, tiers
 
 Unit = Literal["hour", "week"]
 STEPS: dict[Unit, timedelta] = {"hour": timedelta(hours=1), "week": timedelta(days=7)}
@@ -81,11 +81,30 @@ def read(
     )
     for at, calls, failed, packed in session.execute(query):
         if at in made:
-            found[at] = Pulse(calls, failed, reach.unpack(packed))
+            found[at] = Pulse(calls, failed, reach.unpack(packed) if users else BitMap64())
     for first, last in _spans((at for at in _starts(unit, start, end) if at not in made), STEPS[unit]):
-        counted = _count(session, env_id, unit, first, min(last, end), service=service)
-        found |= {at: it for (name, at), it in counted.items() if name == service}
+        found |= _summed(session, env_id, unit, first, min(last, end), service)
     return found
+
+
+def _summed(
+    session: Session, env_id: int, unit: Unit, start: datetime, end: datetime, service: str
+) -> dict[datetime, Pulse]:
+    """Return the hours or weeks from `start` on that are not remembered as such, from shorter ones where those are."""
+    units: tuple[memory.Unit, ...] = ("day", "hour") if unit == "week" else ("hour",)
+
+    def narrow(table: Any) -> ColumnElement[bool]:
+        its = select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.service == service)
+        return tiers.among(table.endpoint_id, its)
+
+    planned = memory.plan(session, env_id, start, end, units)
+    it = sums.of(env_id, planned, narrow if service else None, whole=not service).c
+    counted = func.sum(it.calls), func.sum(it.server_errors), *sums.hung(it.users)
+    query = select(func.date_bin(STEPS[unit], it.at, start), *counted).group_by(literal_column("1"))
+    return {
+        at.astimezone(UTC): Pulse(int(calls), int(failed), reach.unite(sums.cut(bytes(packed), bytes(sizes))))
+        for at, calls, failed, packed, sizes in session.execute(query)
+    }
 
 
 def first(session: Session, env_id: int) -> datetime | None:
@@ -168,15 +187,13 @@ def _dirty(session: Session, env_id: int, unit: Unit, start: datetime, end: date
 
 
 def _count(
-    session: Session, env_id: int, unit: Unit, start: datetime, end: datetime, *, service: str = ""
+    session: Session, env_id: int, unit: Unit, start: datetime, end: datetime
 ) -> dict[tuple[str, datetime], Pulse]:
-    """Return all calls by service and hour or week, `""` for all services; by one service where it is named."""
+    """Return all calls by service and hour or week, `""` for all services."""
     spans = tiers.parts(session, env_id, start, end, "day" if unit == "week" else "hour")
     rows = tiers.by_endpoint(env_id, spans)
     query = select(rows.c.at, UsageEndpoint.service, rows.c.status, rows.c.calls, rows.c.users)
     query = query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
-    if service:
-        query = query.where(UsageEndpoint.service == service)
     found: dict[tuple[str, datetime], Pulse] = {}
     packed: dict[tuple[str, datetime], set[bytes]] = {}
     for at, name, status, calls, users in session.execute(query):

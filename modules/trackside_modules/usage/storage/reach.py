@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from pyroaring import BitMap64
+from pyroaring import BitMap, BitMap64
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
 
 EMPTY: bytes = BitMap64().serialize()
-
+_NEAR = BitMap64([1]).serialize()[:12]
+"""How every set starts whose users are all below 2**32: one map of 32 bits follows, and its number is 0."""
 
 def pack(users: Iterable[int]) -> bytes:
     """Return a set of user ids as bytes; user 0, who is nobody known, is left out."""
@@ -24,8 +25,11 @@ def unpack(packed: bytes) -> BitMap64:
 
 
 def unite(packed: Iterable[bytes]) -> BitMap64:
-    """Return everybody in any of the sets."""
-    return BitMap64().union(*map(BitMap64.deserialize, packed))
+    """Return everybody in any of the sets; those of 32 bits, as most are, are united several times as fast."""
+    sets = [bytes(each) for each in packed]
+    near = BitMap().union(*(BitMap.deserialize(each[len(_NEAR) :]) for each in sets if each.startswith(_NEAR)))
+    far = map(BitMap64.deserialize, (each for each in sets if not each.startswith(_NEAR)))
+    return BitMap64.deserialize(_NEAR + near.serialize()).union(*far)
 
 
 class People:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
+from pyroaring import BitMap64
 from sqlalchemy import LargeBinary, Select, Subquery, case, column, func, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
@@ -15,6 +17,8 @@ from trackside_modules.usage.storage.packs import Ints, joined, pack_rows
 from trackside_modules.usage.storage.tiers import Narrow
 
 COLUMNS = ("at", "endpoint_id", "calls", "client_errors", "server_errors", "slow", "approximate", "latency", "users")
+EVERYTHING = 0
+"""The endpoint that stands for all of them."""
 _NOTHING = literal_column("''::bytea", LargeBinary)
 _IT = {it.name: column(it.name, it.type) for it in UsageEndpointHour.__table__.c}
 _SPLIT: dict[str, Any] = _IT | {
@@ -24,13 +28,17 @@ _SPLIT: dict[str, Any] = _IT | {
 """Columns of a tier by name alone: those of a subquery are made anew for each, which is most of composing a query."""
 
 
-def of(env_id: int, planned: Plan, narrow: Narrow | None = None) -> Subquery:
-    """Return the rows of a plan with the `COLUMNS`; several of an endpoint and time may be there: sum them."""
+def of(env_id: int, planned: Plan, narrow: Narrow | None = None, *, whole: bool = False) -> Subquery:
+    """Return the rows of a plan with the `COLUMNS`; several of an endpoint and time may be there: sum them.
+
+    `whole` is for who tells no endpoints apart and narrows nothing: what is remembered is one row for all of them.
+    """
     selects: list[Select[Any]] = []
     if planned.kept:
         it = UsageSum
         read = select(*(getattr(it, name) for name in COLUMNS))
         query = cast("Select[Any]", read).where(it.env_id == env_id, planned.among(it))
+        query = query.where(it.endpoint_id == EVERYTHING if whole else it.endpoint_id != EVERYTHING)
         selects.append(query if narrow is None else query.where(narrow(it)))
     if planned.parts or not selects:
         selects.append(split(tiers.by_endpoint(env_id, planned.parts, narrow)))
@@ -67,15 +75,28 @@ def cut(data: bytes, lengths: bytes) -> list[bytes]:
 
 
 def made(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """Return the rows to be remembered of the buckets of `[start, end)`."""
+    """Return the rows to be remembered of the buckets of `[start, end)`: of each endpoint, and of everything."""
     it = of(env_id, plan(session, env_id, start, end, MADE_OF[unit])).c
     bucket = func.date_bin(STEPS[unit], it.at, start)
     numbers = [func.sum(it[name]) for name in ("calls", "client_errors", "server_errors", "slow")]
     query = select(bucket, it.endpoint_id, *numbers, func.bool_or(it.approximate), *hung(it.latency), *hung(it.users))
-    found = session.execute(query.group_by(literal_column("1"), literal_column("2"))).all()
-    packs = pack_rows(histograms([(row[7], row[8]) for row in found]))
-    users = [reach.unite(cut(bytes(row[9]), bytes(row[10]))).serialize() for row in found]
+    keys = literal_column("1"), literal_column("2")
+    found = session.execute(query.group_by(*keys).order_by(*keys)).all()
+    counts = histograms([(row[7], row[8]) for row in found])
+    times = [row[0] for row in found]
+    firsts = [place for place, at in enumerate(times) if place == 0 or at != times[place - 1]]
+    counts = np.vstack((counts, np.add.reduceat(counts, firsts, axis=0) if firsts else counts))
+    users = [reach.unite(cut(bytes(row[9]), bytes(row[10]))) for row in found]
+    every = [_together(found[first:stop]) for first, stop in pairwise([*firsts, len(found)])]
+    users += [BitMap64().union(*users[first:stop]) for first, stop in pairwise([*firsts, len(found)])]
+    names = {"env_id": env_id, "unit": unit}
     return [
-        dict(zip(COLUMNS, (*row[:7], packed, known), strict=True)) | {"env_id": env_id, "unit": unit}
-        for row, packed, known in zip(found, packs, users, strict=True)
+        names | dict(zip(COLUMNS, (*row[:7], packed, known.serialize()), strict=True))
+        for row, packed, known in zip([*found, *every], pack_rows(counts), users, strict=True)
     ]
+
+
+def _together(rows: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the columns, up to `approximate`, of everything in a bucket."""
+    at, _, *numbers, _ = zip(*(row[:7] for row in rows), strict=True)
+    return (at[0], EVERYTHING, *map(sum, numbers), any(row[6] for row in rows))
