@@ -115,7 +115,9 @@ def fill(runtime: Runtime, rows: int, now: datetime) -> None:
     jobs.remember(runtime)
 
 
-def _minutes(runtime: Runtime, connection: psycopg.Connection[Any], rows: int, start: datetime, until: datetime) -> None:
+def _minutes(
+    runtime: Runtime, connection: psycopg.Connection[Any], rows: int, start: datetime, until: datetime
+) -> None:
     values = {
         "rows": math.ceil(_DRAWS * rows / ((until - start) / timedelta(minutes=1))),
         "shape": list(_SHAPE),

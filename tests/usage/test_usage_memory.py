@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, true, update
 from sqlalchemy.orm import Session
 
 from trackside.runtime import Runtime
@@ -18,14 +18,16 @@ from trackside_modules.usage.models import (
     UsageDirty,
     UsageEndpoint,
     UsageHorizon,
+    UsageMinute,
     UsageRemembered,
     UsageSum,
 )
 from trackside_modules.usage.queries import Scope, endpoints, figures, people
 from trackside_modules.usage.queries.window import Window, between, window
-from trackside_modules.usage.storage import adding, crowds, memories, memory, pulse, rollup
-from trackside_modules.usage.storage.counts import Counts, unpacked
+from trackside_modules.usage.storage import adding, crowds, memories, memory, minutes, pulse, rollup
+from trackside_modules.usage.storage.counts import LARGEST, Counts, unpacked
 from trackside_modules.usage.storage.histogram import pack
+from trackside_modules.usage.storage.tiers import Part
 
 NOW = datetime(2026, 6, 17, 12, 30, tzinfo=UTC)
 SPANS = [
@@ -156,6 +158,48 @@ def test_the_job_remembers_and_the_roll_up_and_late_folds_forget(
     with runtime.database.pool.connection() as connection:
         adding.add(connection, 1, one, 6)
     assert not mine & fresh()
+
+
+def test_minutes_that_are_held_are_read_anew_once_calls_are_added(
+    runtime: Runtime, session: Session, history: Callable[..., None]
+) -> None:
+    calls = [(2, 1, 200), (9, 2, 404), (9, 0, 503), (70, 1, 401)]
+    history([(NOW - timedelta(minutes=ago), "shop", user, status) for ago, user, status in calls], NOW)
+    session.commit()
+    start, end = NOW - timedelta(hours=2), NOW
+
+    def read() -> tuple[object, object]:
+        held = crowds.read(session, 1, start, end)
+        plain = crowds.among(session, 1, start, end, lambda table: true(), whole=True)
+        return tuple([it.ids.tolist(), it.sums.tolist(), it.last.tolist()] for it in (held, plain))
+
+    before, plain = read()
+    assert before == plain
+    assert len(minutes.of(session).take(1, minutes.versions(session, 1, Part("minute", start, end)))) == 2
+    session.execute(update(UsageMinute).values(calls=UsageMinute.calls + 100))
+    assert read()[0] == before != read()[1]
+    session.rollback()
+    endpoint = session.scalars(select(UsageEndpoint.id)).one()
+    late = np.array([int((NOW - timedelta(minutes=9)).timestamp())])
+    one = Counts(late, *(np.array([value]) for value in (endpoint, 0, 401, 7, 9, 9, 0)), unpacked([pack({-69: 1})]))
+    with runtime.database.pool.connection() as connection, connection.transaction():
+        adding.add(connection, 1, one, 6)
+    session.rollback()
+    after, plain = read()
+    assert after == plain != before
+
+
+@pytest.mark.parametrize("factor", [1, 1 << 20, 1 << 58])
+def test_users_are_summed_up_wherever_their_ids_lie(factor: int) -> None:
+    chance = np.random.default_rng(3)
+    table = chance.integers(0, 9, (400, 6))
+    table[:, 0] = chance.integers(1, 60, 400) * min(factor, 1 << 40)
+    table[:, 4] *= factor
+    found = crowds._folded(table, np.arange(400))
+    for place, user in enumerate(found.ids.tolist()):
+        mine = table[table[:, 0] == user]
+        assert found.sums[place].tolist() == [min(sum(column), LARGEST) for column in mine[:, 1:].T.tolist()]
+        assert found.last[place] == max([at for at, row in enumerate(table.tolist()) if row[0] == user and row[4]])
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 1 << 40)] * 6), max_size=5), st.booleans())

@@ -25,7 +25,10 @@ class UsageRemembered(Base):
 
 
 class UsageSum(Base):
-    """All calls of an endpoint in an hour, day or week, whatever their status; columns as in the tiers."""
+    """All calls of an endpoint in an hour, day or week, whatever their status; columns as in the tiers.
+
+    Endpoint 0 is all endpoints.
+    """
 
     __tablename__ = "usage_sum"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import Select, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
@@ -59,20 +59,29 @@ def counted_rows(
     """Return rows of some parts of time in the order `sort` (one of `SORTS`), and where the next ones begin."""
     if not spans:
         return [], None
-    it = tiers.by_user(scope.env_id, spans, scope.narrow).c
     rank, down = _RANKS.get(sort.removeprefix("-"), ""), sort.startswith("-")
-    keys: list[Any] = [it[name] for name in ((rank, *_KEYS) if rank else _KEYS)]
-    query = select(*(it[name] for name in (*_KEYS, "calls", "micros", "longest", "slow", "approximate")))
-    query = query.order_by(*(key.desc() if down else key for key in keys)).limit(limit + 1)
-    if after is not None:
-        last = tuple_(*(literal(part) for part in (after[:4] if not rank else (after[4], *after[:4]))))
-        query = query.where(tuple_(*keys) < last if down else tuple_(*keys) > last)
-    found = session.execute(query).all()
+    found: list[Any] = []
+    for some in [spans] if rank else [[part] for part in (spans[::-1] if down else spans)]:
+        if len(found) <= limit:
+            query = _query(scope, some, after, rank, down=down)
+            found += session.execute(query.limit(limit + 1 - len(found))).all()
     rows = _named(session, spans, found[:limit])
     if len(found) <= limit:
         return rows, None
     end = found[limit - 1]
     return rows, (end.at, end.endpoint_id, end.user_id, end.status, getattr(end, rank) if rank else 0)
+
+
+def _query(scope: Scope, spans: Sequence[Part], after: Place | None, rank: str, *, down: bool) -> Select[Any]:
+    """Return the query for the rows of some parts in order; of one part by time, an index has them in that order."""
+    it = tiers.by_user(scope.env_id, spans, scope.narrow).c
+    keys: list[Any] = [it[name] for name in ((rank, *_KEYS) if rank else _KEYS)]
+    query = select(*(it[name] for name in (*_KEYS, "calls", "micros", "longest", "slow", "approximate")))
+    query = query.order_by(*(key.desc() if down else key for key in keys))
+    if after is not None:
+        last = tuple_(*(literal(part) for part in (after[:4] if not rank else (after[4], *after[:4]))))
+        query = query.where(tuple_(*keys) < last if down else tuple_(*keys) > last)
+    return query
 
 
 def _named(session: Session, spans: Sequence[Part], found: Sequence[Any]) -> list[CountedRow]:

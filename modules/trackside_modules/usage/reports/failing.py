@@ -130,11 +130,12 @@ def _described(session: Session, wanted: Wanted, rows: Sequence[Any]) -> list[Gr
         _hours(wanted), it.error_id.in_(ids)
     )
     trends: dict[int, dict[datetime, int]] = defaultdict(dict)
-    packed: dict[int, list[bytes]] = defaultdict(list)
+    packed: dict[int, tuple[bytearray, bytearray]] = defaultdict(lambda: (bytearray(), bytearray()))
     grouped = query.group_by(it.error_id, literal_column("2"))
     for id_, begin, calls, users, lengths in session.execute(grouped):
         trends[id_][begin] = int(calls)
-        packed[id_] += sums.cut(bytes(users), bytes(lengths))
+        packed[id_][0].extend(users)
+        packed[id_][1].extend(lengths)
     times = [start + step * place for place in range(-((start - wanted.span.end) // step))]
     who, released = reach.people(session), _versions(session, wanted.env_id)
     return [
@@ -142,7 +143,7 @@ def _described(session: Session, wanted: Wanted, rows: Sequence[Any]) -> list[Gr
             error,
             endpoint,
             int(calls),
-            len(who.of(reach.unite(packed[error.id]))),
+            len(who.of(reach.unite(sums.cut(*map(bytes, packed[error.id]))))),
             [trends[error.id].get(at, 0) for at in times],
             error.first_seen_at >= wanted.span.start,
             came_with(released[error.service], error.first_seen_at),

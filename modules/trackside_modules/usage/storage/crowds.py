@@ -3,8 +3,8 @@
 A crowd is a column of user ids and one for each of `SUMS`; it is kept in one piece, which numpy reads as it lies.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,15 +25,19 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageCrowd
-from trackside_modules.usage.storage import tiers
-from trackside_modules.usage.storage.counts import Groups
+from trackside_modules.usage.storage import minutes, tiers
+from trackside_modules.usage.storage.counts import LARGEST, Groups
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
 from trackside_modules.usage.storage.packs import Ints
 from trackside_modules.usage.storage.tiers import Part
 
 SUMS = ("calls", "client_errors", "server_errors", "wrong_turns", "slow")
+_SPREAD = 8
+"""How many times as many numbers as rows the ids may spread over to be counted by place."""
 EVERYTHING = 0
 """The endpoint that stands for all of them."""
+_TURNS = 1 + SUMS.index("wrong_turns")
+_MINUTE = timedelta(minutes=1)
 _NOTHING = literal_column("''::bytea", LargeBinary)
 
 
@@ -80,11 +84,18 @@ def read(
     stored = _stored(session, env_id, planned, (EVERYTHING,) if endpoints is None else endpoints)
     found = [(at, unpack(packed)) for _, at, packed in stored]
     tables, times = [table for _, table in found], [np.full(len(table), int(at.timestamp())) for at, table in found]
-    if planned.parts:
-        counted = _of_all(env_id, planned.parts) if endpoints is None else _of_some(env_id, planned.parts, endpoints)
-        _, _, table, seconds = _counted(session, counted, None)
+    parts = planned.parts
+    if endpoints is None:
+        last = [part for part in parts if part.unit == "minute" and part.end - part.start <= minutes.LONGEST]
+        parts = [part for part in parts if part not in last]
+        for seconds, table in (each for part in last for each in _of_minutes(session, env_id, part)):
+            tables.append(table)
+            times.append(np.full(len(table), seconds))
+    if parts:
+        counted = _of_all(env_id, parts) if endpoints is None else _of_some(env_id, parts, endpoints)
+        _, _, table, starts = _counted(session, counted, None)
         tables.append(table)
-        times.append(seconds)
+        times.append(starts)
     return _folded(np.concatenate([_none(), *tables]), np.concatenate([_none()[:, 0], *times]))
 
 
@@ -101,10 +112,23 @@ def _none() -> Ints:
 
 
 def _folded(table: Ints, times: Ints) -> Crowd:
-    group = Groups.of(table[:, 0])
-    turns = SUMS.index("wrong_turns") + 1
-    sums = [group.sum(table[:, place]) for place in range(1, 1 + len(SUMS))]
-    return Crowd(group.keys[0], np.column_stack(sums), group.most(np.where(table[:, turns] > 0, times, 0)))
+    """Return each user once, with the sums of their rows."""
+    ids, times = table[:, 0], np.where(table[:, _TURNS] > 0, times, 0)
+    low, high = int(ids.min(initial=0)), int(ids.max(initial=0))
+    if high - low >= _SPREAD * (len(ids) + 1024) or float(table[:, 1:].sum(dtype=np.float64)) >= LARGEST:
+        group = Groups.of(ids)
+        sums = [group.sum(table[:, place]) for place in range(1, 1 + len(SUMS))]
+        return Crowd(group.keys[0], np.column_stack(sums), group.most(times))
+    # ids that lie close together are counted by place: sorting them would take longest of all
+    there = np.zeros(high - low + 1, dtype=np.int64)
+    there[ids - low] = 1
+    once = np.flatnonzero(there)
+    places = (np.cumsum(there) - 1)[ids - low]
+    columns = np.zeros((1 + len(SUMS), len(once)), dtype=np.int64)
+    for place in range(len(SUMS)):
+        np.add.at(columns[place], places, table[:, place + 1])
+    np.maximum.at(columns[-1], places, times)
+    return Crowd(once + low, columns[:-1].T, columns[-1])
 
 
 def _stored(session: Session, env_id: int, planned: Plan, endpoints: Sequence[int] | None) -> Sequence[Any]:
@@ -117,8 +141,27 @@ def _stored(session: Session, env_id: int, planned: Plan, endpoints: Sequence[in
     return session.execute(query).all()
 
 
-def _of_all(env_id: int, parts: Sequence[Part]) -> Subquery:
-    it = tiers.of_user(env_id, parts).c
+def _of_minutes(session: Session, env_id: int, part: Part) -> Iterator[tuple[int, Ints]]:
+    """Yield the start (seconds) and the table of each minute of a part: held by the process or read (see `minutes`)."""
+    versions, held = minutes.versions(session, env_id, part), minutes.of(session)
+    known = held.take(env_id, versions)
+    first = part.start + timedelta(seconds=-part.start.timestamp() % 60)
+    every = (first + place * _MINUTE for place in range(-((first - part.end) // _MINUTE)))
+    missing = [at for at in every if at not in known]
+    made: dict[datetime, bytes] = {}
+    if missing:
+        counted = _of_all(env_id, [Part("minute", missing[0], missing[-1] + _MINUTE)], minutes.among(missing))
+        at, _, table, _ = _counted(session, counted, func.date_bin(_MINUTE, counted.c.at, first))
+        for seconds in np.unique(at).tolist():
+            mine = table[at == seconds]
+            made[datetime.fromtimestamp(seconds, UTC)] = pack(mine[:, 0], mine[:, 1:])
+        held.keep(env_id, versions, {at: packed for at, packed in made.items() if at in versions})
+    for start, packed in (known | made).items():
+        yield int(start.timestamp()), unpack(packed)
+
+
+def _of_all(env_id: int, parts: Sequence[Part], narrow: tiers.Narrow | None = None) -> Subquery:
+    it = tiers.of_user(env_id, parts, narrow).c
     sums = [it[name] for name in SUMS]
     return select(it.at, literal(EVERYTHING).label("endpoint_id"), it.user_id, *sums).subquery()
 

@@ -83,14 +83,15 @@ def read(
         if at in made:
             found[at] = Pulse(calls, failed, reach.unpack(packed) if users else BitMap64())
     for first, last in _spans((at for at in _starts(unit, start, end) if at not in made), STEPS[unit]):
-        found |= _summed(session, env_id, unit, first, min(last, end), service)
+        found |= _summed(session, env_id, unit, (first, min(last, end)), service)
     return found
 
 
 def _summed(
-    session: Session, env_id: int, unit: Unit, start: datetime, end: datetime, service: str
+    session: Session, env_id: int, unit: Unit, span: tuple[datetime, datetime], service: str
 ) -> dict[datetime, Pulse]:
-    """Return the hours or weeks from `start` on that are not remembered as such, from shorter ones where those are."""
+    """Return the hours or weeks of a span that are not remembered as such, from shorter ones where those are."""
+    start, end = span
     units: tuple[memory.Unit, ...] = ("day", "hour") if unit == "week" else ("hour",)
 
     def narrow(table: Any) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ EMPTY: bytes = BitMap64().serialize()
 _NEAR = BitMap64([1]).serialize()[:12]
 """How every set starts whose users are all below 2**32: one map of 32 bits follows, and its number is 0."""
 
+
 def pack(users: Iterable[int]) -> bytes:
     """Return a set of user ids as bytes; user 0, who is nobody known, is left out."""
     found = BitMap64(users)

@@ -71,7 +71,7 @@ def histograms(pairs: Sequence[tuple[Any, Any]]) -> Ints:
 def cut(data: bytes, lengths: bytes) -> list[bytes]:
     """Return what was hung one after the other."""
     ends = np.cumsum(np.frombuffer(lengths, dtype=">i4")).tolist()
-    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return [data[start:end] for start, end in zip([0, *ends][:-1], ends, strict=True)]
 
 
 def made(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def made(session: Session, env_id: int, unit: Unit, start: datetime, end: dateti
     bucket = func.date_bin(STEPS[unit], it.at, start)
     numbers = [func.sum(it[name]) for name in ("calls", "client_errors", "server_errors", "slow")]
     query = select(bucket, it.endpoint_id, *numbers, func.bool_or(it.approximate), *hung(it.latency), *hung(it.users))
-    keys = literal_column("1"), literal_column("2")
+    keys: list[Any] = [literal_column("1"), literal_column("2")]
     found = session.execute(query.group_by(*keys).order_by(*keys)).all()
     counts = histograms([(row[7], row[8]) for row in found])
     times = [row[0] for row in found]

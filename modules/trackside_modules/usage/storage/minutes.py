@@ -1,0 +1,82 @@
+"""Who called in each of the last minutes, held by the process from one page to the next.
+
+The hour going on is not remembered (see `memory`): a page adds up some ten thousand rows of users, and of a busy
+environment those of a single hour are most of its time. Minutes that are over rarely change, and never shrink: all that
+is ever done to one is adding calls. So what was added up of a minute holds for as long as its calls do, and those are
+known from a hundred times fewer rows, written in the same transaction: endpoints have rows of minutes too.
+"""
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import ARRAY, DateTime, Engine, any_, func, literal, select
+from sqlalchemy.orm import Session
+
+from trackside_modules.usage.models import UsageEndpointMinute
+from trackside_modules.usage.storage.tiers import Part
+
+LONGEST = timedelta(hours=3)
+"""What is longer is not held: minutes of many hours are read only while the roll-up is behind."""
+_MOST = 600
+"""Minutes that a process holds of a database: some 20 kB each where a thousand users call in every one."""
+_TIMES = ARRAY(DateTime(timezone=True))
+
+Version = tuple[int, int]
+
+
+class Held:
+    """What a process holds of a database: each minute as bytes, with the version that it was read at."""
+
+    def __init__(self) -> None:
+        self._minutes: OrderedDict[tuple[int, datetime], tuple[Version, bytes]] = OrderedDict()
+        self._lock = Lock()
+
+    def take(self, env_id: int, versions: dict[datetime, Version]) -> dict[datetime, bytes]:
+        """Return the minutes that are held and have not changed since."""
+        found: dict[datetime, bytes] = {}
+        with self._lock:
+            for at, version in versions.items():
+                kept = self._minutes.get((env_id, at))
+                if kept is not None and kept[0] == version:
+                    self._minutes.move_to_end((env_id, at))
+                    found[at] = kept[1]
+        return found
+
+    def keep(self, env_id: int, versions: dict[datetime, Version], made: dict[datetime, bytes]) -> None:
+        """Hold minutes, and let go of those that nobody asked for longest."""
+        with self._lock:
+            for at, packed in made.items():
+                self._minutes[env_id, at] = (versions[at], packed)
+            while len(self._minutes) > _MOST:
+                self._minutes.popitem(last=False)
+
+
+_HELD: WeakKeyDictionary[Engine, Held] = WeakKeyDictionary()
+
+
+def of(session: Session) -> Held:
+    """Return what this process holds of the session's database."""
+    return _HELD.setdefault(session.connection().engine, Held())
+
+
+def versions(session: Session, env_id: int, part: Part) -> dict[datetime, Version]:
+    """Return the calls of each minute that has some, and in how many rows they are.
+
+    To be asked before the minutes are read: what is added between the two is then seen as a change the next time.
+    """
+    it = UsageEndpointMinute
+    query = select(it.at, func.sum(it.calls), func.count()).group_by(it.at)
+    query = query.where(it.env_id == env_id, it.at >= part.start, it.at < part.end)
+    return {at: (int(calls), rows) for at, calls, rows in session.execute(query)}
+
+
+def among(times: list[datetime]) -> Any:
+    """Return what to keep of the minutes' tables: these minutes."""
+
+    def narrow(table: Any) -> Any:
+        return table.minute == any_(literal(times, _TIMES))
+
+    return narrow
