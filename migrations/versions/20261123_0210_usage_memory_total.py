@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0190"
-down_revision = "0170"
+revision = "0210"
+down_revision = "0201"
 branch_labels = None
 depends_on = None
 
