@@ -65,7 +65,7 @@ def interactions(runtime: Runtime, session: Session, subject: Subject) -> Mappin
 
 
 def _id_of(session: Session, subject: Subject) -> str:
-    row = session.get(User if subject.kind == "user" else Account, subject.id)
+    row = session.get(User, subject.id) if subject.kind == "user" else session.get(Account, subject.id)
     return (row.external_id if row else "") or ""
 
 

@@ -1,16 +1,22 @@
 """The full form of an interaction. What a value may be is ruled by the service; the form only carries texts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
 from wtforms import Form, HiddenField, MultipleFileField, RadioField, SelectField, StringField, TextAreaField
 from wtforms.fields import DateTimeLocalField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import Optional as MayBeEmpty
 
 from trackside.errors import InputError
 from trackside_modules.support import words
 from trackside_modules.support.drafts import Draft
+
+
+def offered(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
+    """Return values with their words as WTForms offers them."""
+    return [SelectChoice(value, label) for value, label in pairs]
 
 
 class InteractionForm(Form):
@@ -21,11 +27,11 @@ class InteractionForm(Form):
     account = StringField("Account", [MayBeEmpty()], description="Its id; empty: the user's.")
     subject = StringField("What")
     body = TextAreaField("Message", [MayBeEmpty()], description="What was said, in Markdown.")
-    direction = RadioField("Who began", choices=list(words.DIRECTIONS.items()), default="in")
-    channel = SelectField("By", choices=list(words.CHANNELS.items()), default="email")
-    kind = SelectField("Kind", choices=list(words.KINDS.items()), default="question")
+    direction = RadioField("Who began", choices=offered(words.DIRECTIONS.items()), default="in")
+    channel = SelectField("By", choices=offered(words.CHANNELS.items()), default="email")
+    kind = SelectField("Kind", choices=offered(words.KINDS.items()), default="question")
     topic = SelectField("Topic", validate_choice=False)
-    priority = SelectField("Priority", choices=list(words.PRIORITIES.items()), default="normal")
+    priority = SelectField("Priority", choices=offered(words.PRIORITIES.items()), default="normal")
     assignee = SelectField("Assignee", validate_choice=False)
     tags = StringField("Tags", [MayBeEmpty()], description="Words with a space between.")
     links = StringField("Link", [MayBeEmpty()], description="A tracker's address, flag:new-auth or SUP-12.")

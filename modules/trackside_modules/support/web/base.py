@@ -87,7 +87,9 @@ def failed(error: InputError | Conflict | TooLarge, values: Mapping[str, str]) -
 
 def thread_url(number: int) -> str:
     """Return the address of an interaction, within the list that this request came from."""
-    kept = {name: value for name in ("view", "q", "cursor") if (value := request.args.get(name))}
+    kept: dict[str, Any] = {
+        name: value for name in ("view", "q", "sort", "cursor") if (value := request.args.get(name))
+    }
     return url_for("support.show", number=number, **kept)
 
 

@@ -114,6 +114,16 @@ def unlink(number: int) -> ResponseReturnValue:
     return redirect(thread_url(number))
 
 
+@blueprint.post("/<int:number>/ship")
+@require(WORK)
+def ship(number: int) -> ResponseReturnValue:
+    """Say that the linked work was delivered: the customer is to be told."""
+    fields = posted("kind", "ref")
+    service.ship(db.session(), number, fields.get("kind", ""), fields.get("ref", ""), **how())
+    db.session().commit()
+    return redirect(thread_url(number))
+
+
 def target_in(text: str) -> tuple[str, str]:
     """Return the kind and ref of what a line wants to be linked to."""
     text = text.strip()

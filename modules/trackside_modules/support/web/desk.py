@@ -185,7 +185,8 @@ def desk_of(session: Session, view: str = "") -> Desk:
     """
     q, sort, me = text("q"), text("sort"), int(current_user.id)
     key = text("view") or ("all" if q else view or DEFAULT)
-    one = board.view(session, key, me)
+    views = board.views(session, me, now=now())
+    one = next((each for each in views if each.key == key), None)
     if one is None:
         raise NotFound("There is no such view; it may have been taken away.")
     typed = " ".join(filter(None, (one.query, q)))
@@ -200,7 +201,7 @@ def desk_of(session: Session, view: str = "") -> Desk:
         chips=_chips(q, found.asked),
         problems=found.asked.problems,
         corrected=found.corrected,
-        groups=_groups(session, key, me, q),
+        groups=_groups(views, key, q),
         rows=found.rows,
         next=found.next,
         any=bool(found.rows) or session.scalar(select(Interaction.id).limit(1)) is not None,
@@ -260,7 +261,9 @@ def _ranked(session: Session, typed: str, me: int) -> _List:
     found = search.find(session, typed, now=now(), member_id=me, limit=PAGE, offset=offset)
     rows = _rows([each.row for each in found.hits])
     marked = [
-        replace(row, subject=_marked(hit.subject), found=_marked(hit.said) if hit.said else None)
+        replace(row, subject=_marked(hit.subject), found=_marked(hit.said), excerpt="")
+        if hit.said
+        else replace(row, subject=_marked(hit.subject))
         for row, hit in zip(rows, found.hits, strict=True)
     ]
     following = cursors.seal(secret, purpose, [offset + PAGE]) if found.more else None
@@ -270,7 +273,8 @@ def _ranked(session: Session, typed: str, me: int) -> _List:
 def _marked(parts: Sequence[Part]) -> Markup:
     """Return what was found, with what was looked for marked."""
     return Markup("").join(
-        Markup("<mark>{}</mark>").format(each.text) if each.hit else escape(each.text) for each in parts
+        Markup("<mark>{}</mark>").format(each.text) if each.hit else escape(each.text.translate(_MARKS))
+        for each in parts
     )
 
 
@@ -327,9 +331,11 @@ def _chips(q: str, asked: Asked) -> list[Chip]:
     return chips
 
 
-def _groups(session: Session, current: str, me: int, q: str) -> list[tuple[str, list[View]]]:
-    start, own, saved = url_for("support.index"), [], []
-    for each in board.views(session, me, now=now()):
+def _groups(views: Iterable[board.View], current: str, q: str) -> list[tuple[str, list[View]]]:
+    start = url_for("support.index")
+    own: list[View] = []
+    saved: list[View] = []
+    for each in views:
         count = "" if not each.number else "999+" if each.number >= board.MOST else str(each.number)
         made = View(
             TITLES.get(each.key, each.title),

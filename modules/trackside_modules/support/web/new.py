@@ -16,7 +16,7 @@ from trackside.web.look import zone
 from trackside.web.policy import require
 from trackside_modules.support import attachments, service
 from trackside_modules.support.drafts import Draft
-from trackside_modules.support.forms import InteractionForm, draft_of, show_problems
+from trackside_modules.support.forms import InteractionForm, draft_of, offered, show_problems
 from trackside_modules.support.service import Logged, freezer, reading
 from trackside_modules.support.service.reading import Reading
 from trackside_modules.support.web.asking import text
@@ -169,13 +169,14 @@ def form_save() -> ResponseReturnValue:
 def _draft(typed: InteractionForm, took: int | None) -> Draft:
     given = [(each.filename or "", each.read()) for each in request.files.getlist("files") if each.filename]
     kept = attachments.keep(db.session(), folder(), given, now=now(), member_id=current_user.id) if given else []
-    links = (target_in(typed.links.data),) if (typed.links.data or "").strip() else ()
+    link = (typed.links.data or "").strip()
+    links = (target_in(link),) if link else ()
     more = {"logged_ms": took, "env_id": current_environment().id, "file_ids": tuple(kept), "links": links}
     return draft_of(typed, zone=zone(), **more)
 
 
 def _form_page(typed: InteractionForm) -> str:
     session = db.session()
-    typed.topic.choices = [NONE, *topics(session)]
-    typed.assignee.choices = [NONE, *members(session)]
+    typed.topic.choices = offered([NONE, *topics(session)])
+    typed.assignee.choices = offered([NONE, *members(session)])
     return render_template("support/form.html", form=typed)

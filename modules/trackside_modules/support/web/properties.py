@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flask import g
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -45,9 +46,10 @@ def properties(session: Session, it: Interaction) -> list[Property]:
 
 def members(session: Session, besides: int | None = None) -> list[tuple[str, str]]:
     """Return who may be given interactions; `besides` who was, though they left."""
-    rows = session.execute(
-        select(Member.id, Member.name, Member.email, Member.disabled_at).order_by(Member.name, Member.email)
-    )
+    if "support_members" not in g:
+        columns = (Member.id, Member.name, Member.email, Member.disabled_at)
+        g.support_members = session.execute(select(*columns).order_by(Member.name, Member.email)).all()
+    rows = g.support_members
     return [(str(row.id), row.name or row.email) for row in rows if row.disabled_at is None or row.id == besides]
 
 

@@ -94,6 +94,11 @@ class Page:
         return f"{path}/{what}" + (f"?{query}" if query else "")
 
     @property
+    def untold(self) -> list[Linked]:
+        """Return the links whose work was delivered, and the customer not told."""
+        return [each for each in self.links if each.shipped and not each.told]
+
+    @property
     def cards(self) -> list[Card]:
         """Return the context cards, drawn."""
         return self.context.cards
@@ -161,7 +166,17 @@ def show_page(it: Interaction, trial: Trial | None = None) -> str:
         snoozes=snoozes(now()),
         placeholder=_placeholder(session, it),
     )
+    if page.untold and not trial.values:
+        trial = Trial({"body": _news(session, it, page.untold)})
     return render_template("support/show.html", it=it, page=page, desk=desk, trial=trial)
+
+
+def _news(session: Session, it: Interaction, untold: list[Linked]) -> str:
+    """Return a draft that tells the customer what was delivered."""
+    user = session.get(User, it.user_id) if it.user_id else None
+    name = user.name.split(" ")[0] if user and user.name else "there"
+    what = " and ".join(each.url if each.outside else each.label for each in untold)
+    return f"Hello {name},\n\ngood news: what you wrote to us about is done ({what}). Does it work for you now?\n"
 
 
 def _following(desk: Desk, it: Interaction) -> int | None:

@@ -15,6 +15,7 @@ from trackside.web.policy import require
 from trackside_modules.support import attachments, macros, service
 from trackside_modules.support.markdown import render
 from trackside_modules.support.models import Interaction, Macro
+from trackside_modules.support.queries import threads
 from trackside_modules.support.web.base import (
     VIEW,
     WORK,
@@ -32,7 +33,7 @@ from trackside_modules.support.web.base import (
 from trackside_modules.support.web.files import folder
 from trackside_modules.support.web.show import show_page
 
-FIELDS = ("mode", "body", "then", "do", "version", "next", "macro", "macro_id")
+FIELDS = ("mode", "body", "then", "do", "version", "next", "macro", "macro_id", "told")
 FILES_AND_FORM = attachments.MOST_BYTES + (1 << 16)
 
 
@@ -71,12 +72,21 @@ def _send(it: Interaction, fields: dict[str, str], *, solve: bool) -> ResponseRe
         service.note(session, number, body, **given)
     else:
         service.reply(session, number, body, then="solved" if solve else fields.get("then") or None, **given)
+        if fields.get("told"):
+            _tell(session, number)
     _act(session, it, fields)
     session.commit()
     if not solve:
         return redirect(thread_url(number) + "#composer")
     flash(f"{it.ref} is answered and solved.", "success")
     return redirect(following_or(number, fields))
+
+
+def _tell(session: Session, number: int) -> None:
+    """Note that the customer knows now of what was delivered."""
+    for each in threads.thread(session, number).links:
+        if each.shipped_at and not each.told_at:
+            service.tell(session, number, each.kind, each.ref, **how())
 
 
 def _files(session: Session) -> list[int]:

@@ -6,7 +6,7 @@ const kept = composer && `draft:${location.pathname}`;
 
 // a conversation is read from its end
 if (talk && !location.hash) talk.scrollTop = talk.scrollHeight;
-document.querySelector(".thread-row [aria-current]")?.scrollIntoView({ block: "nearest" });
+document.querySelector(".thread-row [aria-current]")?.scrollIntoView({ block: "center" });
 
 // what was typed outlives a look elsewhere, within this tab
 if (body && !body.value) body.value = sessionStorage.getItem(kept) ?? "";
