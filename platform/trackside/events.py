@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import event as sa_event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 log = structlog.get_logger(__name__)
 _PENDING = "trackside.events"
@@ -131,8 +131,8 @@ class EventBus:
 
 
 def announce(session: Session, event: Event) -> None:
-    """Publish `event` once `session` has committed."""
-    session.info.setdefault(_PENDING, []).append(event)
+    """Publish `event` once `session` has committed; where a savepoint it lies in is undone, it never happened."""
+    session.info.setdefault(_PENDING, []).append((session.get_nested_transaction(), event))
 
 
 @sa_event.listens_for(Session, "after_commit")
@@ -142,10 +142,25 @@ def _publish(session: Session) -> None:
     pending = session.info.pop(_PENDING, [])
     bus = session.info.get(_BUS)
     if bus is not None:
-        for event in pending:
+        for _, event in pending:
             bus.publish(event)
 
 
-@sa_event.listens_for(Session, "after_rollback")
-def _forget(session: Session) -> None:
-    session.info.pop(_PENDING, None)
+@sa_event.listens_for(Session, "after_soft_rollback")
+def _forget(session: Session, undone: SessionTransaction) -> None:
+    savepoint = _savepoint(undone)
+    kept = [] if savepoint is None else [it for it in session.info.get(_PENDING, ()) if not _within(it[0], savepoint)]
+    session.info[_PENDING] = kept
+
+
+def _savepoint(transaction: SessionTransaction) -> SessionTransaction | None:
+    """Return the savepoint that ends with `transaction` (a flush has one of its own within), or None for all of it."""
+    while not transaction.nested and transaction.parent is not None:
+        transaction = transaction.parent
+    return transaction if transaction.nested else None
+
+
+def _within(inner: SessionTransaction | None, outer: SessionTransaction) -> bool:
+    while inner is not None and inner is not outer:
+        inner = inner.parent
+    return inner is outer

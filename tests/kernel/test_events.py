@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from trackside.events import EventBus, UserErased, announce
 from trackside.runtime import Runtime
-from trackside.workspace import set_fact
+from trackside.workspace import WorkspaceFact, set_fact
 
 ERASED = UserErased(at=datetime(2026, 1, 1, tzinfo=UTC), user_id=7)
 
@@ -44,6 +45,23 @@ def test_a_savepoint_does_not_publish_early(runtime: Runtime, heard: list[object
             announce(session, ERASED)
         assert heard == []
     assert heard == [ERASED]
+
+
+def test_a_savepoint_that_is_undone_takes_its_own_events_alone(runtime: Runtime, heard: list[object]):
+    other = UserErased(at=ERASED.at, user_id=8)
+    with runtime.database.session() as session:
+        announce(session, ERASED)
+        with pytest.raises(ValueError, match="inner"), session.begin_nested():
+            announce(session, other)
+            with session.begin_nested():
+                announce(session, other)
+            raise ValueError("inner")
+        with pytest.raises(IntegrityError), session.begin_nested():
+            announce(session, other)
+            session.add(WorkspaceFact(key="b"))  # without its value, the flush fails
+            session.flush()
+        announce(session, ERASED)
+    assert heard == [ERASED, ERASED]
 
 
 def test_a_failing_subscriber_does_not_disturb_the_others():

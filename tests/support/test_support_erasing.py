@@ -69,6 +69,17 @@ def test_what_others_still_say_can_be_misspelt_after_an_erasure(session: Session
     assert search.find(session, "kovalski", now=clock.now()).hits == []
 
 
+def test_what_was_merged_on_and_on_forgets_the_words_too(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log
+) -> None:
+    gone, between, last = log(f"{SECRET} writes"), log("Second", user="b"), log("Third", user="c")
+    service.merge(session, gone.id, between.id, who=ada, now=clock.now())
+    service.merge(session, between.id, last.id, who=ada, now=clock.now())
+    erase(session, session.get_one(User, gone.user_id), SYSTEM, now=clock.now())
+    erasing.follow(session, now=clock.now())
+    assert SECRET.lower() not in everything(session).lower()
+
+
 def test_an_erasure_opens_no_event_for_other_changes(session: Session, log: Log) -> None:
     row = log()
     session.execute(text("set local trackside.erasing = 'on'"))

@@ -11,8 +11,16 @@ from sqlalchemy.orm import Session
 from trackside.auth.audit import Actor
 from trackside.clock import FrozenClock
 from trackside.errors import Conflict, InputError, NotFound, StaleVersion
+from trackside.runtime import Runtime
 from trackside_modules.support import service
 from trackside_modules.support.drafts import Draft
+from trackside_modules.support.events import (
+    InteractionChanged,
+    InteractionEvent,
+    InteractionLogged,
+    MessageSent,
+    StatusChanged,
+)
 from trackside_modules.support.models import EventRow, Interaction, SearchRow
 
 Log = Callable[..., Interaction]
@@ -135,3 +143,29 @@ def test_what_is_not_there_is_not_found(session: Session, ada: Actor, clock: Fro
     for number in (0, -1, 10**9, 1 << 70):
         with pytest.raises(NotFound):
             service.note(session, number, "Hello", who=ada, now=clock.now())
+
+
+def test_what_happened_is_announced_once_committed_also_where_another_refuses(
+    runtime: Runtime, clock: FrozenClock
+) -> None:
+    heard: list[InteractionEvent] = []
+    for kind in (InteractionLogged, MessageSent, StatusChanged, InteractionChanged):
+        runtime.events.subscribe(kind, heard.append)
+    who = Actor("Ada")
+    with runtime.database.session() as session:
+        draft = Draft(subject="A", user="u")
+        one, two, three = (service.log(session, draft, who=who, now=clock.now()).interaction.id for _ in range(3))
+        service.merge(session, two, three, who=who, now=clock.now())
+    assert [type(each) for each in heard[:3]] == [InteractionLogged] * 3
+    heard.clear()
+    with runtime.database.session() as session:
+        service.bulk(
+            session,
+            [one, two, three],
+            lambda number: service.reply(session, number, "Done", who=who, now=clock.now(), then="solved"),
+        )
+        assert heard == []
+    assert [(each.interaction_id, type(each)) for each in heard if not isinstance(each, StatusChanged)] == [
+        (number, kind) for number in (one, three) for kind in (MessageSent, InteractionChanged)
+    ]
+    assert [each.status for each in heard if isinstance(each, StatusChanged)] == ["waiting_customer", "solved"] * 2

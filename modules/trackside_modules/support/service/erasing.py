@@ -19,7 +19,6 @@ from trackside_modules.support.history import texts_of
 from trackside_modules.support.lookup.interactions import histories_of
 from trackside_modules.support.models import File, FrozenContext, Interaction
 from trackside_modules.support.service import searching
-from trackside_modules.support.service.messages import standing
 from trackside_modules.support.service.work import Work
 
 ERASED = "(erased)"
@@ -37,6 +36,14 @@ update support_event set data = case kind
     else data end
 where interaction_id = any(:ids)
     and kind in ('created', 'message', 'note', 'subject', 'tags', 'link', 'csat', 'imported')
+""")
+_ABOVE = text("""
+with recursive above (id) as (
+    select id from unnest(cast(:ids as bigint[])) as given (id)
+    union select it.merged_into from above join support_interaction it on it.id = above.id
+    where it.merged_into is not null
+)
+select id from above
 """)
 
 
@@ -58,7 +65,8 @@ def erase(session: Session, numbers: Collection[int], *, now: datetime) -> int:
     files = _files(session, ids)
     for number in ids:
         _mark(session, number, now)
-    searching.absorb(session, {standing(session, number) for number in ids})
+    # whatever they were merged into is found by their words too
+    searching.absorb(session, session.scalars(_ABOVE, {"ids": ids}).all())
     searching.forget(session, gone)
     announce(session, InteractionsErased(now, tuple(ids), files))
     return len(ids)
