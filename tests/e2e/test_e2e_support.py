@@ -14,6 +14,7 @@ LINE = "ada@obsidian.example Quokka exports come out empty !high bug -- Since **
 
 def logged(page: Page, line: str) -> str:
     """Log a line from whatever page is open, open what was logged, and return its number."""
+    page.wait_for_load_state("load")  # keys do nothing before the scripts are there
     page.keyboard.press("c")
     box = page.get_by_role("textbox", name="Interaction in one line")
     expect(box).to_be_focused()
@@ -33,8 +34,6 @@ def test_an_interaction_is_logged_answered_solved_found_and_merged_by_keyboard_a
     page = context_of().new_page()
     complaints.watch(page)
     page.goto("/users/")
-    page.wait_for_load_state("load")
-
     number = logged(page, LINE)
     expect(page.locator("#thread-title")).to_have_text("Quokka exports come out empty")
     expect(page.locator(".bubble strong").first).to_have_text("today")
