@@ -6,7 +6,7 @@ from typing import Any
 
 from wtforms import Form, HiddenField, MultipleFileField, RadioField, SelectField, StringField, TextAreaField
 from wtforms.fields import DateTimeLocalField
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import Optional as MayBeEmpty
 
 from trackside.errors import InputError
