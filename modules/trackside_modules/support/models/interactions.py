@@ -41,6 +41,12 @@ class Interaction(Base):
             unique=True,
             postgresql_where=text("external_ref is not null"),
         ),
+        Index(
+            "ix_support_interaction_waiting_since",
+            "waiting_since",
+            "id",
+            postgresql_where=text("waiting_since is not null"),
+        ),
         Index("ix_support_interaction_merged_into", "merged_into", postgresql_where=text("merged_into is not null")),
     )
 
