@@ -6,10 +6,13 @@ comes from the run file in its data directory. Every wrong value is reported at 
 """
 
 import os
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +23,7 @@ RUN_FILE = "run.json"
 DEFAULT_DATA = Path(".trackside")
 WEAK_SECRETS = frozenset({"secret", "changeme", "change-me", "dev", "development", "password", "trackside", "test"})
 SECRET_LENGTH = 32
+HOOK_BYTES = 24
 
 
 def _setting(doc: str, default: Any = MISSING, *, secret: bool = False, alias: str | None = None) -> Any:
@@ -61,6 +65,10 @@ class Settings:
     usage_keep_hours: int = _setting("Days the counts by hour are kept, 100 to 36500", 400)
     usage_keep_days: int = _setting("Days the counts by day are kept, 800 to 36500; 0: for ever", 0)
     flags_bulk_exposures: bool = _setting("Whether asking for all flags counts as exposures, for client keys", True)
+    smtp_url: str = _setting("Mail server, smtp://USER:PASSWORD@HOST:587; empty: mails are not sent", "", secret=True)
+    mail_from: str = _setting("Who mails come from: `Support <support@example.com>`", "")
+    mail_reply_to: str = _setting("Where answers go; {tag} becomes a signed one: support+{tag}@example.com", "")
+    mail_hook_secret: str = _setting("Signs mails posted to /hooks/support/mail, whsec_...", "", secret=True)
     disabled_modules: frozenset[str] = _setting("Modules to switch off, separated by commas", frozenset())
 
     @property
@@ -213,9 +221,16 @@ def _check(values: Mapping[str, Any]) -> list[str]:
         ("usage_keep_hours", _between(100, 36_500)),
         ("usage_keep_days", _between(800, 36_500, unless=0)),
         ("quota_timeout_ms", _between(5, 2000)),
+        ("smtp_url", _smtp_problem),
+        ("mail_from", _address_problem),
+        ("mail_reply_to", _address_problem),
+        ("mail_hook_secret", _hook_problem),
     )
     found = ((name, rule(values[name])) for name, rule in rules if values.get(name) not in (None, ""))
-    return [f"{PREFIX}{name.upper()} {problem}" for name, problem in found if problem]
+    problems = [f"{PREFIX}{name.upper()} {problem}" for name, problem in found if problem]
+    if values.get("smtp_url") and not values.get("mail_from"):
+        problems.append(f"{PREFIX}MAIL_FROM is not set: {PREFIX}SMTP_URL needs somebody whom mails come from")
+    return problems
 
 
 def _secret_problem(value: str) -> str | None:
@@ -225,6 +240,30 @@ def _secret_problem(value: str) -> str | None:
     if any(plain == (weak * SECRET_LENGTH)[: len(plain)] for weak in WEAK_SECRETS) or len(set(value)) < 8:
         return "is easy to guess: use random characters (`openssl rand -hex 32`)"
     return None
+
+
+def _smtp_problem(value: str) -> str | None:
+    parts = urlsplit(value)
+    try:
+        right = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    return None if right else "must be smtp://USER:PASSWORD@HOST:PORT or smtps://USER:PASSWORD@HOST:PORT"
+
+
+def _address_problem(value: str) -> str | None:
+    address = parseaddr(value)[1]
+    whole = "@" in address[1:-1] and "\n" not in value and "\r" not in value
+    return None if whole else "must hold an e-mail address: `Support <support@example.com>`"
+
+
+def _hook_problem(value: str) -> str | None:
+    try:
+        key = b64decode(value.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    made = "`echo whsec_$(openssl rand -base64 32)` makes one"
+    return None if len(key) >= HOOK_BYTES else f"must be whsec_ and {HOOK_BYTES} random bytes or more in base64: {made}"
 
 
 def _scheme(*schemes: str) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from trackside.errors import InputError, NotFound, TooLarge
 from trackside.settings import Settings
 from trackside.text import is_hidden
-from trackside_modules.support.models import File
+from trackside_modules.support.models.files import FOLDER, File
 
 MOST_BYTES = 16 << 20
 """Of all files of one message together."""
@@ -28,7 +28,7 @@ UNKNOWN = "application/octet-stream"
 
 def folder_of(settings: Settings) -> Path:
     """Return where attachments are kept."""
-    return settings.data.absolute() / "files"
+    return settings.data.absolute() / FOLDER
 
 
 def keep(

@@ -14,7 +14,8 @@ from trackside.runtime import Runtime
 from trackside_modules.support import attachments
 from trackside_modules.support.events import InteractionsErased, StatusChanged
 from trackside_modules.support.lookup.interactions import get
-from trackside_modules.support.service import csat, erasing, metrics
+from trackside_modules.support.mail import outgoing
+from trackside_modules.support.service import csat, erasing, metrics, sending
 
 log = structlog.get_logger(__name__)
 ASK = "support.ask"
@@ -75,8 +76,20 @@ def ask(runtime: Runtime, interaction_id: int) -> None:
             return
         row = get(session, interaction_id)
         link = f"{runtime.settings.base_url.rstrip('/')}{RATE_PATH}{token}"
-        post(session, MAIL, {"to": address, "subject": f"How were you helped? [{row.ref}]", "text": _text(link)})
+        subject = f"How were you helped? [{row.ref}]"
+        payload = {"interaction": row.id, "to": address, "subject": subject, "text": _text(link), "automatic": True}
+        post(session, MAIL, payload)
     log.info("support.asked", interaction=interaction_id)
+
+
+def deliver(runtime: Runtime, interaction_id: int, seq: int) -> None:
+    """Send the customer what a member wrote, where they have an address."""
+    with fenced(runtime, finish=True) as session:
+        found = sending.outgoing(session, interaction_id, seq)
+        if found is None:
+            return
+        post(session, MAIL, outgoing.compose(runtime.settings, found))
+    log.info("support.delivered", interaction=interaction_id, seq=seq)
 
 
 def _text(link: str) -> str:

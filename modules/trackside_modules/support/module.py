@@ -19,6 +19,7 @@ MODULE = Module(
         Job("support.follow", f"{_SUPPORT}.jobs:follow"),
         Job("support.measure", f"{_SUPPORT}.jobs:measure", timeout=timedelta(minutes=30)),
         Job("support.ask", f"{_SUPPORT}.jobs:ask", timeout=timedelta(minutes=1)),
+        Job("support.deliver", f"{_SUPPORT}.jobs:deliver", timeout=timedelta(minutes=1)),
         Job("support.demo_contexts", f"{_SUPPORT}.demo.jobs:freeze_contexts", timeout=timedelta(minutes=2)),
     ),
     ticks=(

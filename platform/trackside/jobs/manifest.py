@@ -32,5 +32,5 @@ MODULE = Module(
     ),
     jobs=(Job("jobs.send", "trackside.jobs.outbox:send", timeout=timedelta(minutes=1), max_attempts=8),),
     subscribes={TaskEnqueued: "trackside.jobs.bells:on_enqueued"},
-    senders={"console": "trackside.jobs.outbox:console"},
+    senders={"console": "trackside.jobs.outbox:console", "mail": "trackside.jobs.mail:build"},
 )

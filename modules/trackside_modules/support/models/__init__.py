@@ -10,6 +10,7 @@ from trackside_modules.support.models.desk import Macro, SavedView
 from trackside_modules.support.models.events import EventRow, FrozenContext
 from trackside_modules.support.models.files import File
 from trackside_modules.support.models.interactions import Interaction, Link
+from trackside_modules.support.models.mails import Mail
 from trackside_modules.support.models.search import SearchRow, Word
 from trackside_modules.support.models.topics import Topic, TopicAlias
 
@@ -20,6 +21,7 @@ __all__ = [
     "Interaction",
     "Link",
     "Macro",
+    "Mail",
     "Metric",
     "RatingLink",
     "RulesRow",

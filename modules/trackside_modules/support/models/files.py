@@ -7,6 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
 
+FOLDER = "files"
+"""Where the bytes are, below the data directory."""
+
 
 class File(Base):
     """A file that somebody attached. Messages name it by its id (`file_ids`)."""

@@ -18,7 +18,7 @@ from trackside_modules.support.events import InteractionsErased
 from trackside_modules.support.history import texts_of
 from trackside_modules.support.lookup.interactions import histories_of
 from trackside_modules.support.models import File, FrozenContext, Interaction
-from trackside_modules.support.service import searching
+from trackside_modules.support.service import searching, sending
 from trackside_modules.support.service.work import Work
 
 ERASED = "(erased)"
@@ -63,6 +63,7 @@ def erase(session: Session, numbers: Collection[int], *, now: datetime) -> int:
     session.execute(text("set local trackside.erasing = 'off'"))
     session.execute(delete(FrozenContext).where(FrozenContext.interaction_id.in_(ids)))
     files = _files(session, ids)
+    sending.forget(session, ids)
     for number in ids:
         _mark(session, number, now)
     # whatever they were merged into is found by their words too

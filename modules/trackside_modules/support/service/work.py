@@ -22,7 +22,7 @@ from trackside_modules.support import words
 from trackside_modules.support.history import Event, State, fold, state_of
 from trackside_modules.support.lookup.interactions import FIELDS, history_of
 from trackside_modules.support.models import EventRow, Interaction
-from trackside_modules.support.service import announcing, caches, rows
+from trackside_modules.support.service import announcing, caches, rows, sending
 
 
 @dataclass(slots=True)
@@ -108,6 +108,7 @@ class Work:
         if self.added:
             append(self.session, self.interaction_id, [event for event, _ in self.added])
             caches.write(self.session, {self.interaction_id: self.events}, now=self.now)
+            sending.arrange(self.session, self.interaction_id, [event for event, _ in self.added])
             announcing.tell(self.session, self.interaction_id, self.added, self.state)
 
 
