@@ -123,8 +123,8 @@ def filled(keep: Path | None, count: int) -> Iterator[Runtime]:
             redis_url="redis://127.0.0.1:1",
         )
         runtime = build_runtime(settings, clock=FrozenClock(NOW))
+        migrate.upgrade(runtime.database.engine)
         if not there:
-            migrate.upgrade(runtime.database.engine)
             fill(runtime, count)
         try:
             yield runtime

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import text
 
 from trackside import cli
 from trackside.runtime import Runtime
@@ -51,3 +52,12 @@ def test_what_is_not_understood_says_what_to_do_and_logs_nothing(run: Run) -> No
     assert "write SUP-123 or 123" in run("show", "one", code=2).output
     assert "Say what to change" in run("set", "1", code=2).output
     assert "There is no interaction SUP-1" in run("show", "1", code=3).output
+
+
+def test_everything_made_of_events_is_made_anew(run: Run, runtime: Runtime) -> None:
+    ref = json.loads(run("log", "dev@customer.example 401 after rotation", "--json").stdout)["ref"]
+    with runtime.database.session() as session:
+        session.execute(text("delete from support_interaction"))
+        session.execute(text("delete from support_search"))
+    assert json.loads(run("rebuild", "--json").stdout) == {"interactions": 1}
+    assert ref in run("list", "rotation").stdout

@@ -1,5 +1,6 @@
 """`trackside support`: log and read interactions from the shell."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC
 from typing import Any
@@ -18,7 +19,9 @@ from trackside_modules.support.history import Event
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.queries import chips, lists, threads
 from trackside_modules.support.queries.lists import Row
+from trackside_modules.support.service import rebuilding
 from trackside_modules.support.service.reading import read
+from trackside_modules.support.service.rebuilding import Progress
 
 SOURCE = "command line"
 _WIDE = 72
@@ -128,6 +131,25 @@ def set_(number: int, as_json: bool, **asked: str | None) -> None:
         return service.get(session, number)
 
     _act(number, as_json, change)
+
+
+@support.command("rebuild")
+@as_json
+def rebuild(as_json: bool) -> None:
+    """Make everything that is made of events anew: states, links, metrics, what is searched.
+
+    It goes on while people work, and changes nothing that is right.
+    """
+    here = runtime()
+    quiet = as_json or not sys.stderr.isatty()
+    with click.progressbar(length=1, label="Interactions", file=sys.stderr, hidden=quiet, show_eta=True) as bar:
+
+        def tell(progress: Progress) -> None:
+            bar.length = progress.total
+            bar.update(progress.done - bar.pos)
+
+        count = rebuilding.rebuild(here.database, now=here.clock.now(), tell=tell)
+    say(as_json, {"interactions": count}, f"{count:,} interactions were made anew from their events.")
 
 
 _CHANGES: dict[str, Callable[[Session, int, str, dict[str, Any]], object]] = {

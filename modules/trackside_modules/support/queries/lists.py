@@ -6,7 +6,18 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, literal, select, tuple_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import Session
 
 from trackside.auth.models import Member
@@ -14,6 +25,7 @@ from trackside.customers.models import Account, User
 from trackside.errors import InputError
 from trackside_modules.support import words
 from trackside_modules.support.models import Interaction, Topic
+from trackside_modules.support.models.interactions import ACTIVE
 from trackside_modules.support.queries.filters import Filter, conditions, has_words
 
 MOST = 200
@@ -66,7 +78,7 @@ SORTS: Mapping[str, Sort] = MappingProxyType(
         "newest": Sort("Newest", It.occurred_at),
         "oldest": Sort("Oldest", It.occurred_at, descending=False),
         "waiting": Sort("Waiting longest", It.waiting_since, descending=False, only=It.waiting_since.is_not(None)),
-        "priority": Sort("Priority", _RANK, moment=False),
+        "priority": Sort("Priority", _RANK, only=literal_column(ACTIVE, Boolean), moment=False),
     }
 )
 

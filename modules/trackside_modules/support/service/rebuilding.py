@@ -93,12 +93,12 @@ def _chunk(start: int, *, now: datetime, size: int, database: Database | None = 
     bounds = {"first": start, "end": start + size}
     with (database or _own[0]).session() as session:
         session.execute(_LOCK, bounds)
-        histories = dict(_histories(session.execute(_EVENTS, bounds).tuples()))
+        histories = dict(_histories(session.execute(_EVENTS, bounds).all()))
         if histories:
             caches.write(session, histories, now=now)
         return len(histories)
 
 
-def _histories(found: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, list[Event]]]:
+def _histories(found: Iterable[Any]) -> Iterator[tuple[int, list[Event]]]:
     for number, mine in groupby(found, key=itemgetter(0)):
         yield number, [Event(*row[1:]) for row in mine]
