@@ -113,6 +113,7 @@ def test_scripts_import_only_what_is_there(script: Path) -> None:
 def test_the_sheets_stay_small() -> None:
     lines = {sheet.stem: len(sheet.read_text().splitlines()) for sheet in HOME.glob("static/css/*.css")}
     assert lines.pop("desk") < 260, "what the support log's own pages load besides"
+    assert lines.pop("reports") < 60, "likewise its reports and settings"
     assert sum(lines.values()) < 900
 
 

@@ -14,6 +14,7 @@ from trackside.errors import Conflict, InputError, StaleVersion
 from trackside.jobs.models import Task
 from trackside_modules.support import service
 from trackside_modules.support.clocks.rules import DEFAULT, Calendar, Filter, Policy
+from trackside_modules.support.lookup.interactions import histories_of
 from trackside_modules.support.models import Interaction, Metric
 from trackside_modules.support.queries.due import due
 from trackside_modules.support.service import metrics, rules
@@ -87,13 +88,13 @@ def test_metrics_that_were_lost_come_back_the_same(session: Session, ada: Actor,
     service.receive(session, numbers[0], "No.", now=clock.now() + HOUR)
     before = everything(session)
     session.execute(delete(Metric))
-    metrics.write(session, metrics.histories_of(session, numbers), clock.now())
+    metrics.write(session, histories_of(session, numbers), clock.now())
     assert everything(session) == before
 
 
 def test_what_saw_later_events_is_not_written_over(session: Session, ada: Actor, clock: FrozenClock, log: Log) -> None:
     number = log().id
-    early = metrics.histories_of(session, [number])
+    early = histories_of(session, [number])
     service.reply(session, number, "Done.", who=ada, now=clock.now())
     metrics.write(session, early, clock.now())
     assert row(session, number).seq == 2
@@ -123,6 +124,7 @@ def test_rules_that_make_no_sense_are_refused(session: Session, ada: Actor, cloc
         replace(ALWAYS, name=""),
         replace(ALWAYS, country="XX"),
         replace(ALWAYS, country="DE", region="CA"),
+        replace(ALWAYS, region="CA"),
     ):
         with pytest.raises(InputError):
             rules.put_calendar(session, calendar, **how)

@@ -26,6 +26,8 @@ SETTINGS = "support.csat"
 LASTS = timedelta(days=30)
 COMMENT_WITHIN = timedelta(hours=24)
 LONGEST_COMMENT = 2000
+DEMO = "demo"
+"""The source of interactions with people who are not real."""
 FRESH = timedelta(days=2)
 """A solving longer ago (an import's, say) asks nobody."""
 GONE = "This link was used, has expired or was never valid. Nothing is needed of you."
@@ -63,6 +65,8 @@ def recipient(session: Session, number: int, now: datetime) -> str | None:
     row, how = get(session, number), asking(session)
     user = session.get(User, row.user_id) if row.user_id else None
     if not how.on or row.status not in ("solved", "closed") or row.merged_into is not None or row.csat is not None:
+        return None
+    if row.source == DEMO:
         return None
     if user is None or not user.email or user.erased_at is not None:
         return None

@@ -77,7 +77,7 @@ def purge(session: Session, numbers: Iterable[int]) -> None:
     """Delete interactions as if they had never been: the demo's alone."""
     ids = list(numbers)
     session.execute(text("set local trackside.erasing = 'on'"))
-    for table in ("event", "context", "link", "search", "file"):
+    for table in ("event", "context", "link", "search", "file", "metric", "csat"):
         session.execute(text(f"delete from support_{table} where interaction_id = any(:ids)"), {"ids": ids})  # noqa: S608
     session.execute(delete(Interaction).where(Interaction.id.in_(ids)))
     session.execute(text("set local trackside.erasing = 'off'"))

@@ -18,7 +18,8 @@ from trackside_modules.support.clocks.metrics import Metrics, measure
 from trackside_modules.support.clocks.rules import About, Rules
 from trackside_modules.support.clocks.spans import Step, Word
 from trackside_modules.support.history import Event, State, fold, state_of
-from trackside_modules.support.models import EventRow, FrozenContext, Metric
+from trackside_modules.support.lookup.interactions import histories_of
+from trackside_modules.support.models import FrozenContext, Metric
 from trackside_modules.support.service import rules as ruling
 
 BATCH = 500
@@ -134,26 +135,3 @@ def remeasure(session: Session, *, now: datetime, after: int = 0) -> int | None:
     numbers = session.scalars(query).all()
     write(session, histories_of(session, numbers), now)
     return numbers[-1] if numbers else None
-
-
-def histories_of(session: Session, numbers: Sequence[int]) -> dict[int, list[Event]]:
-    """Return all events of the interactions `numbers`."""
-    found: dict[int, list[Event]] = {}
-    query = (
-        select(
-            EventRow.interaction_id,
-            EventRow.seq,
-            EventRow.at,
-            EventRow.kind,
-            EventRow.data,
-            EventRow.recorded_at,
-            EventRow.member_id,
-            EventRow.user_id,
-            EventRow.key_id,
-        )
-        .where(EventRow.interaction_id.in_(numbers))
-        .order_by(EventRow.interaction_id, EventRow.seq)
-    )
-    for number, *event in session.execute(query):
-        found.setdefault(number, []).append(Event(*event))
-    return found

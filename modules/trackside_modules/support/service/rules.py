@@ -160,16 +160,23 @@ def _check_calendar(calendar: Calendar) -> None:
         raise _wrong("week", "Open on one day of the week at least.")
     if len(calendar.closed) > MOST_DAYS or len(calendar.worked) > MOST_DAYS:
         raise _wrong("closed", f"{MOST_DAYS} days at most.")
-    if calendar.country and not is_country(calendar.country, calendar.region):
-        raise _wrong("region" if calendar.region else "country", "Choose one from the list.")
+    if calendar.region and not calendar.country:
+        raise _wrong("region", "Choose the country as well.")
+    if calendar.country:
+        _check_place(calendar.country, calendar.region)
 
 
-def is_country(country: str, region: str) -> bool:
-    """Whether public holidays of the country, and of its region where one is named, are known."""
-    from holidays import list_supported_countries  # slow to import
+def _check_place(country: str, region: str) -> None:
+    """Raise InputError unless the public holidays of a country, or of its region, are known."""
+    from holidays import country_holidays  # slow to import
 
-    regions = list_supported_countries(include_aliases=False).get(country)
-    return regions is not None and (not region or region in regions)
+    try:
+        known = country_holidays(country).subdivisions
+    except NotImplementedError:
+        raise _wrong("country", "Choose one from the list.") from None
+    if region and region not in known:
+        some = f"one of {', '.join(known)[:300]}" if known else "none: it has the same holidays everywhere"
+        raise _wrong("region", f"There is no such region of it; choose {some}.")
 
 
 def _check_policy(policy: Policy, rules: Rules) -> None:

@@ -1,6 +1,35 @@
 """The pages of the support log: one file a page."""
 
-from trackside_modules.support.web import bulk, changing, files, index, merging, new, saved, show, writing
+from trackside_modules.support.web import (
+    bulk,
+    changing,
+    csat,
+    files,
+    index,
+    merging,
+    new,
+    reports,
+    saved,
+    settings,
+    show,
+    topics,
+    writing,
+)
 from trackside_modules.support.web.base import blueprint
 
-__all__ = ["blueprint", "bulk", "changing", "files", "index", "merging", "new", "saved", "show", "writing"]
+__all__ = [
+    "blueprint",
+    "bulk",
+    "changing",
+    "csat",
+    "files",
+    "index",
+    "merging",
+    "new",
+    "reports",
+    "saved",
+    "settings",
+    "show",
+    "topics",
+    "writing",
+]

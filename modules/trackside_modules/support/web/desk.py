@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trackside.api import cursors
+from trackside.db import db
 from trackside.errors import NotFound
 from trackside.web import format as fmt
 from trackside.web.current import current_runtime
@@ -30,6 +31,7 @@ from trackside_modules.support.queries.search import Part
 from trackside_modules.support.queries.similar import similar
 from trackside_modules.support.web.asking import text
 from trackside_modules.support.web.base import MANAGE, WORK, Pairs, now
+from trackside_modules.support.web.due import next_dues
 from trackside_modules.support.web.properties import members
 from trackside_modules.support.web.snoozing import choices
 
@@ -207,7 +209,10 @@ def desk_of(session: Session, view: str = "") -> Desk:
         any=bool(found.rows) or session.scalar(select(Interaction.id).limit(1)) is not None,
         saved=one if one.saved_id is not None and theirs and allowed(WORK) else None,
         bulk=_bulk(session) if allowed(WORK) else [],
-        more=[],
+        more=[
+            ("Reports", url_for("support.reports"), "chart"),
+            ("Settings", url_for("support.levels"), "settings"),
+        ],
     )
 
 
@@ -281,7 +286,8 @@ def _marked(parts: Sequence[Part]) -> Markup:
 def _rows(found: Iterable[Listed]) -> list[Row]:
     # one address for all: url_for costs more than the rest of a row
     start, query = url_for("support.show", number=0).partition("0")[0], _query()
-    moment, local = now(), zone()
+    moment, local, found = now(), zone(), list(found)
+    dues = next_dues(db.session(), [each.id for each in found])
     return [
         Row(
             number=each.id,
@@ -296,6 +302,7 @@ def _rows(found: Iterable[Listed]) -> list[Row]:
             assignee=each.assignee,
             age=fmt.time_tag(it.updated_at, fmt.relative(it.updated_at, moment, local).removesuffix(" ago"), local),
             waiting=it.waiting_since is not None,
+            due=dues[each.id],
         )
         for each in found
         for it in (each.interaction,)

@@ -1,7 +1,6 @@
 """One interaction: the conversation, what is written to it, and what is known of its customer, then and now."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -27,6 +26,7 @@ from trackside_modules.support.web.base import (
 )
 from trackside_modules.support.web.context import Card, Context, context_of
 from trackside_modules.support.web.desk import Desk, desk_around, similar_rows
+from trackside_modules.support.web.due import Due, dues_of
 from trackside_modules.support.web.entries import Entry, entries
 from trackside_modules.support.web.properties import Property, properties
 from trackside_modules.support.web.snoozing import snoozes
@@ -84,7 +84,7 @@ class Page:
     following: int | None
     snoozes: list[tuple[str, str, str]]
     placeholder: str
-    dues: list[Any] = field(default_factory=list)
+    dues: list[Due] = field(default_factory=list)
 
     def url(self, what: str = "") -> str:
         """Return the address of the thread, or of what is done to it, within the list one came from."""
@@ -163,6 +163,7 @@ def show_page(it: Interaction, trial: Trial | None = None) -> str:
         live=live,
         macros=_macros(session),
         following=_following(desk, it),
+        dues=dues_of(session, it.id),
         snoozes=snoozes(now()),
         placeholder=_placeholder(session, it),
     )

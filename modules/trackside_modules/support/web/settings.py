@@ -1,0 +1,219 @@
+"""Settings of service levels: calendars, policies, when customers are asked for a rating."""
+
+from collections.abc import Callable
+
+from flask import flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from trackside.auth.audit import audit
+from trackside.auth.login import actor
+from trackside.db import db
+from trackside.errors import Conflict, InputError, NotFound
+from trackside.web.look import now
+from trackside.web.policy import require
+from trackside_modules.support.clocks.rules import Calendar, Policy, Rules
+from trackside_modules.support.service import csat, metrics, rules
+from trackside_modules.support.service.csat import Asking
+from trackside_modules.support.web import clock_forms as forms
+from trackside_modules.support.web.base import MANAGE, VIEW, blueprint, how, whole
+from trackside_modules.support.web.clock_forms import AskingForm, CalendarForm, PolicyForm
+
+SECTIONS = (("Service levels", "support.levels"), ("Topics", "support.topics"))
+
+
+@blueprint.app_template_global()
+def support_settings_tabs() -> list[tuple[str, str, None]]:
+    """Return the tabs of the settings as `ui.tabs` takes them."""
+    return [(label, url_for(endpoint), None) for label, endpoint in SECTIONS]
+
+
+@blueprint.get("/settings")
+@require(VIEW)
+def levels() -> ResponseReturnValue:
+    """Show policies, calendars, how ratings are asked for, and what was changed."""
+    return _levels()
+
+
+@blueprint.post("/settings/asking")
+@require(MANAGE)
+def save_asking() -> ResponseReturnValue:
+    """Change when customers are asked for a rating."""
+    form = AskingForm(request.form)
+    wanted = Asking(bool(form.on.data), _number(form.after_minutes.data), _number(form.quiet_days.data))
+    session = db.session()
+    try:
+        csat.set_asking(session, wanted)
+    except InputError as error:
+        forms.show_errors(form, error.fields, error.message)
+        return _levels(form), 422
+    audit(session, actor(), "support_csat.changed", "support_csat", "csat", at=now(), changes={"on": str(wanted.on)})
+    session.commit()
+    flash("Saved.", "success")
+    return redirect(url_for("support.levels"))
+
+
+@blueprint.get("/settings/calendars/new")
+@require(MANAGE)
+def new_calendar() -> ResponseReturnValue:
+    """Show the form of a new calendar, as the first one stands."""
+    first = _rules().calendars[0]
+    form = forms.calendar_filled(first)
+    form.name.data, form.closed.data, form.worked.data = "", "", ""
+    return _calendar(form, None)
+
+
+@blueprint.get("/settings/calendars/<int:calendar_id>")
+@require(VIEW)
+def calendar(calendar_id: int) -> ResponseReturnValue:
+    """Show a calendar's form."""
+    found = _calendar_of(calendar_id)
+    return _calendar(forms.calendar_filled(found), found)
+
+
+@blueprint.post("/settings/calendars/new", endpoint="add_calendar")
+@blueprint.post("/settings/calendars/<int:calendar_id>")
+@require(MANAGE)
+def save_calendar(calendar_id: int = 0) -> ResponseReturnValue:
+    """Add or change a calendar."""
+    form = CalendarForm(request.form)
+    known = _calendar_of(calendar_id) if calendar_id else None
+
+    def save() -> Rules:
+        typed = forms.calendar_of(form, calendar_id)
+        return rules.put_calendar(db.session(), typed, if_version=whole(form.version.data or ""), **how())
+
+    return _saved(form, save, lambda: _calendar(form, known), "The calendar is saved; metrics follow.")
+
+
+@blueprint.post("/settings/calendars/<int:calendar_id>/remove")
+@require(MANAGE)
+def remove_calendar(calendar_id: int) -> ResponseReturnValue:
+    """Take a calendar away."""
+    return _done(lambda: rules.drop_calendar(db.session(), calendar_id, **how()), "The calendar is gone.")
+
+
+@blueprint.get("/settings/policies/new")
+@require(MANAGE)
+def new_policy() -> ResponseReturnValue:
+    """Show the form of a new policy."""
+    return _policy(PolicyForm(), None)
+
+
+@blueprint.get("/settings/policies/<int:policy_id>")
+@require(VIEW)
+def policy(policy_id: int) -> ResponseReturnValue:
+    """Show a policy's form."""
+    found = _policy_of(policy_id)
+    return _policy(forms.policy_filled(found), found)
+
+
+@blueprint.post("/settings/policies/new", endpoint="add_policy")
+@blueprint.post("/settings/policies/<int:policy_id>")
+@require(MANAGE)
+def save_policy(policy_id: int = 0) -> ResponseReturnValue:
+    """Add or change a policy."""
+    form = PolicyForm(request.form)
+    known = _policy_of(policy_id) if policy_id else None
+
+    def save() -> Rules:
+        typed = forms.policy_of(form, policy_id)
+        return rules.put_policy(db.session(), typed, if_version=whole(form.version.data or ""), **how())
+
+    return _saved(form, save, lambda: _policy(form, known), "The policy is saved; metrics follow.")
+
+
+@blueprint.post("/settings/policies/<int:policy_id>/remove")
+@require(MANAGE)
+def remove_policy(policy_id: int) -> ResponseReturnValue:
+    """Take a policy away."""
+    return _done(lambda: rules.drop_policy(db.session(), policy_id, **how()), "The policy is gone.")
+
+
+@blueprint.post("/settings/policies/<int:policy_id>/raise")
+@require(MANAGE)
+def raise_policy(policy_id: int) -> ResponseReturnValue:
+    """Let a policy be asked before the one above it."""
+    return _done(lambda: rules.raise_policy(db.session(), policy_id, **how()), "The order is changed.")
+
+
+def _levels(form: AskingForm | None = None) -> str:
+    session = db.session()
+    found, wanted = rules.current(session), csat.asking(session)
+    return render_template(
+        "support/levels.html",
+        rules=found,
+        stale=metrics.stale(session, found),
+        versions=rules.versions(session),
+        asking=wanted,
+        form=form or AskingForm(obj=wanted),
+        days=forms.DAYS,
+        clock=forms.clock,
+        target=forms.target_words,
+    )
+
+
+def _calendar(form: CalendarForm, known: Calendar | None) -> str:
+    found = _rules()
+    forms.offered(form, found)
+    form.version.data = form.version.data or str(found.version)
+    users = [each.name for each in found.policies if known and each.calendar_id == known.id]
+    return render_template(
+        "support/calendar.html", form=form, known=known, days=forms.DAYS, users=users, alone=len(found.calendars) == 1
+    )
+
+
+def _policy(form: PolicyForm, known: Policy | None) -> str:
+    found = _rules()
+    forms.offered(form, found)
+    form.version.data = form.version.data or str(found.version)
+    return render_template("support/policy.html", form=form, known=known)
+
+
+def _rules() -> Rules:
+    return rules.current(db.session())
+
+
+def _calendar_of(calendar_id: int) -> Calendar:
+    found = next((each for each in _rules().calendars if each.id == calendar_id), None)
+    if found is None:
+        raise NotFound("There is no such calendar.")
+    return found
+
+
+def _policy_of(policy_id: int) -> Policy:
+    found = next((each for each in _rules().policies if each.id == policy_id), None)
+    if found is None:
+        raise NotFound("There is no such policy.")
+    return found
+
+
+def _saved(
+    form: CalendarForm | PolicyForm, save: Callable[[], Rules], page: Callable[[], str], words: str
+) -> ResponseReturnValue:
+    try:
+        save()
+    except (InputError, Conflict) as error:
+        db.session().rollback()
+        forms.show_errors(form, error.fields if isinstance(error, InputError) else {}, error.message)
+        return page(), error.status
+    return _committed(words)
+
+
+def _done(act: Callable[[], Rules], words: str) -> ResponseReturnValue:
+    try:
+        act()
+    except Conflict as error:
+        db.session().rollback()
+        flash(error.message, "error")
+        return redirect(url_for("support.levels"))
+    return _committed(words)
+
+
+def _committed(words: str) -> ResponseReturnValue:
+    db.session().commit()
+    flash(words, "success")
+    return redirect(url_for("support.levels"))
+
+
+def _number(value: int | None) -> int:
+    return -1 if value is None else value
