@@ -24,7 +24,7 @@ from trackside.module import LaneRoute, resolve
 from trackside.places import Places
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import load_settings
-from trackside.web.errors import MACHINE_PATHS, as_trackside
+from trackside.web.errors import HOOKS, MACHINE_PATHS, as_trackside
 
 log = structlog.get_logger(__name__)
 Environ = dict[str, Any]
@@ -32,6 +32,8 @@ StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 FILES = ("/static/", "/-/assets/")
 UPLOAD_LIMIT = MAX_BYTES + (1 << 16)
+HOOK_LIMIT = 25 << 20
+"""Bytes of what is posted to `/hooks/`: a mail with its files."""
 """Bytes of a page's body that are read for it; a longer one is refused unread."""
 _READABLE = (
     ("Access-Control-Allow-Origin", "*"),
@@ -215,12 +217,13 @@ def _receive(environ: Environ) -> None:
     A chunked one is counted too: Werkzeug silently cuts it at MAX_CONTENT_LENGTH and goes on with the rest.
     """
     chunked = not environ.get("CONTENT_LENGTH")
+    most = HOOK_LIMIT if environ["PATH_INFO"].startswith(HOOKS) else UPLOAD_LIMIT
     try:
-        limit = MANAGEMENT_LIMIT if chunked else UPLOAD_LIMIT
+        limit = MANAGEMENT_LIMIT if chunked else most
         body = read_body({**environ, "HTTP_CONTENT_ENCODING": ""}, limit)
     except TooLarge:
         # a length over the limit makes Flask refuse it in the asker's own form
-        environ["CONTENT_LENGTH"] = str(UPLOAD_LIMIT + 1)
+        environ["CONTENT_LENGTH"] = str(most + 1)
         environ["wsgi.input"] = io.BytesIO()
     else:
         environ["CONTENT_LENGTH"] = str(len(body))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -25,6 +26,13 @@ def run(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Run:
         return result
 
     return command
+
+
+def test_a_mail_is_taken_from_a_pipe_once(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "mail.eml"
+    path.write_bytes(b"From: dev@customer.example\r\nMessage-ID: <one@customer.example>\r\n\r\nIt fails.")
+    assert "is kept" in run("receive", str(path)).stdout
+    assert "kept already" in run("receive", str(path)).stdout
 
 
 def test_an_interaction_is_logged_answered_and_found_from_the_shell(run: Run) -> None:

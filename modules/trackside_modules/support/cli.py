@@ -1,25 +1,27 @@
 """`trackside support`: log and read interactions from the shell."""
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 import msgspec
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import COMMAND_LINE
 from trackside.auth.models import Member
 from trackside.cli import as_json, runtime, say
-from trackside.errors import InputError
+from trackside.errors import InputError, TooLarge
 from trackside_modules.support import service, words
 from trackside_modules.support.history import Event
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.queries import chips, lists, threads
 from trackside_modules.support.queries.lists import Row
-from trackside_modules.support.service import rebuilding
+from trackside_modules.support.service import mails, rebuilding
 from trackside_modules.support.service.reading import read
 from trackside_modules.support.service.rebuilding import Progress
 
@@ -59,6 +61,22 @@ def log(line: str, as_json: bool) -> None:
         made = service.log(session, found.draft, who=COMMAND_LINE, now=now, context_of=service.freezer(runtime()))
         (row,) = lists.rows(session, [made.interaction.id])
     say(as_json, _told(row) | {"said": made.said}, f"{made.interaction.ref} was logged.", *made.said)
+
+
+@support.command()
+@click.argument("mail", type=click.File("rb"), default="-")
+def receive(mail: BinaryIO) -> None:
+    """Take in a MAIL (RFC 822) from standard input or a file, as a mail server's pipe does."""
+    raw = mail.read(mails.MOST_BYTES + 1)
+    if len(raw) > mails.MOST_BYTES:
+        raise TooLarge(f"A mail may have {mails.MOST_BYTES >> 20} MB at most.")
+    try:
+        with runtime().database.session() as session:
+            kept = mails.keep(session, raw, now=runtime().clock.now())
+    except OperationalError:
+        click.echo("The database is away: try again later.", err=True)
+        sys.exit(os.EX_TEMPFAIL)
+    click.echo("The mail was kept already." if kept is None else "The mail is kept; a worker takes it in.")
 
 
 @support.command("list")

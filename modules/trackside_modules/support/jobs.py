@@ -15,7 +15,8 @@ from trackside_modules.support import attachments
 from trackside_modules.support.events import InteractionsErased, StatusChanged
 from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.mail import outgoing
-from trackside_modules.support.service import csat, erasing, metrics, sending
+from trackside_modules.support.service import csat, erasing, mails, metrics, sending
+from trackside_modules.support.service.contexts import freezer
 
 log = structlog.get_logger(__name__)
 ASK = "support.ask"
@@ -41,6 +42,12 @@ def follow(runtime: Runtime) -> None:
             count = erasing.follow(session, now=runtime.clock.now())
         if count:
             log.info("support.followed", count=count)
+
+
+def forget_mails(runtime: Runtime) -> None:
+    """Delete mails of long ago that belong to no interaction."""
+    with fenced(runtime) as session:
+        mails.forget(session, now=runtime.clock.now())
 
 
 def measure(runtime: Runtime) -> None:
@@ -90,6 +97,14 @@ def deliver(runtime: Runtime, interaction_id: int, seq: int) -> None:
             return
         post(session, MAIL, outgoing.compose(runtime.settings, found))
     log.info("support.delivered", interaction=interaction_id, seq=seq)
+
+
+def take_mail(runtime: Runtime, mail_id: int) -> None:
+    """Let a mail that was kept become part of its interaction, a new one, or nothing but itself."""
+    with fenced(runtime, finish=True) as session:
+        context, now = freezer(runtime), runtime.clock.now()
+        outcome = mails.take(session, mail_id, settings=runtime.settings, now=now, context_of=context)
+    log.info("support.mail", mail=mail_id, outcome=outcome)
 
 
 def _text(link: str) -> str:

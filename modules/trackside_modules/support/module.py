@@ -17,13 +17,16 @@ MODULE = Module(
     commands={"support": f"{_SUPPORT}.cli:support"},
     jobs=(
         Job("support.follow", f"{_SUPPORT}.jobs:follow"),
+        Job("support.forget_mails", f"{_SUPPORT}.jobs:forget_mails"),
         Job("support.measure", f"{_SUPPORT}.jobs:measure", timeout=timedelta(minutes=30)),
         Job("support.ask", f"{_SUPPORT}.jobs:ask", timeout=timedelta(minutes=1)),
         Job("support.deliver", f"{_SUPPORT}.jobs:deliver", timeout=timedelta(minutes=1)),
+        Job("support.mail", f"{_SUPPORT}.jobs:take_mail", timeout=timedelta(minutes=2)),
         Job("support.demo_contexts", f"{_SUPPORT}.demo.jobs:freeze_contexts", timeout=timedelta(minutes=2)),
     ),
     ticks=(
         Tick("support.follow", "support.follow", timedelta(hours=1)),
+        Tick("support.forget_mails", "support.forget_mails", timedelta(days=1)),
         Tick("support.measure", "support.measure", timedelta(minutes=15), durable=False),
     ),
     subscribes={
@@ -31,7 +34,7 @@ MODULE = Module(
         InteractionsErased: f"{_SUPPORT}.jobs:remove_files",
         StatusChanged: f"{_SUPPORT}.jobs:solved",
     },
-    blueprints=(f"{_SUPPORT}.web:blueprint",),
+    blueprints=(f"{_SUPPORT}.web:blueprint", f"{_SUPPORT}.web.hooks:blueprint"),
     nav=(
         NavItem("Support", "support.index", "support", "support.view", order=12, count=f"{_SUPPORT}.contrib:waiting"),
     ),

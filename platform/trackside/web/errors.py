@@ -13,7 +13,9 @@ from trackside.errors import BadRequest, InputError, TracksideError, Unavailable
 from trackside.problem import CONTENT_TYPE, problem_body
 
 log = structlog.get_logger(__name__)
-MACHINE_PATHS = ("/api/", "/v1/", "/ofrep/")
+HOOKS = "/hooks/"
+"""Where other programs post what they sign."""
+MACHINE_PATHS = ("/api/", "/v1/", "/ofrep/", HOOKS)
 
 
 class _Http(TracksideError):
