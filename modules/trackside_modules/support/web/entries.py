@@ -38,6 +38,9 @@ ICONS = {
 }
 
 
+ERASED = Markup('<p class="muted">Erased with its customer.</p>')
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One thing that happened, ready to draw."""
@@ -111,7 +114,7 @@ def _entry(told: Told, thread: Thread, known: _Known) -> Entry:
     return Entry(
         **place,
         name=told.who if not theirs or event.user_id else thread.row.user or told.who,
-        body=render(data["body"]),
+        body=ERASED if thread.row.interaction.erased else render(data["body"]),
         side=data["side"] if event.kind == "message" else "note",
         via="sent by itself" if data.get("automatic") else via,
         files=[known.files[each] for each in data.get("file_ids", ()) if each in known.files],
