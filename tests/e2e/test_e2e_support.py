@@ -28,7 +28,28 @@ def logged(page: Page, line: str) -> str:
     return page.url.split("/support/")[1].split("?")[0]
 
 
-def test_an_interaction_is_logged_answered_solved_found_and_merged_by_keyboard_alone(
+def rate(page: Page, customer: Page, number: str) -> None:
+    """Make a link by which the customer rates an interaction, and let them: one click, then why."""
+    page.goto(f"/support/{number}")
+    page.wait_for_load_state("load")
+    page.locator(".thread summary").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Make a link to rate it").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"A link to rate SUP-{number}")
+    customer.goto(page.locator(".copyline code").inner_text())
+    customer.get_by_role("button", name="Very good").focus()
+    customer.keyboard.press("Enter")
+    customer.get_by_role("textbox").press_sequentially("Quick and kind.")
+    customer.keyboard.press("Tab")
+    customer.keyboard.press("Enter")
+    expect(customer.get_by_text("The people who helped you have it now.")).to_be_visible()
+    page.goto(f"/support/{number}")
+    expect(page.locator("#events")).to_contain_text("rated it 5 of 5: “Quick and kind.”")
+    page.wait_for_load_state("load")
+
+
+def test_an_interaction_is_logged_answered_solved_rated_found_and_merged_by_keyboard_alone(
     context_of: Contexts, complaints: Any
 ) -> None:
     page = context_of().new_page()
@@ -55,6 +76,7 @@ def test_an_interaction_is_logged_answered_solved_found_and_merged_by_keyboard_a
     expect(page.locator("[data-toasts]")).to_contain_text(f"SUP-{number} is solved.")
     page.wait_for_load_state("load")
 
+    rate(page, context_of(signed_in=False).new_page(), number)
     page.keyboard.press("/")
     page.keyboard.type("quoka export")
     page.keyboard.press("Enter")
