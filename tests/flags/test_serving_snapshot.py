@@ -177,7 +177,7 @@ def test_web_starts_with_both_servers_away_where_a_snapshot_is_there(
     away = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1"}
     process = _web(settings, port, log, **away)
     try:
-        assert wait_until(lambda: process.poll() is not None or ask("GET", "/healthz")[0] == 200, 30), log.read_text()
+        assert wait_until(lambda: process.poll() is not None or ask("GET", "/healthz")[0] == 200, 180), log.read_text()
         status, body = ask("POST", ONE, "{}")
         assert (status, json.loads(body)["value"]) == (200, True), log.read_text()
         assert "web.degraded" in log.read_text()

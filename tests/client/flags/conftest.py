@@ -186,7 +186,7 @@ def _answer(request: BaseHTTPRequestHandler, status: int, headers: dict[str, str
 def until() -> Callable[..., None]:
     """Wait for a condition."""
 
-    def wait(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    def wait(condition: Callable[[], Any], seconds: float = 60.0) -> None:
         ends = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < ends, "it did not come true"
