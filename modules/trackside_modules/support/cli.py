@@ -16,7 +16,7 @@ from trackside.auth.audit import COMMAND_LINE
 from trackside.auth.models import Member
 from trackside.cli import as_json, runtime, say
 from trackside.errors import InputError, TooLarge
-from trackside_modules.support import service, words
+from trackside_modules.support import moving, service, words
 from trackside_modules.support.history import Event
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.queries import chips, lists, threads
@@ -169,6 +169,8 @@ def rebuild(as_json: bool) -> None:
         count = rebuilding.rebuild(here.database, now=here.clock.now(), tell=tell)
     say(as_json, {"interactions": count}, f"{count:,} interactions were made anew from their events.")
 
+
+support.add_command(moving.export)
 
 _CHANGES: dict[str, Callable[[Session, int, str, dict[str, Any]], object]] = {
     "status": lambda session, number, value, how: service.set_status(session, number, value, **how),
