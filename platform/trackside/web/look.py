@@ -85,7 +85,12 @@ def url_each(endpoint: str, vary: str, /, **values: Any) -> Callable[[int], str]
 
     {% set to_user = url_each("users.show", "row_id") %}    {% for user in users %} ... {{ to_user(user.id) }}
     """
-    return _each(lambda number: url_for(endpoint, **({vary: number} | values | {vary: number})))
+
+    def url(number: int) -> str:
+        given: dict[str, Any] = {vary: number, **values}
+        return url_for(endpoint, **given)
+
+    return _each(url)
 
 
 def url_with_each(vary: str) -> Callable[[int], str]:

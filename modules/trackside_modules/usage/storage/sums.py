@@ -51,7 +51,8 @@ def split(counted: Subquery, *more: str, users: bool = True) -> Select[Any]:
     `users` False is for rows that have no sets of users.
     """
     names = [name for name in (*COLUMNS, *more) if users or name != "users"]
-    return select(*(_SPLIT[name] for name in names)).select_from(counted)
+    read = select(*(_SPLIT[name] for name in names))
+    return cast("Select[Any]", read).select_from(counted)
 
 
 def hung(column: Any) -> tuple[Any, Any]:

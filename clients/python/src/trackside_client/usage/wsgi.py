@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from trackside_client._transport import notes
+from trackside_client.usage.counters import Noted
 from trackside_client.usage.routes import flask_route
 from trackside_client.usage.samples import SLOW
 from trackside_client.usage.site import EXCEPTION, MARK, ROUTE, Usage, header_text, identity
@@ -206,8 +207,11 @@ class _Call:
     def __del__(self) -> None:
         """Count a request that its server never closed; that alone, since this may run anywhere."""
         if self.environ is not None:
-            who = (self.route, self.status, self.user, self.account) if self.status else (None, "500", "", "")
-            self.usage.counters.add((self.environ.get("REQUEST_METHOD", ""), *who), self.began, perf_counter())
+            method = self.environ.get("REQUEST_METHOD", "")
+            key: Noted = (method, None, "500", "", "")
+            if self.status:
+                key = (method, self.route, self.status, self.user, self.account)
+            self.usage.counters.add(key, self.began, perf_counter())
 
 
 def _hear_flask() -> None:
