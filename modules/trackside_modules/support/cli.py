@@ -171,6 +171,7 @@ def rebuild(as_json: bool) -> None:
 
 
 support.add_command(moving.export)
+support.add_command(moving.import_)
 
 _CHANGES: dict[str, Callable[[Session, int, str, dict[str, Any]], object]] = {
     "status": lambda session, number, value, how: service.set_status(session, number, value, **how),

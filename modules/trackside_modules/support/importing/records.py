@@ -1,0 +1,55 @@
+"""An interaction of elsewhere, as every kind of file is read to: whose it was, what was said, how it ended."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A message or a note."""
+
+    at: datetime
+    body: str
+    side: str = "customer"
+    """`customer` or `staff`."""
+    public: bool = True
+    author: str = ""
+    """A member's e-mail address, where it is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An interaction of elsewhere; texts are as they were found, and checked when they are written."""
+
+    line: int
+    external_ref: str
+    subject: str
+    occurred_at: datetime
+    user: str = ""
+    email: str = ""
+    account: str = ""
+    kind: str = "question"
+    topic: str = ""
+    channel: str = "other"
+    direction: str = "in"
+    priority: str = "normal"
+    assignee: str = ""
+    tags: tuple[str, ...] = ()
+    status: str = ""
+    ended_at: datetime | None = None
+    """When it got its status; None: with the last thing that was said."""
+    said: tuple[Said, ...] = ()
+    csat: int | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A row that cannot be brought in."""
+
+    line: int
+    problem: str
+
+
+Records = Iterator[Record | Broken]

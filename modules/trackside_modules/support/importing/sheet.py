@@ -1,0 +1,129 @@
+"""Interactions from a CSV file: which column is what, and each row as a record."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from trackside.customers.sheets import Sheet
+from trackside.errors import InputError
+from trackside_modules.support.importing.records import Broken, Record, Records, Said
+
+SYNONYMS: Mapping[str, frozenset[str]] = {
+    "external_ref": frozenset({"externalref", "id", "ticketid", "number", "ticket", "caseid", "ref"}),
+    "subject": frozenset({"subject", "title", "summary", "topicline"}),
+    "body": frozenset({"body", "description", "message", "text"}),
+    "reply": frozenset({"reply", "answer", "response"}),
+    "note": frozenset({"note", "internalnote", "comment"}),
+    "user": frozenset({"user", "userid", "customer"}),
+    "email": frozenset({"email", "requesteremail", "customeremail", "requester", "from"}),
+    "account": frozenset({"account", "accountid", "company", "organization", "organisation"}),
+    "kind": frozenset({"kind", "type"}),
+    "topic": frozenset({"topic", "category"}),
+    "channel": frozenset({"channel", "via"}),
+    "direction": frozenset({"direction"}),
+    "status": frozenset({"status", "state"}),
+    "priority": frozenset({"priority"}),
+    "assignee": frozenset({"assignee", "agent", "assigneeemail", "owner"}),
+    "tags": frozenset({"tags", "labels"}),
+    "occurred_at": frozenset({"occurredat", "createdat", "created", "date", "openedat"}),
+    "first_reply_at": frozenset({"firstreplyat", "firstresponseat", "repliedat"}),
+    "solved_at": frozenset({"solvedat", "resolvedat", "closedat", "closed"}),
+    "csat": frozenset({"csat", "rating", "score"}),
+}
+"""The fields a column can be, each with the names that such columns have elsewhere, letters alone."""
+FIELDS = tuple(SYNONYMS)
+_PLAIN = ("user", "email", "account", "topic", "assignee", "status")
+_WORDS = {"kind": "question", "channel": "other", "direction": "in", "priority": "normal"}
+
+
+def mapping_of(columns: Sequence[str], asked: Mapping[str, str]) -> dict[str, int]:
+    """Return which column, by its place, each field is read from: as `asked` (column to field), else by its name.
+
+    Raises InputError for a column or a field that there is not, or where one that is needed is missing.
+    """
+    for column, field in asked.items():
+        if column not in columns:
+            raise _wrong(f"There is no column {column!r}: there are {', '.join(columns)}.")
+        if field not in SYNONYMS and field:
+            raise _wrong(f"There is no field {field!r}: choose of {', '.join(FIELDS)}, or nothing.")
+    found = {field: columns.index(column) for column, field in asked.items() if field}
+    for place, column in enumerate(columns):
+        name = "".join(letter for letter in column.casefold() if letter.isalnum())
+        guess = next((each for each, names in SYNONYMS.items() if name in names and each not in found), None)
+        if guess is not None and column not in asked:
+            found[guess] = place
+    missing = [each for each in ("external_ref", "subject", "occurred_at") if each not in found]
+    if not {"user", "email", "account"} & set(found):
+        missing.append("email")
+    if missing:
+        raise _wrong(f"No column is {', '.join(missing)}: name them, --map COLUMN=FIELD.")
+    return found
+
+
+def records(sheet: Sheet, mapping: Mapping[str, int]) -> Records:
+    """Yield each row as a record, or what is wrong with it."""
+    for line, cells in sheet.rows:
+        values = {field: cells[place].strip() if place < len(cells) else "" for field, place in mapping.items()}
+        try:
+            if len(cells) > len(sheet.columns):
+                raise _wrong(f"it has {len(cells)} cells, the first line has {len(sheet.columns)}")
+            yield _record(line, values)
+        except InputError as error:
+            yield Broken(line, error.message)
+
+
+def moment(value: str, field: str) -> datetime:
+    """Return a time as files write it, UTC where no zone is told; raises InputError."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise _wrong(f"{field}: {value!r} is no time; write it like 2026-06-15T12:00:00Z.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _record(line: int, values: Mapping[str, str]) -> Record:
+    given: dict[str, Any] = {name: values.get(name, "") for name in _PLAIN}
+    given |= {name: values.get(name, "").lower() or usual for name, usual in _WORDS.items()}
+    at = moment(values["occurred_at"], "occurred_at")
+    solved = moment(values["solved_at"], "solved_at") if values.get("solved_at") else None
+    given["status"] = values.get("status", "").lower() or ("solved" if solved else "")
+    return Record(
+        line=line,
+        external_ref=values["external_ref"],
+        subject=values["subject"],
+        occurred_at=at,
+        tags=tuple(values.get("tags", "").replace(",", " ").split()),
+        ended_at=solved,
+        said=tuple(_said(values, at, solved)),
+        csat=_score(values.get("csat", "")),
+        **given,
+    )
+
+
+def _said(values: Mapping[str, str], at: datetime, solved: datetime | None) -> list[Said]:
+    incoming = values.get("direction", "").lower() != "out"
+    found = []
+    if values.get("body"):
+        found.append(Said(at=at, body=values["body"], side="customer" if incoming else "staff"))
+    if values.get("note"):
+        found.append(Said(at=at, body=values["note"], side="staff", public=False))
+    replied = moment(values["first_reply_at"], "first_reply_at") if values.get("first_reply_at") else None
+    if replied is not None or values.get("reply"):
+        body = values.get("reply") or "(the reply was not in the file)"
+        found.append(Said(at=replied or solved or at, body=body, side="staff", author=values.get("assignee", "")))
+    return found
+
+
+def _score(value: str) -> int | None:
+    if not value:
+        return None
+    words = {"good": 5, "bad": 1}
+    if value.lower() in words:
+        return words[value.lower()]
+    if value not in set("12345"):
+        raise _wrong(f"csat: {value!r} is none of 1 to 5, good or bad")
+    return int(value)
+
+
+def _wrong(problem: str) -> InputError:
+    return InputError(problem, {"file": problem})

@@ -1,0 +1,116 @@
+"""Zendesk's JSON export: a ticket a line, a list of tickets, or `{"tickets": [...], "users": [...]}`; with comments."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from trackside.errors import InputError
+from trackside_modules.support.importing.records import Broken, Record, Records, Said
+from trackside_modules.support.importing.sheet import moment
+
+_STATUS = {"pending": "waiting_customer", "hold": "waiting_dev"}
+_KIND = {"problem": "bug", "incident": "incident", "task": "other"}
+_CHANNEL = {
+    "email": "email",
+    "web": "web",
+    "chat": "chat",
+    "messaging": "chat",
+    "native_messaging": "chat",
+    "voice": "phone",
+    "api": "api",
+}
+_SCORE = {"good": 5, "bad": 1}
+_ENDED = ("solved", "closed")
+People = dict[int, Mapping[str, Any]]
+
+
+def records(content: str) -> Records:
+    """Yield each ticket as a record, or what is wrong with it; the line is the ticket's place in a list."""
+    people: People = {}
+    for line, ticket in _tickets(content, people):
+        if isinstance(ticket, Broken):
+            yield ticket
+        elif ticket.get("status") != "deleted":
+            try:
+                yield _record(line, ticket, people)
+            except (InputError, KeyError, TypeError, AttributeError, ValueError) as error:
+                said = error.message if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+                yield Broken(line, f"this is no ticket that can be read: {said}")
+
+
+def _tickets(content: str, people: People) -> Iterator[tuple[int, Any]]:
+    try:
+        whole = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        yield from _lines(content)
+        return
+    if isinstance(whole, dict):
+        _know(people, *whole.get("users", []))
+        whole = whole.get("tickets", [whole])
+    if not isinstance(whole, list):
+        raise InputError("This is no export of Zendesk: tickets are expected.", {"file": "holds no tickets"})
+    yield from enumerate(whole, start=1)
+
+
+def _lines(content: str) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.strip():
+            try:
+                yield number, msgspec.json.decode(line)
+            except msgspec.DecodeError as error:
+                yield number, Broken(number, f"this line is no JSON: {error}")
+
+
+def _know(people: People, *users: Any) -> None:
+    people.update({int(each["id"]): each for each in users if isinstance(each, dict) and "id" in each})
+
+
+def _record(line: int, ticket: Mapping[str, Any], people: People) -> Record:
+    comments = list(ticket.get("comments") or ())
+    _know(people, *(ticket.get(each) for each in ("requester", "assignee", "submitter")))
+    _know(people, *(each.get("author") for each in comments))
+    requester = int(ticket.get("requester_id") or (ticket.get("requester") or {})["id"])
+    assignee = ticket.get("assignee_id") or (ticket.get("assignee") or {}).get("id")
+    email = (people.get(requester) or {}).get("email") or ""
+    at = moment(ticket["created_at"], "created_at")
+    rated = ticket.get("satisfaction_rating") or {}
+    status = str(ticket.get("status") or "new")
+    opening = [Said(at=at, body=ticket["description"])] if not comments and ticket.get("description") else []
+    return Record(
+        line=line,
+        external_ref=str(ticket["id"]),
+        subject=str(ticket.get("subject") or ticket.get("raw_subject") or "(no subject)"),
+        occurred_at=at,
+        user="" if email else f"zendesk:{requester}",
+        email=email,
+        kind=_KIND.get(str(ticket.get("type")), "question"),
+        channel=_CHANNEL.get(str((ticket.get("via") or {}).get("channel")), "other"),
+        priority=str(ticket.get("priority") or "normal"),
+        assignee=str((people.get(int(assignee)) or {}).get("email") or "") if assignee else "",
+        tags=tuple(map(str, ticket.get("tags") or ())),
+        status=_STATUS.get(status, status),
+        ended_at=_ended(ticket) if status in _ENDED else None,
+        said=tuple(opening + [_said(each, requester, people) for each in comments]),
+        csat=_SCORE.get(str(rated.get("score"))),
+        comment=str(rated.get("comment") or ""),
+    )
+
+
+def _said(comment: Mapping[str, Any], requester: int, people: People) -> Said:
+    author = int(comment.get("author_id") or comment["author"]["id"])
+    customer = author == requester or (people.get(author) or {}).get("role") == "end-user"
+    return Said(
+        at=moment(comment["created_at"], "created_at"),
+        body=str(comment.get("plain_body") or comment.get("body") or "(empty)"),
+        side="customer" if customer else "staff",
+        public=bool(comment.get("public", True)),
+        author="" if customer else str((people.get(author) or {}).get("email") or ""),
+    )
+
+
+def _ended(ticket: Mapping[str, Any]) -> datetime | None:
+    measured = ticket.get("metric_set") or ticket.get("metrics") or {}
+    found = measured.get("solved_at") or ticket.get("solved_at") or ticket.get("updated_at")
+    return moment(found, "solved_at") if found else None

@@ -1,0 +1,141 @@
+"""What was logged elsewhere comes in: once, row by row, with metrics that are true of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+
+from trackside import cli
+from trackside.customers.models import User
+from trackside.jobs.models import Task
+from trackside.runtime import Runtime
+from trackside_modules.support import service
+from trackside_modules.support.models import Interaction, Metric
+
+Run = Callable[..., Any]
+HEAD = "Ticket ID,Subject,Requester email,Company,Status,Created at,First reply at,Solved at,Description,Topic,CSAT\n"
+ROW = (
+    "{0},401 again,dev@customer.example,acme,solved,2026-06-01T09:00:00Z,2026-06-01T10:00:00Z,2026-06-01T12:00:00Z,"
+    "It fails.,Auth,4\n"
+)
+
+
+@pytest.fixture
+def run(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Import a file; return what was told."""
+    monkeypatch.setattr("trackside_modules.support.moving.runtime", lambda: runtime)
+
+    def command(content: str | bytes, *options: str, code: int = 0) -> Any:
+        path = tmp_path / "file"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        result = CliRunner().invoke(cli.trackside, ["support", "import", str(path), "--json", *options])
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout) if result.stdout.startswith("{") else result.output
+
+    return command
+
+
+def test_a_row_becomes_what_happened(run: Run, runtime: Runtime) -> None:
+    assert run(HEAD + ROW.format("T1"))["made"] == 1
+    with runtime.database.session() as session:
+        row = session.scalars(select(Interaction)).one()
+        assert (row.subject, row.status, row.source, row.external_ref, row.csat) == (
+            "401 again",
+            "solved",
+            "csv",
+            "T1",
+            4,
+        )
+        kinds = [event.kind for event in service.history_of(session, row.id)]
+        assert kinds == ["created", "message", "message", "status", "csat"]
+        metric = session.get_one(Metric, row.id)
+        assert metric.first_reply_at is not None
+        assert (metric.first_reply_at - metric.started_at).total_seconds() == 3600
+        assert metric.resolved_at is not None
+        assert session.scalars(select(User.email).where(User.email != "")).one() == "dev@customer.example"
+        assert session.scalars(select(Task).where(Task.kind == "support.deliver")).all() == []
+
+
+def test_done_again_it_changes_nothing(run: Run) -> None:
+    content = HEAD + ROW.format("T1") + ROW.format("T2")
+    assert run(content)["made"] == 2
+    again = run(content)
+    assert (again["made"], again["known"]) == (0, 2)
+    assert run(content, "--source", "elsewhere")["made"] == 2
+
+
+def test_a_broken_row_is_told_with_its_line_and_the_rest_goes_in(run: Run) -> None:
+    rows = [ROW.format("T1"), ROW.format("T2").replace("2026-06-01T09:00:00Z", "yesterday")]
+    rows += [ROW.format("T3").replace("solved", "nonsense"), ROW.format("T1"), ROW.format("T4")]
+    rows += [ROW.format("T5").replace("2026-06-01T09", "2036-06-01T09"), ROW.format("")]
+    told = run(HEAD + "".join(rows), code=1)
+    assert (told["made"], told["broken"]) == (2, 5)
+    assert sorted(each["line"] for each in told["problems"]) == [3, 4, 5, 7, 8]
+
+
+def test_a_dry_run_changes_nothing(run: Run, runtime: Runtime) -> None:
+    assert run(HEAD + ROW.format("T1"), "--dry-run")["made"] == 1
+    with runtime.database.session() as session:
+        assert session.scalars(select(Interaction)).all() == []
+        assert session.scalars(select(User).where(User.email != "")).all() == []
+
+
+def test_columns_can_be_named(run: Run, runtime: Runtime) -> None:
+    content = "Ref;Betreff;Wer;Wann\n1;Rückfrage zum Schlüssel;a@b.example;2026-06-01 10:00\n"
+    options = ("--map", "Betreff=subject", "--map", "Wer=email", "--map", "Wann=occurred_at")
+    assert run(content.encode("cp1252"), *options)["encoding"] == "cp1252"
+    with runtime.database.session() as session:
+        assert session.scalars(select(Interaction.subject)).one() == "Rückfrage zum Schlüssel"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        ("Ref,Subject\n1,x\n", (), "No column is occurred_at, email"),
+        ("Ref,Subject\n1,x\n", ("--map", "Nope=subject"), "no column 'Nope'"),
+        ("Ref,Subject\n1,x\n", ("--map", "Ref=password"), "no field 'password'"),
+        ("\0\0\x01", (), "not a text file"),
+        ("", (), "empty"),
+        ('"tickets"', ("--from", "zendesk"), "tickets are expected"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_in_words(run: Run, content: str, options: tuple[str, ...], words: str) -> None:
+    assert words in run(content, *options, code=1)
+
+
+def test_a_ticket_of_zendesk_becomes_its_conversation(run: Run, runtime: Runtime) -> None:
+    ticket = {
+        "id": 42,
+        "subject": "Webhook is late",
+        "created_at": "2026-06-01T09:00:00Z",
+        "updated_at": "2026-06-02T09:00:00Z",
+        "status": "closed",
+        "type": "problem",
+        "priority": "high",
+        "tags": ["vip"],
+        "via": {"channel": "email"},
+        "requester": {"id": 1, "email": "dev@customer.example"},
+        "satisfaction_rating": {"score": "good", "comment": "Quick"},
+        "comments": [
+            {"author_id": 1, "plain_body": "Late.", "created_at": "2026-06-01T09:00:00Z"},
+            {"author_id": 2, "body": "Look.", "public": False, "created_at": "2026-06-01T09:10:00Z"},
+            {"author_id": 2, "body": "Fixed.", "created_at": "2026-06-01T09:30:00Z"},
+        ],
+    }
+    lines = f"{json.dumps(ticket)}\nnonsense\n{json.dumps(ticket | {'id': 43, 'status': 'pending'})}\n" + '{"id": 44}\n'
+    told = run(lines, "--from", "zendesk", code=1)
+    assert (told["made"], [each["line"] for each in told["problems"]]) == (2, [2, 4])
+    with runtime.database.session() as session:
+        row = session.scalars(select(Interaction).where(Interaction.external_ref == "42")).one()
+        assert (row.kind, row.priority, row.status, row.channel, row.csat) == ("bug", "high", "closed", "email", 5)
+        metric = session.get_one(Metric, row.id)
+        assert metric.first_reply_at is not None
+        assert (metric.first_reply_at - metric.started_at).total_seconds() == 1800
+        kinds = [event.kind for event in service.history_of(session, row.id)]
+        assert kinds == ["created", "message", "note", "message", "status", "csat"]
+    whole = {"tickets": [ticket], "users": [{"id": 1, "email": "dev@customer.example"}]}
+    assert run(json.dumps(whole), "--from", "zendesk")["known"] == 1
