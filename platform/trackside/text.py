@@ -20,7 +20,7 @@ def clean_line(raw: str, field: str, *, longest: int = LONGEST, empty: bool = Fa
         problem = "This cannot be empty."
     elif len(line) > longest:
         problem = f"Use {longest} characters or fewer."
-    elif any(is_hidden(character) for character in line):
+    elif not (line.isascii() and line.isprintable()) and any(is_hidden(character) for character in line):
         problem = "This holds characters that cannot be seen: type it anew."
     if problem:
         raise InputError(f"{field}: {problem}", {field: problem})

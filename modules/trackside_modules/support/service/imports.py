@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Text, any_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
@@ -104,7 +104,7 @@ def _fresh(record: Record | Broken, seen: dict[str, int], outcome: Outcome) -> b
 
 def _bring(session: Session, batch: Sequence[Any], *, source: str, who: Actor, now: datetime, outcome: Outcome) -> None:
     refs = [each.external_ref for each in batch]
-    there = select(Interaction.external_ref).where(Interaction.source == source, Interaction.external_ref.in_(refs))
+    there = select(Interaction.external_ref).where(Interaction.source == source, Interaction.external_ref == _any(refs))
     known = set(session.scalars(there))
     fresh = [each for each in batch if each.external_ref not in known]
     outcome.known += len(batch) - len(fresh)
@@ -124,7 +124,7 @@ def _people(session: Session, batch: Sequence[Record], who: Actor, now: datetime
     users = _users(session, batch, who, now)
     authors = {it.author for each in batch for it in each.said} | {each.assignee for each in batch}
     found = select(func.lower(Member.email), Member.id).where(
-        func.lower(Member.email).in_({each.lower() for each in authors if each})
+        func.lower(Member.email) == _any({each.lower() for each in authors if each})
     )
     members: dict[str, int] = dict(session.execute(found).all())
     paths = {each.topic for each in batch if each.topic}
@@ -146,7 +146,7 @@ def _users(session: Session, batch: Sequence[Record], who: Actor, now: datetime)
 def _users_called(session: Session, names: Iterable[str]) -> dict[str, tuple[int, int | None]]:
     lower = {each.lower() for each in names}
     query = select(User.external_id, User.email, User.id, User.account_id, User.merged_into).where(
-        or_(User.external_id.in_({*names, *lower}), func.lower(User.email).in_(lower)), User.erased_at.is_(None)
+        or_(User.external_id == _any({*names, *lower}), func.lower(User.email) == _any(lower)), User.erased_at.is_(None)
     )
     found: dict[str, tuple[int, int | None]] = {}
     for external_id, email, number, account, merged in session.execute(query.order_by(User.id)):
@@ -157,7 +157,7 @@ def _users_called(session: Session, names: Iterable[str]) -> dict[str, tuple[int
 
 def _accounts(session: Session, names: set[str], who: Actor, now: datetime) -> dict[str, int]:
     def called() -> dict[str, int]:
-        query = select(Account.external_id, Account.id, Account.merged_into).where(Account.external_id.in_(names))
+        query = select(Account.external_id, Account.id, Account.merged_into).where(Account.external_id == _any(names))
         return {str(name): merged or number for name, number, merged in session.execute(query)}
 
     found = called() if names else {}
@@ -167,6 +167,11 @@ def _accounts(session: Session, names: set[str], who: Actor, now: datetime) -> d
         customers.run(session, ACCOUNT, sheet, ["external_id"], who, now=now)
         found = called()
     return found
+
+
+def _any(values: Iterable[str]) -> ColumnElement[Any]:
+    """Return `any(array)`: one parameter, where `in` would have a thousand to be read."""
+    return any_(literal(sorted(values), ARRAY(Text)))
 
 
 def _topic(session: Session, text: str, who: Actor, now: datetime) -> int | None:
