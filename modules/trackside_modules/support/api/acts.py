@@ -52,7 +52,7 @@ class Received(Input):
     at: Moment | None = None
 
 
-class MergeInto(Input):
+class GoesOnIn(Input):
     """Which one goes on."""
 
     into: Id
@@ -117,7 +117,7 @@ def link_interaction(call: Call, number: Id, body: LinkIn) -> InteractionOut:
 
 
 @api.post(f"{_NUMBER}:merge", scope=WRITE, edits=True, errors=(Conflict,), example=INTERACTION)
-def merge_interaction(call: Call, number: Id, body: MergeInto) -> InteractionOut:
+def merge_interaction(call: Call, number: Id, body: GoesOnIn) -> InteractionOut:
     """Let an interaction go on in another; both histories stay."""
     _match(call, number)
     target = service.merge(call.session, number, body.into, **_how(call))

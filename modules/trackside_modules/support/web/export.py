@@ -6,6 +6,7 @@ from itertools import chain, islice
 
 from flask import Response, stream_with_context
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
 from trackside.db import db
 from trackside.errors import InputError, NotFound
@@ -24,7 +25,7 @@ def export(form: str) -> ResponseReturnValue:
     """Send the interactions that `q` finds, those merged away too; with `events=1` all that happened to them."""
     if form not in exporting.FORMATS:
         raise NotFound("Exports are .csv or .json.")
-    asked = chips.ask(db.session(), asking.text("q"), now=now())
+    asked = chips.ask(db.session(), asking.text("q"), now=now(), member_id=current_user.id)
     if asked.problems:
         raise InputError(" ".join(asked.problems), {"q": " ".join(asked.problems)})
     by_event = asking.text("events") == "1"
