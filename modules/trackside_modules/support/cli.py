@@ -8,14 +8,12 @@ from typing import Any, BinaryIO
 
 import click
 import msgspec
-from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import COMMAND_LINE
-from trackside.auth.models import Member
 from trackside.cli import as_json, runtime, say
-from trackside.errors import InputError, TooLarge
+from trackside.errors import TooLarge
 from trackside_modules.support import moving, service, words
 from trackside_modules.support.history import Event
 from trackside_modules.support.models import Interaction
@@ -55,10 +53,8 @@ def log(line: str, as_json: bool) -> None:
     """
     now = runtime().clock.now()
     with runtime().database.session() as session:
-        found = read(session, line, now=now, zone=UTC, source=SOURCE)
-        if found.draft is None:
-            raise InputError(" ".join(found.problems), {"line": " ".join(found.problems)})
-        made = service.log(session, found.draft, who=COMMAND_LINE, now=now, context_of=service.freezer(runtime()))
+        draft = read(session, line, now=now, zone=UTC, source=SOURCE).must("line")
+        made = service.log(session, draft, who=COMMAND_LINE, now=now, context_of=service.freezer(runtime()))
         (row,) = lists.rows(session, [made.interaction.id])
     say(as_json, _told(row) | {"said": made.said}, f"{made.interaction.ref} was logged.", *made.said)
 
@@ -88,10 +84,8 @@ def list_(query: tuple[str, ...], sort: str, limit: int, as_json: bool) -> None:
     """List the interactions that QUERY finds: status:open topic:auth user:u_42, and words."""
     now = runtime().clock.now()
     with runtime().database.session() as session:
-        asked = chips.ask(session, " ".join(query), now=now)
-        if asked.problems:
-            raise InputError(" ".join(asked.problems), {"query": " ".join(asked.problems)})
-        rows = lists.page(session, asked.filter, now=now, sort=sort, limit=limit).rows
+        asked = chips.ask(session, " ".join(query), now=now).must("query")
+        rows = lists.page(session, asked, now=now, sort=sort, limit=limit).rows
     lines = [f"{it.interaction.ref:<9} {it.interaction.status:<16} {_short(it)}" for it in rows]
     say(as_json, [_told(each) for each in rows], *(lines or ["Nothing found."]))
 
@@ -180,7 +174,9 @@ _CHANGES: dict[str, Callable[[Session, int, str, dict[str, Any]], object]] = {
     "topic": lambda session, number, value, how: service.set_topic(
         session, number, service.topics.pick(session, None, value), **how
     ),
-    "assignee": lambda session, number, value, how: service.assign(session, number, _member(session, value), **how),
+    "assignee": lambda session, number, value, how: service.assign(
+        session, number, service.fields.member_called(session, value), **how
+    ),
 }
 
 
@@ -189,16 +185,6 @@ def _act(number: int, as_json: bool, act: Callable[..., Interaction]) -> None:
         act(session, who=COMMAND_LINE, now=runtime().clock.now())
         (row,) = lists.rows(session, [number])
     say(as_json, _told(row), f"{row.interaction.ref} is {words.STATUSES[row.interaction.status].lower()}.")
-
-
-def _member(session: Session, email: str) -> int | None:
-    if not email:
-        return None
-    query = select(Member.id).where(Member.email == email.strip().lower(), Member.disabled_at.is_(None))
-    found = session.scalar(query)
-    if found is None:
-        raise InputError(f"No member has the address {email!r}.", {"assignee": f"No member has the address {email!r}."})
-    return found
 
 
 def _told(row: Row) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import click
 from trackside.auth.audit import COMMAND_LINE
 from trackside.cli import as_json, runtime, say
 from trackside.customers import sheets
-from trackside.errors import InputError
 from trackside_modules.support.importing import sheet, zendesk
 from trackside_modules.support.queries import chips, exporting
 from trackside_modules.support.service import imports
@@ -23,10 +22,7 @@ def export(query: tuple[str, ...], form: str, events: bool) -> None:
     """Write the interactions that QUERY finds (all, without one) to standard output."""
     now = runtime().clock.now()
     with runtime().database.session() as session:
-        asked = chips.ask(session, " ".join(query), now=now)
-        if asked.problems:
-            raise InputError(" ".join(asked.problems), {"query": " ".join(asked.problems)})
-        found = replace(asked.filter, merged=True)
+        found = replace(chips.ask(session, " ".join(query), now=now).must("query"), merged=True)
         for piece in exporting.export(session, found, now=now, form=form, by_event=events):
             sys.stdout.write(piece)
 

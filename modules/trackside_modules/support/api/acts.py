@@ -10,7 +10,7 @@ from trackside.auth.audit import key_actor
 from trackside.errors import Conflict
 from trackside_modules.support import service
 from trackside_modules.support.api import WRITE, api
-from trackside_modules.support.api.interactions import member_called, shown
+from trackside_modules.support.api.interactions import shown
 from trackside_modules.support.api.shapes import INTERACTION, Body, InteractionOut, Line, LinkIn, Word
 from trackside_modules.support.service.work import locked
 
@@ -73,7 +73,7 @@ def edit_interaction(call: Call, number: Id, body: InteractionEdit) -> Interacti
         if body.topic is not UNSET:
             service.set_topic(session, number, service.topics.pick(session, None, body.topic), **how)
         if body.assignee is not UNSET:
-            service.assign(session, number, member_called(call, body.assignee) if body.assignee else None, **how)
+            service.assign(session, number, service.fields.member_called(session, body.assignee), **how)
         if body.add_tags or body.remove_tags:
             service.tag(session, number, add=body.add_tags, remove=body.remove_tags, **how)
         if body.status is not UNSET:

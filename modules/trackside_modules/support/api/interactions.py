@@ -4,11 +4,9 @@ from datetime import UTC
 from typing import Annotated
 
 from msgspec import Meta
-from sqlalchemy import select
 
 from trackside.api import Call, Id, Page, Paged
 from trackside.auth.audit import key_actor
-from trackside.auth.models import Member
 from trackside.errors import Conflict, InputError
 from trackside_modules.support import service
 from trackside_modules.support.api import READ, WRITE, api
@@ -42,11 +40,9 @@ def log_interaction(call: Call, body: InteractionNew) -> InteractionOut:
 def list_interactions(call: Call, query: Search) -> Page[InteractionOut]:
     """List interactions, the last active first; or search them."""
     now = call.runtime.clock.now()
-    asked = chips.ask(call.session, query.q, now=now)
-    if asked.problems:
-        raise InputError(" ".join(asked.problems), {"q": " ".join(asked.problems)})
+    asked = chips.ask(call.session, query.q, now=now).must("q")
     after = call.after(query)
-    found = lists.page(call.session, asked.filter, now=now, sort=query.sort, after=after, limit=query.limit)
+    found = lists.page(call.session, asked, now=now, sort=query.sort, after=after, limit=query.limit)
     return call.following(query, [InteractionOut.of(row) for row in found.rows], found.after)
 
 
@@ -70,24 +66,12 @@ def shown(call: Call, number: int, said: list[str] | None = None) -> Interaction
     return call.tagged(InteractionOut.of(row, said), row.interaction.version)
 
 
-def member_called(call: Call, email: str) -> int:
-    """Return the number of the member with this address; raises InputError."""
-    query = select(Member.id).where(Member.email == email.strip().lower(), Member.disabled_at.is_(None))
-    found = call.session.scalar(query)
-    if found is None:
-        message = f"No member has the address {email!r}."
-        raise InputError(message, {"assignee": message})
-    return found
-
-
 def _of_line(call: Call, body: InteractionNew) -> Draft:
     if body != InteractionNew(line=body.line, source=body.source, channel=body.channel):
         message = "Send a line, or fields, not both."
         raise InputError(message, {"line": message})
     found = read(call.session, body.line, now=call.runtime.clock.now(), zone=UTC, source=body.source)
-    if found.draft is None:
-        raise InputError(" ".join(found.problems), {"line": " ".join(found.problems)})
-    return found.draft
+    return found.must("line")
 
 
 def _of_fields(call: Call, body: InteractionNew) -> Draft:
@@ -102,7 +86,7 @@ def _of_fields(call: Call, body: InteractionNew) -> Draft:
         direction=body.direction,
         status=body.status,
         priority=body.priority,
-        assignee_id=member_called(call, body.assignee) if body.assignee else None,
+        assignee_id=service.fields.member_called(call.session, body.assignee),
         tags=tuple(body.tags),
         links=tuple((it.kind, it.ref) for it in body.links),
         note=body.note,

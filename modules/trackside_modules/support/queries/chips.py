@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from trackside.auth.models import Member
+from trackside.errors import InputError
 from trackside_modules.support import words
 from trackside_modules.support.lookup import people
 from trackside_modules.support.lookup import topics as named
@@ -48,6 +49,12 @@ class Asked:
     """What is searched for."""
     filter: Filter = field(default_factory=Filter)
     problems: list[str] = field(default_factory=list)
+
+    def must(self, name: str) -> Filter:
+        """Return the filter; raises InputError for the field `name` where a chip means nothing."""
+        if self.problems:
+            raise InputError(" ".join(self.problems), {name: " ".join(self.problems)})
+        return self.filter
 
     def __str__(self) -> str:
         return " ".join([*map(str, self.chips), *([self.text] if self.text else [])])

@@ -14,16 +14,16 @@ from trackside_modules.support.service import fields, people, topics
 from trackside_modules.support.service.people import Named
 from trackside_modules.support.service.work import Work
 
+_HELD = {"assign": "assignee_id", "topic": "topic_id"}
+"""What the state calls the value of an event, where that is not the event's own name."""
+
 
 def set_status(
     session: Session, number: int, status: str, *, who: Actor, now: datetime, if_version: int | None = None
 ) -> Interaction:
     """Say where it stands: one of `words.STATUSES`."""
     fields.one_of(status, words.STATUSES, "status")
-    with Work.on(session, number, who, now=now, if_version=if_version) as work:
-        if work.state.status != status:
-            work.add("status", to=status)
-    return get(session, number)
+    return _set(session, number, "status", status, who=who, now=now, if_version=if_version)
 
 
 def assign(
@@ -31,10 +31,7 @@ def assign(
 ) -> Interaction:
     """Give it to a member, or to nobody; a new one is open from then on."""
     chosen = fields.member(session, member_id)
-    with Work.on(session, number, who, now=now, if_version=if_version) as work:
-        if work.state.assignee_id != chosen:
-            work.add("assign", to=chosen)
-    return get(session, number)
+    return _set(session, number, "assign", chosen, who=who, now=now, if_version=if_version)
 
 
 def set_topic(
@@ -42,10 +39,7 @@ def set_topic(
 ) -> Interaction:
     """Say what it is about, or None."""
     chosen = topics.pick(session, topic_id)
-    with Work.on(session, number, who, now=now, if_version=if_version) as work:
-        if work.state.topic_id != chosen:
-            work.add("topic", to=chosen)
-    return get(session, number)
+    return _set(session, number, "topic", chosen, who=who, now=now, if_version=if_version)
 
 
 def set_kind(
@@ -53,10 +47,7 @@ def set_kind(
 ) -> Interaction:
     """Say what kind it is: one of `words.KINDS`."""
     fields.one_of(kind, words.KINDS, "kind")
-    with Work.on(session, number, who, now=now, if_version=if_version) as work:
-        if work.state.kind != kind:
-            work.add("kind", to=kind)
-    return get(session, number)
+    return _set(session, number, "kind", kind, who=who, now=now, if_version=if_version)
 
 
 def prioritise(
@@ -64,10 +55,7 @@ def prioritise(
 ) -> Interaction:
     """Say how urgent it is: one of `words.PRIORITIES`."""
     fields.one_of(priority, words.PRIORITIES, "priority")
-    with Work.on(session, number, who, now=now, if_version=if_version) as work:
-        if work.state.priority != priority:
-            work.add("priority", to=priority)
-    return get(session, number)
+    return _set(session, number, "priority", priority, who=who, now=now, if_version=if_version)
 
 
 def rename(
@@ -75,9 +63,23 @@ def rename(
 ) -> Interaction:
     """Give it another subject."""
     clean = fields.subject(subject)
+    return _set(session, number, "subject", clean, who=who, now=now, if_version=if_version)
+
+
+def _set(
+    session: Session,
+    number: int,
+    what: str,
+    to: str | int | None,
+    *,
+    who: Actor,
+    now: datetime,
+    if_version: int | None,
+) -> Interaction:
+    """Append the event `what`, unless the state holds its value already."""
     with Work.on(session, number, who, now=now, if_version=if_version) as work:
-        if work.state.subject != clean:
-            work.add("subject", to=clean)
+        if getattr(work.state, _HELD.get(what, what)) != to:
+            work.add(what, to=to)
     return get(session, number)
 
 

@@ -95,6 +95,18 @@ def later(value: datetime, field: str, *, now: datetime) -> datetime:
     return value
 
 
+def member_called(session: Session, email: str) -> int | None:
+    """Return the id of the member with this address who may still sign in, None for no address; raises InputError."""
+    if not email:
+        return None
+    query = select(Member.id).where(Member.email == email.strip().lower(), Member.disabled_at.is_(None))
+    found = session.scalar(query)
+    if found is None:
+        message = f"No member has the address {email!r}."
+        raise InputError(message, {"assignee": message})
+    return found
+
+
 def member(session: Session, member_id: int | None, field: str = "assignee") -> int | None:
     """Return the id of a member who may still sign in, or None for nobody; raises InputError."""
     if member_id is None:

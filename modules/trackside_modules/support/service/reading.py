@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from trackside.auth.models import Member
 from trackside.customers.models import Account, User
+from trackside.errors import InputError
 from trackside.text import is_hidden
 from trackside_modules.support import grammar, words
 from trackside_modules.support.drafts import Draft
@@ -48,6 +49,12 @@ class Reading:
     understood: list[Understood] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """Why there is no draft, each as a sentence."""
+
+    def must(self, name: str) -> Draft:
+        """Return the draft; raises InputError for the field `name` where there is none."""
+        if self.draft is None:
+            raise InputError(" ".join(self.problems), {name: " ".join(self.problems)})
+        return self.draft
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from trackside.db import db
-from trackside.errors import InputError, NotFound
+from trackside.errors import NotFound
 from trackside.web.policy import require
 from trackside_modules.support.queries import chips, exporting
 from trackside_modules.support.web import asking
@@ -26,10 +26,8 @@ def export(form: str) -> ResponseReturnValue:
     if form not in exporting.FORMATS:
         raise NotFound("Exports are .csv or .json.")
     asked = chips.ask(db.session(), asking.text("q"), now=now(), member_id=current_user.id)
-    if asked.problems:
-        raise InputError(" ".join(asked.problems), {"q": " ".join(asked.problems)})
     by_event = asking.text("events") == "1"
-    found = replace(asked.filter, merged=True)
+    found = replace(asked.must("q"), merged=True)
     pieces = exporting.export(db.session(), found, now=now(), form=form, by_event=by_event)
     # the first pieces are made here, so that what goes wrong is still answered as an error
     pieces = chain(list(islice(pieces, 2)), pieces)
