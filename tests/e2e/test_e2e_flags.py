@@ -18,6 +18,12 @@ def made(page: Page, key: str) -> None:
     page.wait_for_load_state("load")  # what is typed before the scripts are there is not previewed
 
 
+def sent(page: Page, send: Callable[[], None]) -> None:
+    """Send a form and wait until the page it leads to is loaded: until then going to its #part takes the focus away."""
+    with page.expect_navigation():
+        send()
+
+
 def test_a_flag_is_made_rolled_out_switched_and_taken_back(context_of: Contexts, complaints: Any) -> None:
     page = context_of().new_page()
     complaints.watch(page)
@@ -27,13 +33,13 @@ def test_a_flag_is_made_rolled_out_switched_and_taken_back(context_of: Contexts,
     expect(page.locator("#rollout-preview")).to_contain_text("25% of users get “on”, before 0%.")
     expect(page.get_by_role("slider", name="Rollout")).to_have_value("25")
     page.locator("#rollout-reason").fill("first quarter")
-    page.keyboard.press("Enter")
+    sent(page, lambda: page.keyboard.press("Enter"))
     expect(page.locator("main")).to_contain_text("25% of users get “on”.")
 
     page.get_by_role("button", name="Switch on").first.focus()
     page.keyboard.press("Enter")
     page.locator("#switch-reason").fill("here we go")
-    page.keyboard.press("Enter")
+    sent(page, lambda: page.keyboard.press("Enter"))
     expect(page.locator(".switch-state")).to_contain_text("25%")
 
     page.get_by_role("link", name="Targeting").click()
@@ -47,14 +53,14 @@ def test_a_flag_is_made_rolled_out_switched_and_taken_back(context_of: Contexts,
     page.get_by_role("button", name="Take this condition away").last.click()
     expect(page.get_by_label("Attribute", exact=True)).to_have_count(1)
     page.locator("#reason").fill("paying customers")
-    page.get_by_role("button", name="Save").click()
+    sent(page, page.get_by_role("button", name="Save").click)
     expect(page.locator("main")).to_contain_text("All users where plan is one of “pro” or “team” get “on”.")
 
     page.get_by_role("link", name="History").click()
     expect(page.locator(".history > li").first).to_contain_text("paying customers")
     page.get_by_role("button", name="Undo").first.click()
     page.get_by_role("dialog").get_by_label("Reason").fill("too early")
-    page.get_by_role("button", name="Go back").click()
+    sent(page, page.get_by_role("button", name="Go back").click)
     expect(page.locator("main")).not_to_contain_text("where plan")
     expect(page.locator("main")).to_contain_text("25% of users get “on”.")
     assert not complaints
