@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
@@ -112,6 +113,38 @@ def test_a_policy_is_chosen_by_what_an_interaction_is(
     assert row(session, number).policy_id == made.policies[0].id
     service.prioritise(session, number, "low", who=ada, now=clock.now())
     assert row(session, number).policy_id == 1
+
+
+def test_a_policy_for_a_topic_takes_what_is_below_it_and_follows_the_tree(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log
+) -> None:
+    how: dict[str, Any] = {"who": ada, "now": clock.now()}
+    auth = service.topics.create(session, "Auth", **how)
+    keys = service.topics.create(session, "Keys", parent_id=auth.id, **how)
+    billing = service.topics.create(session, "Billing", **how)
+    assert rules.current(session).version == 0, "no policy minds topics yet"
+    numbers = {path: log(topic=path).id for path in ("auth", "auth/keys", "billing")}
+    made = rules.put_policy(session, Policy(id=0, name="VIP", calendar_id=1, when=Filter(topics=(auth.id,))), **how)
+    vip = made.policies[0].id
+
+    def taken() -> set[str]:
+        metrics.remeasure(session, now=clock.now())
+        return {path for path, number in numbers.items() if row(session, number).policy_id == vip}
+
+    assert taken() == {"auth", "auth/keys"}
+    service.topics.change(session, keys.id, name="Keys", parent_id=billing.id, **how)
+    assert taken() == {"auth"}
+    service.topics.change(session, billing.id, name="Billing", parent_id=auth.id, **how)
+    assert taken() == {"auth", "auth/keys", "billing"}
+    newer = service.topics.create(session, "Identity", **how)
+    service.topics.merge(session, auth.id, newer.id, **how)
+    found = rules.current(session)
+    assert found.policies[0].when.topics == (newer.id,)
+    assert taken() == {"auth", "auth/keys", "billing"}
+    service.topics.archive(session, billing.id, archived=True, **how)
+    assert rules.current(session) == found
+    with pytest.raises(InputError, match="topics: Choose from the list"):
+        rules.put_policy(session, Policy(id=0, name="No", calendar_id=1, when=Filter(topics=(99,))), **how)
 
 
 def test_rules_that_make_no_sense_are_refused(session: Session, ada: Actor, clock: FrozenClock) -> None:

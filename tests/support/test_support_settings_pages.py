@@ -100,6 +100,7 @@ def test_a_calendar_and_a_policy_are_made_on_their_pages(
     assert browser.post("/support/settings/calendars/new", data=calendar | {"monday": "9-12, 11-17"}).status_code == 422
     assert browser.post("/support/settings/calendars/new", data=calendar).status_code == 302
     policy = {"name": "Bugs", "calendar_id": "2", "first_reply": "1 h 30 min", "kinds": ["bug"], "plans": "scale, pro"}
+    policy |= {"topics": ["1"]}
     refused = browser.post("/support/settings/policies/new", data=policy | {"first_reply": "soon"})
     assert refused.status_code == 422
     assert "Write a time such as" in refused.text
@@ -108,6 +109,7 @@ def test_a_calendar_and_a_policy_are_made_on_their_pages(
         found = rules.current(session)
         assert [each.first_reply for each in found.policies] == [5400, DEFAULT.policies[0].first_reply]
         assert found.policies[0].when.plans == ("scale", "pro")
+        assert found.policies[0].when.topics == (1,)
         assert (found.calendars[1].country, found.calendars[1].region) == ("DE", "BE")
         assert metrics.stale(session, found) == 1
     jobs.measure(runtime)
@@ -117,6 +119,8 @@ def test_a_calendar_and_a_policy_are_made_on_their_pages(
     for path in ("policies/2", "calendars/2", "policies/new", "calendars/new"):
         assert browser.get(f"/support/settings/{path}").status_code == 200
     assert "1 h 30 min" in browser.get("/support/settings/policies/2").text
+    assert 'name="topics" value="1" checked' in browser.get("/support/settings/policies/2").text
+    assert "#api-keys" in page
     assert browser.post("/support/settings/policies/1", data=policy | {"version": "0"}).status_code == 412
     browser.post("/support/settings/policies/1/raise")
     browser.post("/support/settings/policies/2/remove")

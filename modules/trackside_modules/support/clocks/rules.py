@@ -45,6 +45,10 @@ class Filter:
     channels: tuple[str, ...] = ()
     plans: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    topics: tuple[int, ...] = ()
+    """As they were chosen."""
+    below: tuple[int, ...] = ()
+    """What `topics` mean: those, whatever is below them, and whatever was merged into one of them, in this version."""
 
     def takes(self, about: "About") -> bool:
         """Whether it matches."""
@@ -53,13 +57,14 @@ class Filter:
             and _fits(self.priorities, about.priority)
             and _fits(self.channels, about.channel)
             and _fits(self.plans, about.plan)
+            and (not self.topics or about.topic_id in self.below)
             and (not self.tags or not set(self.tags).isdisjoint(about.tags))
         )
 
     @property
     def everything(self) -> bool:
         """Whether it asks for nothing at all."""
-        return not (self.kinds or self.priorities or self.channels or self.plans or self.tags)
+        return not (self.kinds or self.priorities or self.channels or self.plans or self.tags or self.topics)
 
 
 def _fits(wanted: tuple[str, ...], value: str) -> bool:
@@ -76,6 +81,7 @@ class About:
     plan: str = ""
     """Of the account, when the interaction was logged."""
     tags: tuple[str, ...] = ()
+    topic_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,6 @@ from trackside.errors import InputError
 from trackside_modules.support import words
 from trackside_modules.support.lookup import people
 from trackside_modules.support.lookup import topics as named
-from trackside_modules.support.queries import topics
 from trackside_modules.support.queries.filters import NOTHING, Filter
 
 _CHIP = re.compile(r'(?<!\S)(-?)([a-z_]+):("[^"]*"|\S+)')
@@ -135,7 +134,7 @@ def _topic(asker: _Asker, value: str) -> dict[str, Any]:
     found = named.find(asker.session, value)
     if found is None:
         raise _Unknown("there is no such topic.")
-    return {"topic_ids": tuple(topics.below(asker.session, found.id))}
+    return {"topic_ids": tuple(named.below(asker.session, found.id))}
 
 
 def _assignee(asker: _Asker, value: str) -> dict[str, Any]:

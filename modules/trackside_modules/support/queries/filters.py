@@ -28,7 +28,7 @@ class Filter:
     direction: str = ""
     source: str = ""
     topic_ids: tuple[int, ...] | None = None
-    """See `queries.topics.below`; empty: those without a topic."""
+    """See `lookup.topics.below`; empty: those without a topic."""
     assignee_ids: tuple[int | None, ...] = ()
     """None: nobody's."""
     user_ids: tuple[int, ...] | None = None

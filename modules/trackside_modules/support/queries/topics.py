@@ -2,18 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
 
 from trackside_modules.support.models import Topic, TopicAlias
-
-_BELOW = text("""
-with recursive below (id) as (
-    select id from support_topic where id = :topic
-    union select it.id from below join support_topic it on below.id in (it.parent_id, it.merged_into)
-)
-select id from below
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +20,6 @@ class Node:
     """0 at the top."""
     archived: bool
     aliases: tuple[str, ...]
-
-
-def below(session: Session, topic_id: int) -> list[int]:
-    """Return the ids that mean the topic `topic_id` or one below it, merged ones included."""
-    return list(session.scalars(_BELOW, {"topic": topic_id}))
 
 
 def tree(session: Session, *, archived: bool = False) -> list[Node]:
@@ -54,3 +41,10 @@ def tree(session: Session, *, archived: bool = False) -> list[Node]:
         for it in session.scalars(query)
         if archived or it.archived_at is None
     ]
+
+
+def paths(session: Session) -> dict[int, str]:
+    """Return the path of each topic, by what stands for it where it was merged."""
+    stands = aliased(Topic)
+    query = select(Topic.id, func.coalesce(stands.path, Topic.path)).outerjoin(stands, stands.id == Topic.merged_into)
+    return dict(session.execute(query).all())

@@ -36,7 +36,7 @@ Reading many, in `queries`: chips.ask(session, typed, now=, member_id=) -> Asked
     threads.thread(session, number) -> Thread(.row .entries .absorbed .links .files .context);
     search.find(session, typed, now=, member_id=, limit=, offset=) -> Found(.hits[.row .subject .said: Part(.text .hit)]
     .more .corrected .people .asked); similar.similar(session, text, but=number) -> [Similar(.row .likeness)];
-    topics.tree(session) -> [Node], topics.below(session, topic_id) -> ids.
+    topics.tree(session) -> [Node]; lookup.topics.below(session, topic_id) -> ids.
 
 Errors: InputError(fields), NotFound, StaleVersion (412: not at if_version), Conflict (merged, external_ref logged).
 """

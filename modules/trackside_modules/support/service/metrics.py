@@ -47,7 +47,8 @@ def write(session: Session, histories: Histories, now: datetime) -> None:
 def metric_of(number: int, events: Sequence[Event], rules: Rules, plan: str = "") -> dict[str, Any]:
     """Return the row of an interaction by all its events; `plan` is its account's, when it was logged."""
     steps, state = steps_of(events)
-    policy = rules.policy_for(About(state.kind, state.priority, state.channel, plan, tuple(state.tags)))
+    about = About(state.kind, state.priority, state.channel, plan, tuple(state.tags), state.topic_id)
+    policy = rules.policy_for(about)
     hours = hours_of(rules.calendar(policy.calendar_id))
     found = measure(steps, policy, hours, inbound=state.direction == "in")
     row = {"interaction_id": number, "seq": state.version, "rules_version": rules.version, "policy_id": policy.id}

@@ -15,6 +15,7 @@ from trackside.jobs.tasks import enqueue
 from trackside.text import clean_line
 from trackside_modules.support import words
 from trackside_modules.support.clocks.rules import DAY_MINUTES, DEFAULT, Calendar, Filter, Policy, Rules, from_document
+from trackside_modules.support.lookup.topics import below, standing
 from trackside_modules.support.models import RulesRow
 
 REMEASURE = "support.measure"
@@ -72,6 +73,7 @@ def put_policy(session: Session, policy: Policy, *, who: Actor, now: datetime, i
     rules = _locked(session, if_version)
     policy = replace(policy, name=_name(policy.name, policy.id, rules.policies))
     _check_policy(policy, rules)
+    policy = _with_topics(session, policy)
     verb = "changed" if policy.id else "added"
     policies = _put(rules.policies, policy)
     if not policy.id and not policy.when.everything:
@@ -85,6 +87,26 @@ def drop_policy(session: Session, policy_id: int, *, who: Actor, now: datetime, 
     gone = _one(rules.policies, policy_id)
     left = tuple(each for each in rules.policies if each.id != policy_id)
     return _save(session, replace(rules, policies=left), f"Policy {gone.name!r} removed", who, now)
+
+
+def follow_topics(session: Session, *, who: Actor, now: datetime) -> None:
+    """Let policies mean the topics as the tree is now, where one minds topics: the next version, if that differs."""
+    if not any(policy.when.topics for policy in current(session).policies):
+        return
+    rules = _locked(session, None)
+    policies = tuple(_with_topics(session, policy) for policy in rules.policies)
+    if policies != rules.policies:
+        _save(session, replace(rules, policies=policies), "Policies follow the tree of topics", who, now)
+
+
+def _with_topics(session: Session, policy: Policy) -> Policy:
+    """Return the policy with what its topics mean; raises InputError where one of them is none."""
+    chosen = standing(session, policy.when.topics)
+    if not chosen.keys() >= set(policy.when.topics):
+        raise _wrong("topics", "Choose from the list.")
+    topics = tuple(dict.fromkeys(chosen.values()))
+    meant = tuple(below(session, *topics)) if topics else ()
+    return replace(policy, when=replace(policy.when, topics=topics, below=meant))
 
 
 def raise_policy(
@@ -196,6 +218,8 @@ def _check_filter(when: Filter) -> None:
     for name, values in known:
         if not set(getattr(when, name)) <= set(values):
             raise _wrong(name, "Choose from the list.")
+    if len(when.topics) > MOST or not all(0 < each < 1 << 63 for each in when.topics):
+        raise _wrong("topics", f"Choose from the list, {MOST} at most.")
     for name in ("plans", "tags"):
         for each in getattr(when, name):
             clean_line(each, name)

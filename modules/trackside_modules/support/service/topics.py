@@ -15,7 +15,7 @@ from trackside.errors import Conflict, NotFound
 from trackside.text import clean_line
 from trackside_modules.support.lookup.topics import find, path_of, slug_of
 from trackside_modules.support.models import Topic, TopicAlias
-from trackside_modules.support.service import fields
+from trackside_modules.support.service import fields, rules
 
 LONGEST = 60
 DEEPEST = 4
@@ -55,6 +55,7 @@ def create(
     session.add(topic)
     session.flush()
     set_aliases(session, topic, aliases)
+    rules.follow_topics(session, who=who, now=now)
     _note(session, who, "created", topic, now)
     return topic
 
@@ -76,6 +77,7 @@ def change(session: Session, topic_id: int, *, name: str, parent_id: int | None,
             _add_alias(session, old, each.id)
     topic.parent_id = parent_id
     session.flush()
+    rules.follow_topics(session, who=who, now=now)
     audit(
         session,
         who,
@@ -111,6 +113,7 @@ def merge(session: Session, topic_id: int, into_id: int, *, who: Actor, now: dat
     session.execute(update(TopicAlias).where(TopicAlias.topic_id == topic.id).values(topic_id=target.id))
     topic.merged_into, topic.archived_at = target.id, topic.archived_at or now
     session.flush()
+    rules.follow_topics(session, who=who, now=now)
     audit(
         session,
         who,

@@ -74,6 +74,9 @@ class PolicyForm(Form):
     kinds = SelectMultipleField("Kind", choices=_choices(words.KINDS.items()))
     priorities = SelectMultipleField("Priority", choices=_choices(words.PRIORITIES.items()))
     channels = SelectMultipleField("Channel", choices=_choices(words.CHANNELS.items()))
+    topics = SelectMultipleField(
+        "Topic", coerce=int, validate_choice=False, description="Topics below a chosen one are taken too."
+    )
     plans = StringField(
         "Plan", validators=[Optional()], description="Of the account when it was logged; several parted by commas."
     )
@@ -103,11 +106,12 @@ def countries() -> list[Any]:
     return _choices([("", "None"), *((code, name) for name, code in named)])
 
 
-def offered(form: CalendarForm | PolicyForm, rules: Rules) -> None:
+def offered(form: CalendarForm | PolicyForm, rules: Rules, topics: Iterable[tuple[int, str]] = ()) -> None:
     """Give the form's lists what there is to choose from."""
     if isinstance(form, CalendarForm):
         form.zone.choices, form.country.choices = zones(), countries()
     else:
+        form.topics.choices = [SelectChoice(number, path) for number, path in topics]
         form.calendar_id.choices = _choices((str(each.id), each.name) for each in rules.calendars)
 
 
@@ -152,6 +156,7 @@ def policy_filled(policy: Policy) -> PolicyForm:
     data: dict[str, Any] = {"name": policy.name, "calendar_id": str(policy.calendar_id)}
     data |= {name: target_words(getattr(policy, name)) for name in TARGETS}
     data |= {"kinds": list(when.kinds), "priorities": list(when.priorities), "channels": list(when.channels)}
+    data |= {"topics": list(when.topics)}
     data |= {"plans": ", ".join(when.plans), "tags": ", ".join(when.tags), "pauses": "waiting_dev" in policy.pauses}
     return PolicyForm(data=data)
 
@@ -164,7 +169,8 @@ def policy_of(form: PolicyForm, policy_id: int) -> Policy:
     if not (calendar.isascii() and calendar.isdigit() and len(calendar) < 10):
         problems["calendar_id"] = "Choose a calendar."
     _refuse(problems)
-    chosen = {name: tuple(form[name].data or ()) for name in ("kinds", "priorities", "channels")}
+    lists = ("kinds", "priorities", "channels", "topics")
+    chosen: dict[str, Any] = {name: tuple(form[name].data or ()) for name in lists}
     typed = {
         name: tuple(dict.fromkeys(filter(None, (each.strip() for each in (form[name].data or "").split(",")))))
         for name in ("plans", "tags")

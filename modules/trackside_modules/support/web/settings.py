@@ -12,6 +12,7 @@ from trackside.errors import Conflict, InputError, NotFound
 from trackside.web.look import now
 from trackside.web.policy import require
 from trackside_modules.support.clocks.rules import Calendar, Policy, Rules
+from trackside_modules.support.queries.topics import paths, tree
 from trackside_modules.support.service import csat, metrics, rules
 from trackside_modules.support.service.csat import Asking
 from trackside_modules.support.web import clock_forms as forms
@@ -149,6 +150,7 @@ def _levels(form: AskingForm | None = None) -> str:
         days=forms.DAYS,
         clock=forms.clock,
         target=forms.target_words,
+        paths=paths(session),
     )
 
 
@@ -164,9 +166,16 @@ def _calendar(form: CalendarForm, known: Calendar | None) -> str:
 
 def _policy(form: PolicyForm, known: Policy | None) -> str:
     found = _rules()
-    forms.offered(form, found)
+    forms.offered(form, found, _topics(known))
     form.version.data = form.version.data or str(found.version)
     return render_template("support/policy.html", form=form, known=known)
+
+
+def _topics(known: Policy | None) -> list[tuple[int, str]]:
+    """Return the topics that a policy can be for: those in use, and what it has."""
+    chosen = known.when.topics if known else ()
+    every = tree(db.session(), archived=True)
+    return [(each.id, each.path) for each in every if not each.archived or each.id in chosen]
 
 
 def _rules() -> Rules:

@@ -137,7 +137,7 @@ def _topics(form: TopicForm) -> str:
         words.setdefault(alias.topic_id, []).append(alias.alias)
     every = _every()
     form.parent.choices = _choices(every)
-    counts = dict(session.execute(counted).tuples().all())
+    counts = dict(session.execute(counted).all())
     return render_template("support/topics.html", form=form, topics=every, counts=counts, words_of=words)
 
 
