@@ -1,8 +1,10 @@
 """CPU of one flag check in the application's process: trackside-client beside its peers, in one run.
 
 50 flags are loaded; the one asked for is on for 25 % of the users whose plan is one of two. Our checks count each
-exposure; GrowthBook is asked by contexts built beforehand, LaunchDarkly by its file source, Unleash by a bootstrap, all
-without a server and without events, and OpenFeature by its own in-memory provider, whose evaluator hashes as ours does.
+exposure, and answer again what they answered before: "first" empties that before each turn, and pays for reading it, as
+the client does each few seconds. GrowthBook is asked by contexts built beforehand, LaunchDarkly by its file source,
+Unleash by a bootstrap, all without a server and without events, and OpenFeature by its own in-memory provider, whose
+evaluator hashes as ours does.
 The second half goes through OpenFeature's client: our provider beside its own.
 Each measurement is a fresh process that asks for the same users in turn, and takes the process's CPU time, threads
 included, of the fastest tenth of its turns; the kinds alternate over the rounds, whose median is printed.
@@ -72,6 +74,18 @@ def trackside_user() -> Check:
     flags = trackside_flags()
     asked = [flags.user(user["targetingKey"], plan=user["plan"]) for user in users()]
     return lambda: sum([user.boolean(ASKED, False) for user in asked])
+
+
+def trackside_first() -> Check:
+    """Ask our native API when nothing of any user is at hand, as in the first moment after each flush."""
+    flags, asked = trackside_flags(), users()
+    boolean, taken = flags.boolean, flags._tally.take
+
+    def check() -> int:
+        taken()
+        return sum([boolean(ASKED, False, user) for user in asked])
+
+    return check
 
 
 def growthbook() -> Check:
@@ -174,13 +188,14 @@ def _openfeature(provider: Any) -> Check:
 KINDS: dict[str, Callable[[], Check]] = {
     "trackside-client": trackside,
     "trackside-client, by user": trackside_user,
+    "trackside-client, first": trackside_first,
     "growthbook, prebuilt": growthbook,
     "openfeature in-memory": in_memory,
     "launchdarkly": launchdarkly,
     "unleash": unleash,
     "openfeature with trackside": openfeature_trackside,
 }
-OURS = {"trackside-client", "trackside-client, by user", "openfeature with trackside"}
+OURS = {"trackside-client", "trackside-client, by user", "trackside-client, first", "openfeature with trackside"}
 
 
 def _file(document: Any) -> Path:

@@ -1,7 +1,7 @@
 """Checks of flags: typed, never raising, with the caller's default wherever there is no answer.
 
-`boolean` is the hot path: one look-up of the flag's function, one call of it, one count. Whatever goes wrong on it, the
-careful way, `checked`, does again and says.
+`boolean` is the hot path: what this user was answered before is looked up and counted; else one look-up of the flag's
+function, one call of it, one count. Whatever goes wrong on it, the careful way, `checked`, does again and says.
 """
 
 from abc import ABC, abstractmethod
@@ -19,6 +19,7 @@ from trackside_client.flags.details import (
     is_number,
     is_string,
 )
+from trackside_client.flags.known import Answers
 from trackside_client.flags.result import Context, Result, failure
 from trackside_client.flags.state import State
 from trackside_client.flags.tally import Tally
@@ -30,6 +31,8 @@ class Checks(ABC):
 
     _state: State
     _tally: Tally
+    _answers: Answers
+    """Of `_state.known`, nearer at hand."""
 
     @abstractmethod
     def _evaluated(self, key: str, context: Context) -> Result:
@@ -38,6 +41,10 @@ class Checks(ABC):
     @abstractmethod
     def _counts(self) -> bool:
         """Whether what is evaluated is counted here."""
+
+    @abstractmethod
+    def _runs(self) -> bool:
+        """Whether all that runs beside the checks does so in this process."""
 
     def boolean(
         self,
@@ -59,12 +66,30 @@ class Checks(ABC):
                     attributes["account"] = account
             elif attributes or user is not None or account is not None:
                 context = gathered(context, user, account, attributes)
-            elif "targetingKey" in context:
-                user = context["targetingKey"]
-            result = self._state.choosers[key](context, None)
-            value = result.value
+            beside, mine = self._answers[key]
+            if beside is not None:
+                mine = mine[context.get(beside)]
+            counter = mine[context["targetingKey"]]
+            value = counter.value
             if value is True or value is False:
-                next(self._tally.counts[result][user])
+                next(counter)
+                return value
+        except Exception:  # noqa: S110 - whatever it was, the careful ways say it
+            pass
+        return self._boolean(key, default, context)
+
+    def _boolean(self, key: str, default: bool, context: Context | None) -> bool:
+        """Evaluate and count a boolean flag where its answer is not known yet; whatever is unusual, carefully."""
+        try:
+            assert context is not None
+            state, tally = self._state, self._tally
+            turn = state.known.turn
+            result = state.choosers[key](context, None)
+            value = result.value
+            if (value is True or value is False) and self._runs():
+                counter = tally.counted(result, context)
+                if key in state.beside:
+                    state.known.keep(turn, key, state.beside[key], context, counter)
                 return value
         except Exception:  # noqa: S110 - whatever it was, the careful way says it
             pass
@@ -166,24 +191,26 @@ class Checks(ABC):
 class UserFlags:
     """The flags of one user."""
 
-    __slots__ = ("_context", "_flags", "_user")
+    __slots__ = ("_answers", "_context", "_flags", "_user")
 
     def __init__(self, flags: Checks, context: Mapping[str, Any]) -> None:
-        self._flags, self._context = flags, context
+        self._flags, self._context, self._answers = flags, context, flags._answers
         self._user = context.get("targetingKey")
 
     def boolean(self, key: str, default: bool) -> bool:
         """Return a boolean flag's value; the default where there is none."""
-        flags = self._flags
         try:
-            result = flags._state.choosers[key](self._context, None)
-            value = result.value
+            beside, mine = self._answers[key]
+            if beside is not None:
+                mine = mine[self._context.get(beside)]
+            counter = mine[self._user]
+            value = counter.value
             if value is True or value is False:
-                next(flags._tally.counts[result][self._user])
+                next(counter)
                 return value
-        except Exception:  # noqa: S110 - whatever it was, the careful way says it
+        except Exception:  # noqa: S110 - whatever it was, the careful ways say it
             pass
-        return bool(flags.checked(key, default, self._context, is_boolean).value)
+        return self._flags._boolean(key, default, self._context)
 
     def string(self, key: str, default: str) -> str:
         """Return a string flag's value; the default where there is none."""

@@ -95,10 +95,12 @@ class Flags(Checks):
             exposures=exposures,
         )
         self._state = State()
+        self._answers = self._state.known.by_flag
         self._follower = Follower(settings, self._state) if settings.mode == "local" else None
         self._remote = Remote(settings, self._state) if settings.mode == "remote" else None
-        self._exposures = Exposures(settings) if settings.exposures and settings.mode == "local" else None
-        self._tally = self._exposures.tally if self._exposures else Tally(_nothing, self._forget)
+        known, tells = self._state.known, settings.exposures and settings.mode == "local"
+        self._exposures = Exposures(settings, known) if tells else None
+        self._tally = self._exposures.tally if self._exposures else Tally(known, _nothing, self._forget)
         self._starting, self._is_running, self._is_closed = threading.Lock(), False, False
         self._load_kept()
         _living.add(self)
@@ -173,6 +175,10 @@ class Flags(Checks):
     def _forget(self) -> None:
         """Make room where nobody is told what was counted."""
         self._tally.reset()
+
+    def _runs(self) -> bool:
+        """Whether this process has begun: a forked child does so at its first check."""
+        return self._is_running
 
     def _counts(self) -> bool:
         """Whether what is evaluated is counted here: the server counts what it is asked."""

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from trackside_client.flags.conditions import CompiledCondition, ContextTest, Segments, compile_condition
 from trackside_client.flags.hashing import BUCKETS, unit_text
+from trackside_client.flags.operators import SEGMENT
 from trackside_client.flags.result import DEFAULT, DISABLED, SPLIT, STATIC, TARGETING_MATCH, Context, Result
 from trackside_client.flags.serving import CompiledServe, Take, compile_serve
 from trackside_client.flags.shapes import Choose, usual_shape
@@ -45,6 +46,18 @@ class CompiledFlag:
     decide: Choose
     """Everything but the prerequisites; the moment must be given where `timed`."""
     timed: bool
+    asks: frozenset[str] | None
+    """The attributes that decide; None where the moment, other flags or segments do."""
+
+    @property
+    def is_for_users(self) -> bool:
+        """Whether the user's id and one attribute at most decide for good."""
+        return self.asks is not None and len(self.asks - {USER}) <= 1
+
+    @property
+    def beside(self) -> str | None:
+        """The attribute that decides besides the user's id, where there is one alone."""
+        return next(iter((self.asks or frozenset()) - {USER}), None)
 
     @property
     def rest(self) -> Result | None:
@@ -95,7 +108,20 @@ def compile_flag(spec: Flag, segments: Segments) -> CompiledFlag:
     timed = bool(spec.schedule or spec.serve.steps or any(rule.serve.steps for rule in spec.rules))
     blocked = fallthrough[spec.off]
     decide = _with_state(spec, disabled, decide)
-    return CompiledFlag(spec, rules, serve, overrides, disabled, blocked, outside, decide, timed)
+    asks = None if timed else _asked(spec)
+    return CompiledFlag(spec, rules, serve, overrides, disabled, blocked, outside, decide, timed, asks)
+
+
+def _asked(spec: Flag) -> frozenset[str] | None:
+    """Return the attributes that a flag's result depends on; None where it depends on other things too."""
+    conditions = [condition for rule in spec.rules for condition in rule.when]
+    if spec.prerequisites or any(condition.op == SEGMENT for condition in conditions):
+        return None
+    serves = [spec.serve, *(rule.serve for rule in spec.rules)]
+    found = {condition.attribute for condition in conditions} | {each.attribute for each in spec.overrides}
+    for serve in serves:
+        found.update(serve.by, serve.hash.variants_by if serve.hash else ())
+    return frozenset(found)
 
 
 def _decision(rules: tuple[CompiledRule, ...], serve: CompiledServe, outside: Result) -> Choose:

@@ -20,6 +20,7 @@ from trackside_client._transport import notes
 from trackside_client._transport.courier import Courier, Place
 from trackside_client._transport.sender import Answer, Sender
 from trackside_client._transport.spool import Batch
+from trackside_client.flags.known import Known
 from trackside_client.flags.settings import FlagSettings
 from trackside_client.flags.tally import Exposure, Tally
 
@@ -37,9 +38,9 @@ _MOST_SECONDS = 7 * 86_400
 class Exposures:
     """Counts, keeps and sends what one process has evaluated."""
 
-    def __init__(self, settings: FlagSettings) -> None:
+    def __init__(self, settings: FlagSettings, known: Known) -> None:
         self._settings = settings
-        self.tally = Tally(self._ensure, self._hurry)
+        self.tally = Tally(known, self._ensure, self._hurry)
         root = None if settings.folder is None else settings.folder / _KIND
         place = Place(root, f"{settings.url}\n{settings.key}", _MOST_SECONDS)
         sender = Sender(settings.url, settings.key)

@@ -36,7 +36,17 @@ def _system_clock() -> datetime:
 class Ruleset:
     """The flags of one environment. Made by `parse`."""
 
-    __slots__ = ("_broken", "_clock", "_documents", "_flags", "choosers", "environment", "problems", "version")
+    __slots__ = (
+        "_broken",
+        "_clock",
+        "_documents",
+        "_flags",
+        "beside",
+        "choosers",
+        "environment",
+        "problems",
+        "version",
+    )
 
     def __init__(
         self,
@@ -53,6 +63,10 @@ class Ruleset:
         self._documents = documents
         self._flags, self._broken, self._clock = dict(flags), dict(broken), clock
         self.choosers: Mapping[str, Choose] = MappingProxyType(link(self._flags, clock))
+        self.beside: Mapping[str, str | None] = {
+            key: flag.beside for key, flag in self._flags.items() if flag.is_for_users
+        }
+        """Flags decided for good by the user's id and one attribute at most: that one, None where there is none."""
 
     def keys(self) -> Collection[str]:
         """Return the keys of all flags, those that could not be read included."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from trackside_client._transport import notes
+from trackside_client.flags.known import Known
 from trackside_client.flags.problems import RulesetError
 from trackside_client.flags.ruleset import Ruleset, parse
 from trackside_client.flags.shapes import Choose
@@ -32,6 +33,8 @@ class State:
     def __init__(self) -> None:
         self.ruleset: Ruleset | None = None
         self.choosers: Mapping[str, Choose] = {}
+        self.beside: Mapping[str, str | None] = {}
+        self.known = Known()
         self.document: Mapping[str, Any] = {}
         self.etag = ""
         self.name: Name = "starting"
@@ -63,7 +66,9 @@ class State:
             notes.once(f"flags problem {problem}", "a flag cannot be read: %s", problem)
         with self._lock:
             changed = _changed(self.document.get("flags"), document.get("flags"))
-            self.ruleset, self.choosers, self.document, self.etag = fresh, dict(fresh.choosers), document, etag
+            self.ruleset, self.document, self.etag = fresh, document, etag
+            self.choosers, self.beside = dict(fresh.choosers), fresh.beside
+            self.known.forget()  # after what is evaluated by has changed: what is kept from now on is of the new one
         if confirmed:
             self.confirm(changed, stale=stale)
         return True
