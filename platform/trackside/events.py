@@ -103,6 +103,16 @@ class FlagChanged(Event):
     """Of the environment's ruleset, from this change on."""
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookPaused(Event):
+    """An endpoint is told nothing any more, until somebody resumes it: it took nothing for days, or said it is gone."""
+
+    endpoint_id: int
+    name: str
+    why: str
+    """`failing` or `gone`."""
+
+
 Handler = Callable[[Any], None]
 
 

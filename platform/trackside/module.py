@@ -94,6 +94,18 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookType:
+    """Something that other programs can be told when it happens (see `trackside.webhooks`)."""
+
+    type: str
+    """`<module>.<thing>.<what happened>`, e.g. `support.interaction.solved`; other people's programs depend on it."""
+    title: str
+    """`An interaction was solved`."""
+    data: Ref
+    """`(Runtime, Session, ref) -> Mapping | None`: what is told, made of the published ids; None: it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class LaneRoute:
     """A hot, stateless route answered in front of Flask (see `trackside.lane`)."""
 
@@ -263,4 +275,6 @@ class Module:
     """`{port: "(Runtime) -> provider"}`."""
     senders: Mapping[str, Ref] = field(default_factory=dict)
     """`{channel: "(Runtime) -> Sender"}`: ways to the outside, for the outbox (see `trackside.jobs.outbox`)."""
+    webhooks: tuple[WebhookType, ...] = ()
+    """What other programs can be told when it happens."""
     demo: Demo | None = None

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Timer
 from urllib.parse import SplitResult, urlsplit
 
@@ -84,6 +84,24 @@ def own_ports(settings: Settings) -> frozenset[int]:
     urls = (settings.base_url, settings.stream_url, settings.database_url, settings.redis_url, settings.redis_queue_url)
     found = {urlsplit(url).port or 0 for url in (*urls, settings.redis_live_url, settings.redis_pubsub_url)}
     return frozenset(found | {5432, 6379}) - {0, 80, 443}
+
+
+def network_of(settings: Settings) -> "Network":
+    """Return the client of `settings`: the public internet, and the networks that its operator lets in."""
+    allowed = [ip_network(text) for text in settings.outbound_networks]
+
+    def public(address: str) -> bool:
+        return is_public(address) or _is_within(address, allowed)
+
+    return Network(own_ports(settings), public=public)
+
+
+def _is_within(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    return any(ip.version == network.version and ip in network for network in networks)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ KERNEL = (
     "trackside.auth.manifest:MODULE",
     "trackside.customers.manifest:MODULE",
     "trackside.jobs.manifest:MODULE",
+    "trackside.webhooks.manifest:MODULE",
 )
 """The kernel's own rooms, described by the same contract."""
 
@@ -75,6 +76,7 @@ def _duplicates(modules: tuple[Module, ...]) -> Iterator[str]:
         "shortcut": [s.key for m in modules for s in m.shortcuts],
         "scope": [s for m in modules for s in m.scopes],
         "sender": [c for m in modules for c in m.senders],
+        "webhook": [w.type for m in modules for w in m.webhooks],
         "lane route": [f"{r.method} {r.path}" for m in modules for r in m.lane],
     }
     for kind, names in things.items():

@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from email.utils import parseaddr
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,6 +70,9 @@ class Settings:
     mail_from: str = _setting("Who mails come from: `Support <support@example.com>`", "")
     mail_reply_to: str = _setting("Where answers go; {tag} becomes a signed one: support+{tag}@example.com", "")
     mail_hook_secret: str = _setting("Signs mails posted to /hooks/support/mail, whsec_...", "", secret=True)
+    outbound_networks: tuple[str, ...] = _setting(
+        "Networks of your own that webhooks may reach besides the public internet, 10.1.0.0/16", ()
+    )
     disabled_modules: frozenset[str] = _setting("Modules to switch off, separated by commas", frozenset())
 
     @property
@@ -225,6 +229,7 @@ def _check(values: Mapping[str, Any]) -> list[str]:
         ("mail_from", _address_problem),
         ("mail_reply_to", _address_problem),
         ("mail_hook_secret", _hook_problem),
+        ("outbound_networks", _networks_problem),
     )
     found = ((name, rule(values[name])) for name, rule in rules if values.get(name) not in (None, ""))
     problems = [f"{PREFIX}{name.upper()} {problem}" for name, problem in found if problem]
@@ -255,6 +260,15 @@ def _address_problem(value: str) -> str | None:
     address = parseaddr(value)[1]
     whole = "@" in address[1:-1] and "\n" not in value and "\r" not in value
     return None if whole else "must hold an e-mail address: `Support <support@example.com>`"
+
+
+def _networks_problem(values: tuple[str, ...]) -> str | None:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            return f"has {value!r}, which is no network: write 10.1.0.0/16 or fd00::/8, separated by commas"
+    return None
 
 
 def _hook_problem(value: str) -> str | None:

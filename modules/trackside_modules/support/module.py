@@ -3,10 +3,36 @@
 from datetime import timedelta
 
 from trackside.events import AccountErased, AccountsMerged, UserErased, UsersMerged
-from trackside.module import ContextCard, Demo, Job, Module, NavItem, Panel, Permission, Shortcut, Step, Tick
+from trackside.module import (
+    ContextCard,
+    Demo,
+    Job,
+    Module,
+    NavItem,
+    Panel,
+    Permission,
+    Shortcut,
+    Step,
+    Tick,
+    WebhookType,
+)
 from trackside_modules.support.events import InteractionsErased, StatusChanged
 
 _SUPPORT = "trackside_modules.support"
+_HAPPENED = {
+    "created": "An interaction was logged",
+    "message": "Somebody wrote: the customer or one of us",
+    "note": "A note was added",
+    "status": "The status is another",
+    "solved": "It was solved",
+    "reopened": "It is open again",
+    "assigned": "It was assigned",
+    "merged": "It was merged into another",
+    "linked": "It was linked to work, a flag or another",
+    "shipped": "Linked work was delivered",
+    "rated": "The customer rated it",
+    "changed": "Anything else changed: topic, tags, priority, snooze",
+}
 _STAFF = frozenset({"admin", "developer", "support"})
 
 MODULE = Module(
@@ -61,6 +87,10 @@ MODULE = Module(
             'trackside support log "dev@customer.example 401 after key rotation #auth !high bug"',
             order=15,
         ),
+    ),
+    webhooks=tuple(
+        WebhookType(f"support.interaction.{name}", title, f"{_SUPPORT}.api.hooks:happened")
+        for name, title in _HAPPENED.items()
     ),
     demo=Demo(clear=f"{_SUPPORT}.demo:clear", seed=f"{_SUPPORT}.demo:seed"),
     scopes={

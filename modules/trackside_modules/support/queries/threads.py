@@ -68,6 +68,13 @@ def thread(session: Session, number: int) -> Thread:
     )
 
 
+def name_of(session: Session, number: int, event: Event) -> str:
+    """Return what people call whoever did `event`."""
+    query = select(EventRow).where(EventRow.interaction_id == number, EventRow.seq == event.seq)
+    row = session.scalars(query).one()
+    return _Names(session, [row]).of(row)
+
+
 def _entries(session: Session, family: list[int]) -> list[Entry]:
     query = (
         select(EventRow)
