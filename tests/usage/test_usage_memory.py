@@ -13,18 +13,24 @@ from sqlalchemy.orm import Session
 
 from trackside.runtime import Runtime
 from trackside_modules.usage import jobs
+from trackside_modules.usage.folding import seen
+from trackside_modules.usage.ingest.batch import Batch, Failure, Subject
 from trackside_modules.usage.models import (
     UsageCrowd,
     UsageDirty,
     UsageEndpoint,
+    UsageErrorSum,
+    UsageFailure,
     UsageHorizon,
     UsageMinute,
     UsageRemembered,
     UsageSum,
+    UsageTurn,
 )
 from trackside_modules.usage.queries import Scope, endpoints, figures, people
 from trackside_modules.usage.queries.window import Window, between, window
-from trackside_modules.usage.storage import adding, crowds, memories, memory, minutes, pulse, rollup
+from trackside_modules.usage.reports import failing, wrong_turns
+from trackside_modules.usage.storage import adding, crowds, memories, memory, minutes, pulse, rollup, turns
 from trackside_modules.usage.storage.counts import LARGEST, Counts, unpacked
 from trackside_modules.usage.storage.histogram import pack
 from trackside_modules.usage.storage.tiers import Part
@@ -46,14 +52,48 @@ def counted(session: Session, history: Callable[..., None]) -> Session:
         status = chance.choice([200, 200, 404, 401, 503])
         made.append((at, chance.choice(["shop", "billing"]), chance.choice([0, 1, 2, 3, 4, 5]), status))
     history(made, NOW)
+    last = int(NOW.timestamp()) // 60
+    told = [
+        Failure(
+            Subject("shop", "GET", "/orders", 500, f"user{chance.randrange(6)}", ""),
+            last - chance.randrange(1, 5 * 7 * 24 * 60),
+            f"Error{place % 3}",
+            "",
+            chance.randrange(1, 9),
+        )
+        for place in range(200)
+    ]
+    note(session, told)
     return session
+
+
+def note(session: Session, told: list[Failure]) -> None:
+    """Note failures as the fold does."""
+    connection = session.connection().connection.driver_connection
+    seen.note(connection, 1, [Batch([], [], [], failures=told)], NOW)  # type: ignore[arg-type]
 
 
 def shown(session: Session) -> list[object]:
     """Return what pages show, as plain values."""
     one = session.scalars(select(UsageEndpoint.id).order_by(UsageEndpoint.id)).first()
     scopes = (Scope(1), Scope(1, "shop"), Scope(1, endpoint_id=one))
-    return [plain(session, scope, span) for span in SPANS for scope in scopes]
+    return [plain(session, scope, span) for span in SPANS for scope in scopes] + [
+        wrong(session, span) for span in SPANS
+    ]
+
+
+def wrong(session: Session, span: Window) -> list[object]:
+    """Return the wrong turns and the failures of a span, of all and of some."""
+    found: list[object] = []
+    for service, sort in (("", None), ("shop", None), ("", "unauthorized")):
+        it = wrong_turns.page(session, wrong_turns.Wanted(1, span.start, span.until, service, sort))  # type: ignore[arg-type]
+        rows = {each.who: (each.calls, each.counts, each.first, each.last) for each in [*it.rows, it.unknown]}
+        found.append((rows, it.counts, it.users))
+        wanted = failing.Wanted(1, span, service)
+        found.append([(it.endpoint.id, it.calls, it.statuses, it.users) for it in failing.failing(session, wanted)])
+        groups = failing.groups(session, wanted)[0]
+        found.append([(it.error.id, it.calls, it.users, it.trend) for it in groups])
+    return found
 
 
 def plain(session: Session, scope: Scope, span: Window) -> list[object]:
@@ -85,7 +125,12 @@ def test_what_is_remembered_is_what_is_read(counted: Session) -> None:
     plan = memory.plan(session, 1, NOW - timedelta(days=21), NOW, ("week", "day", "hour"))
     assert {unit: len(times) for unit, times in plan.kept.items()} == {"week": 2, "day": 6, "hour": 12}
     session.execute(update(UsageSum).values(calls=UsageSum.calls + 1000))
-    assert figures.summed(session, Scope(1), window("30d", NOW)).calls > 10_000
+    session.execute(update(UsageFailure).values(calls=UsageFailure.calls + 1000))
+    session.execute(update(UsageTurn).values(turns=turns.pack(np.array([[7, 1, 5000, 9, 9]]))))
+    span = window("30d", NOW)
+    assert figures.summed(session, Scope(1), span).calls > 10_000
+    assert failing.failing(session, failing.Wanted(1, span))[0].of(5) > 10_000
+    assert turns.read(session, 1, span.start, NOW).turns.calls.max() > 10_000
 
 
 def test_late_data_and_marks_are_seen_at_once(counted: Session) -> None:
@@ -99,6 +144,9 @@ def test_late_data_and_marks_are_seen_at_once(counted: Session) -> None:
         of = {"unit": unit, "at": memory.floor(unit, late)}
         session.execute(update(UsageSum).filter_by(**of).values(calls=999))
         session.execute(update(UsageCrowd).filter_by(**of).values(users=crowds.pack(*nobody())))
+        session.execute(update(UsageFailure).filter_by(**of).values(calls=999))
+        session.execute(update(UsageErrorSum).filter_by(**of).values(calls=999))
+        session.execute(update(UsageTurn).filter_by(**of).values(turns=turns.pack(np.zeros((0, 5), dtype=np.int64))))
     assert shown(session) == before
 
 
@@ -118,6 +166,23 @@ def test_a_forgotten_hour_takes_its_day_and_week_with_it_and_is_made_again(count
     assert {(unit, at) for unit, at in session.execute(stale)} == expected
     assert memories.fill(session, 1, NOW) == 3
     assert not session.execute(stale).all()
+
+
+def test_an_error_of_a_day_that_is_over_is_counted_at_once_and_one_of_today_forgets_nothing(counted: Session) -> None:
+    session = counted
+    memories.fill(session, 1, NOW)
+    wanted = failing.Wanted(1, window("30d", NOW))
+    before = {it.error.id: it.calls for it in failing.groups(session, wanted)[0]}
+    stale = select(UsageRemembered.at).where(UsageRemembered.fresh.is_(False))
+    for ago, forgotten in ((timedelta(minutes=9), 0), (timedelta(days=9), 2)):
+        minute = int((NOW - ago).timestamp()) // 60
+        note(session, [Failure(Subject("shop", "GET", "/orders", 500, "user9", ""), minute, "Late", "", 7)])
+        assert len(session.scalars(stale).all()) == forgotten
+    after = {it.error.error: (it.calls, it.users) for it in failing.groups(session, wanted)[0]}
+    assert after["Late"] == (14, 1)
+    assert len(after) == len(before) + 1
+    assert memories.fill(session, 1, NOW) == 2
+    assert {it.error.error: (it.calls, it.users) for it in failing.groups(session, wanted)[0]} == after
 
 
 def test_hours_are_remembered_for_some_weeks_only(counted: Session) -> None:
@@ -175,7 +240,7 @@ def test_minutes_that_are_held_are_read_anew_once_calls_are_added(
 
     before, plain = read()
     assert before == plain
-    assert len(minutes.of(session).take(1, minutes.versions(session, 1, Part("minute", start, end)))) == 2
+    assert len(minutes.of(session).take("crowd", 1, minutes.versions(session, 1, Part("minute", start, end)))) == 2
     session.execute(update(UsageMinute).values(calls=UsageMinute.calls + 100))
     assert read()[0] == before != read()[1]
     session.rollback()
@@ -200,6 +265,21 @@ def test_users_are_summed_up_wherever_their_ids_lie(factor: int) -> None:
         mine = table[table[:, 0] == user]
         assert found.sums[place].tolist() == [min(sum(column), LARGEST) for column in mine[:, 1:].T.tolist()]
         assert found.last[place] == max([at for at, row in enumerate(table.tolist()) if row[0] == user and row[4]])
+
+
+@pytest.mark.parametrize("factor", [1, 1 << 20, 1 << 58])
+def test_turns_are_summed_up_wherever_their_users_lie(factor: int) -> None:
+    chance = np.random.default_rng(5)
+    table = chance.integers(1, 9, (300, 5))
+    table[:, 0] *= min(factor, 1 << 40)
+    table[:, 1] %= len(turns.SORTS)
+    table[:, 2] *= factor
+    found = turns._folded(turns.unpack(turns.pack(table)))
+    for user, sort, *sums in zip(*(column.tolist() for column in found), strict=True):
+        mine = [row[2:] for row in table.tolist() if row[:2] == [user, sort]]
+        calls, first, last = zip(*mine, strict=True)
+        assert sums == [min(sum(calls), LARGEST), min(first), max(last)]
+    assert len(found.users) == len({tuple(row[:2]) for row in table.tolist()})
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 1 << 40)] * 6), max_size=5), st.booleans())

@@ -43,6 +43,7 @@ _PUT_AWAY: tuple[tuple[LiteralString, timedelta], ...] = (
     ("delete from usage_stream where seen_at < %s", KEEP_STREAMS),
     ("delete from usage_sample where at < %s", seen.KEEP),
     ("delete from usage_error_hour where at < %s", seen.KEEP_GROUPS),
+    ("delete from usage_error_sum where at < %s", seen.KEEP_GROUPS),
     ("delete from usage_error where last_seen_at < %s", seen.KEEP_GROUPS),
     ("delete from usage_instance where last_seen_at < %s", sources.KEEP_INSTANCES),
     ("delete from usage_trail_last where at < 1000 * extract(epoch from %s::timestamptz)", KEEP_BODIES),

@@ -21,12 +21,15 @@ from trackside_modules.usage.models import (
     UsageEndpoint,
     UsageError,
     UsageErrorHour,
+    UsageErrorSum,
+    UsageFailure,
     UsageFold,
     UsageInbox,
     UsagePulse,
     UsageRemembered,
     UsageStream,
     UsageSum,
+    UsageTurn,
     UsageWarning,
 )
 from trackside_modules.usage.storage import adding, pulse, rollup, tables
@@ -35,7 +38,7 @@ from trackside_modules.usage.storage.counts import of_user
 
 _AT_ONCE = 500
 _ENDPOINT_COLUMNS = ("endpoint_id", "from_endpoint", "to_endpoint")
-_REMEMBERED = (UsagePulse, UsageRemembered, UsageSum, UsageCrowd)
+_REMEMBERED = (UsagePulse, UsageRemembered, UsageSum, UsageCrowd, UsageFailure, UsageTurn, UsageErrorSum)
 _BULK = {"synchronize_session": False}
 _DAYS = "select distinct date_trunc('day', at) from {} where env_id = %s"
 

@@ -1,7 +1,14 @@
 """Tables of usage."""
 
 from trackside_modules.usage.models.inbox import UsageBatch, UsageFold, UsageInbox, UsageStream, UsageWarning
-from trackside_modules.usage.models.memory import UsageCrowd, UsageRemembered, UsageSum
+from trackside_modules.usage.models.memory import (
+    UsageCrowd,
+    UsageErrorSum,
+    UsageFailure,
+    UsageRemembered,
+    UsageSum,
+    UsageTurn,
+)
 from trackside_modules.usage.models.names import UsageEndpoint, UsageVersion
 from trackside_modules.usage.models.pulse import UsagePulse
 from trackside_modules.usage.models.quota import UsageQuota, UsageQuotaCrossing, UsageQuotaVersion
@@ -33,6 +40,8 @@ __all__ = [
     "UsageEndpointMinute",
     "UsageError",
     "UsageErrorHour",
+    "UsageErrorSum",
+    "UsageFailure",
     "UsageFold",
     "UsageFollow",
     "UsageHeld",
@@ -52,6 +61,7 @@ __all__ = [
     "UsageStream",
     "UsageSum",
     "UsageTrailLast",
+    "UsageTurn",
     "UsageUserDay",
     "UsageUserHour",
     "UsageVersion",

@@ -5,7 +5,7 @@ All of it can be made again from the tiers (see `memory`).
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, LargeBinary
+from sqlalchemy import BigInteger, LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
@@ -57,4 +57,46 @@ class UsageCrowd(Base):
     unit: Mapped[str] = mapped_column(primary_key=True)
     endpoint_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[datetime] = mapped_column(primary_key=True)
+    users: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class UsageFailure(Base):
+    """The calls of an endpoint in an hour, day or week that ended with a status of 400 or more, and who made them.
+
+    Status 0 is all of those together.
+    """
+
+    __tablename__ = "usage_failure"
+
+    env_id: Mapped[int] = env_id()
+    unit: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    status: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    calls: Mapped[int]
+    users: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class UsageTurn(Base):
+    """Everybody's wrong turns in an hour, day or week at one service, in one piece (see `turns.pack`)."""
+
+    __tablename__ = "usage_turn"
+
+    env_id: Mapped[int] = env_id()
+    unit: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    service: Mapped[str] = mapped_column(primary_key=True)
+    turns: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class UsageErrorSum(Base):
+    """How often an error came in a day or week, and who met it."""
+
+    __tablename__ = "usage_error_sum"
+
+    env_id: Mapped[int] = env_id()
+    unit: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    error_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    calls: Mapped[int]
     users: Mapped[bytes] = mapped_column(LargeBinary)

@@ -9,11 +9,13 @@ from sqlalchemy import func, literal_column, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageDay, UsageEndpoint
+from trackside_modules.usage.models.names import UNMATCHED
 from trackside_modules.usage.queries.endpoints import named
-from trackside_modules.usage.queries.figures import Figures, grouped
-from trackside_modules.usage.queries.scope import Scope, rows, sums
+from trackside_modules.usage.queries.figures import Figures, quantiles_of
+from trackside_modules.usage.queries.scope import Scope, rows
 from trackside_modules.usage.queries.window import DAY, Window, floor
 from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.sums import histograms, hung
 
 STRIP = 90
 """Days that the strip of active days shows."""
@@ -30,14 +32,55 @@ class CalledRow:
     """The first day (UTC) that they called it."""
 
 
-def called(session: Session, scope: Scope, window: Window) -> list[CalledRow]:
-    """Return the endpoints that the scope's user or account called in the window, the most called first."""
-    counted = sums(session, scope, window.start, window.until)
-    figures = grouped(session, counted, counted.c.endpoint_id)
-    known, first = named(session, set(figures)), _since(session, scope, list(figures))
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """Calls that went wrong for a reason of the caller: nothing there, not allowed, too many."""
+
+    endpoint: UsageEndpoint
+    status: int
+    calls: int
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a user or an account called: the endpoints, the most called first, and all wrong turns, likewise."""
+
+    called: list[CalledRow]
+    turns: list[TurnRow]
+
+    @property
+    def wrong(self) -> int:
+        """How many calls were wrong turns."""
+        return sum(row.calls for row in self.turns)
+
+
+def calls(session: Session, scope: Scope, window: Window) -> Calls:
+    """Return what the scope's user or account called in the window."""
+    it = rows(session, scope, window.start, window.until).c
+    sums = func.sum(it.calls), func.sum(it.slow), func.bool_or(it.approximate), func.max(it.at)
+    query = select(it.endpoint_id, it.status, *sums, *hung(it.latency)).group_by(it.endpoint_id, it.status)
+    found = session.execute(query).all()
+    known = named(session, {row[0] for row in found})
+    figures: dict[int, Figures] = {}
+    turns: list[TurnRow] = []
+    for (id_, status, counted, slow, approximate, last, *_), latency in zip(
+        found, histograms([tuple(row)[-2:] for row in found]), strict=True
+    ):
+        number, errors = int(counted), status // 100
+        one = Figures(number, number * (errors == 4), number * (errors >= 5), int(slow), approximate, latency)
+        figures.setdefault(id_, Figures()).add(one)
+        if status in tiers.WRONG_STATUSES or known[id_].route == UNMATCHED:
+            turns.append(TurnRow(known[id_], status, number, last))
+    turns.sort(key=lambda row: (-row.calls, row.endpoint.id, row.status))
     ids = sorted(figures, key=lambda id_: (-figures[id_].calls, id_))
-    today = floor(window.now, DAY)
-    return [CalledRow(known[id_], figures[id_], figures[id_].quantiles(), first.get(id_, today)) for id_ in ids]
+    first, today = _since(session, scope, ids), floor(window.now, DAY)
+    quantiles = quantiles_of([figures[id_] for id_ in ids])
+    rows_ = [
+        CalledRow(known[id_], figures[id_], each, first.get(id_, today))
+        for id_, each in zip(ids, quantiles, strict=True)
+    ]
+    return Calls(rows_, turns)
 
 
 def _since(session: Session, scope: Scope, ids: list[int]) -> dict[int, datetime]:
@@ -49,32 +92,6 @@ def _since(session: Session, scope: Scope, ids: list[int]) -> dict[int, datetime
     return dict(session.execute(query).all())
 
 
-@dataclass(frozen=True, slots=True)
-class TurnRow:
-    """Calls that went wrong for a reason of the caller: nothing there, not allowed, too many."""
-
-    endpoint: UsageEndpoint
-    status: int
-    calls: int
-    last: datetime
-
-
-def wrong_turns(session: Session, scope: Scope, window: Window, most: int = 10) -> list[TurnRow]:
-    """Return the wrong turns of the scope's user or account, the most frequent first."""
-    it = rows(session, scope, window.start, window.until).c
-    calls = func.sum(it.calls)
-    query = (
-        select(it.endpoint_id, it.status, calls, func.max(it.at))
-        .where(tiers.is_wrong_turn(scope.env_id, it))
-        .group_by(it.endpoint_id, it.status)
-        .order_by(calls.desc(), it.endpoint_id, it.status)
-        .limit(most)
-    )
-    found = session.execute(query).all()
-    known = named(session, {row[0] for row in found})
-    return [TurnRow(known[id_], status, int(calls), last) for id_, status, calls, last in found]
-
-
 def days(session: Session, scope: Scope, now: datetime) -> dict[date, tuple[int, int]]:
     """Return calls and failed calls of each of the last 90 days (UTC) that had calls."""
     start = floor(now, DAY) - (STRIP - 1) * DAY
@@ -83,11 +100,3 @@ def days(session: Session, scope: Scope, now: datetime) -> dict[date, tuple[int,
     day: Any = func.date_trunc("day", it.at)
     query = select(day, func.sum(it.calls), func.sum(it.server_errors)).group_by(literal_column("1"))
     return {at.date(): (int(calls), int(failed)) for at, calls, failed in session.execute(query)}
-
-
-def everybody(session: Session, scope: Scope, window: Window) -> tuple[int, int]:
-    """Return the wrong turns and the slow calls of the scope's user or account in the window."""
-    spans = tiers.parts(session, scope.env_id, window.start, window.until)
-    it = tiers.of_user(scope.env_id, spans, scope.narrow).c
-    row = session.execute(select(func.sum(it.wrong_turns), func.sum(it.slow))).one()
-    return int(row[0] or 0), int(row[1] or 0)

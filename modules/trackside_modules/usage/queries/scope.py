@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, or_, select, true
+from sqlalchemy import ColumnElement, Select, Subquery, and_, false, or_, select, true
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
@@ -35,6 +35,11 @@ class Scope:
     def by_user(self) -> bool:
         """Whether it takes rows of users: those of endpoints alone do not tell who called."""
         return self.user_id is not None or self.account_id is not None
+
+    @property
+    def only_users(self) -> bool:
+        """Whether it is all that some users called, whatever and with whatever status."""
+        return self.by_user and not (self.service or self.endpoint_id is not None or self.status)
 
     def of_endpoints(self) -> list[ColumnElement[bool]]:
         """Return the conditions on `usage_endpoint`, besides its environment."""
@@ -91,9 +96,11 @@ def sums(
     """Return the rows of `[start, end)` with their calls by sort (see `sums.COLUMNS`), none longer than `step`.
 
     They are what is remembered and the tiers where that can be, so `at` may be the start of a week, day or hour; with
-    `whole` endpoints need not be told apart.
+    `whole` endpoints need not be told apart, and of users alone not whether latency is approximate.
     """
     units = units_for(step)
+    if whole and scope.only_users:
+        return _of_users(session, scope, start, end, tiers.unit_for(step))
     if not units or scope.by_user or scope.status:
         found = rows(session, scope, start, end, tiers.unit_for(step))
         return remembered.split(found, users=not scope.by_user).subquery()
@@ -101,6 +108,13 @@ def sums(
     if scope.service or scope.endpoint_id is not None:
         return remembered.of(scope.env_id, planned, scope.narrow)
     return remembered.of(scope.env_id, planned, whole=whole)
+
+
+def _of_users(session: Session, scope: Scope, start: datetime, end: datetime, coarsest: Unit) -> Subquery:
+    """Return what `sums` does of users, from their own rows; none is told to be approximate."""
+    it = tiers.of_user(scope.env_id, tiers.parts(session, scope.env_id, start, end, coarsest), scope.narrow).c
+    names = ("at", "calls", "client_errors", "server_errors", "slow", "latency")
+    return select(*(it[name] for name in names), false().label("approximate")).subquery()
 
 
 @lru_cache(maxsize=256)

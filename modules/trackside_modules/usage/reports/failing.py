@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from trackside.customers.models import Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageError, UsageErrorHour, UsageSample, UsageVersion
 from trackside_modules.usage.queries.window import Window, floor
-from trackside_modules.usage.storage import memory, pulse, reach, sums, tiers
+from trackside_modules.usage.storage import crowds, errors, failures, memory, pulse, reach, sums, tiers
 
 _SOON = timedelta(hours=1)
 """An error first seen within this time of a version's first sight came with it, as far as one can tell."""
@@ -73,8 +73,8 @@ def groups(
     session: Session, wanted: Wanted, after: tuple[int, int] | None = None, limit: int | None = 50
 ) -> tuple[list[Group], tuple[int, int] | None]:
     """Return the groups with failures in the span, and the place (rank, id) where the next begin."""
-    hours = select(UsageErrorHour.error_id, func.sum(UsageErrorHour.calls).label("calls"))
-    counted = hours.where(_hours(wanted)).group_by(UsageErrorHour.error_id).subquery()
+    it = errors.of(wanted.env_id, _plan(session, wanted, "week", "day")).c
+    counted = select(it.error_id, func.sum(it.calls).label("calls")).group_by(it.error_id).subquery()
     ranks: dict[str, ColumnElement[Any]] = {
         "-calls": counted.c.calls.cast(BigInteger),
         "-seen": func.extract("epoch", UsageError.last_seen_at).cast(BigInteger),
@@ -102,6 +102,12 @@ def _hours(wanted: Wanted) -> ColumnElement[bool]:
     return and_(it.env_id == wanted.env_id, it.at >= pulse.floor("hour", span.start), it.at < span.end)
 
 
+def _plan(session: Session, wanted: Wanted, *units: memory.Unit) -> memory.Plan:
+    """Return how the hours of the span are read, whole ones."""
+    span = wanted.span
+    return memory.plan(session, wanted.env_id, pulse.floor("hour", span.start), span.end, units)
+
+
 def _narrowed(wanted: Wanted) -> list[ColumnElement[bool]]:
     it = UsageError
     found = [it.env_id == wanted.env_id]
@@ -125,31 +131,40 @@ def _described(session: Session, wanted: Wanted, rows: Sequence[Any]) -> list[Gr
     ids = [row[0].id for row in rows]
     step = max(wanted.span.step, timedelta(hours=1))
     start = floor(wanted.span.start, step)
-    it, at = UsageErrorHour, func.date_bin(step, UsageErrorHour.at, start)
-    query = select(it.error_id, at, func.sum(it.calls), *sums.hung(it.users)).where(
-        _hours(wanted), it.error_id.in_(ids)
-    )
-    trends: dict[int, dict[datetime, int]] = defaultdict(dict)
-    packed: dict[int, tuple[bytearray, bytearray]] = defaultdict(lambda: (bytearray(), bytearray()))
-    grouped = query.group_by(it.error_id, literal_column("2"))
-    for id_, begin, calls, users, lengths in session.execute(grouped):
-        trends[id_][begin] = int(calls)
-        packed[id_][0].extend(users)
-        packed[id_][1].extend(lengths)
-    times = [start + step * place for place in range(-((start - wanted.span.end) // step))]
+    buckets = -((start - wanted.span.end) // step)
+    times = [int((start + step * place).timestamp()) for place in range(buckets)]
+    trends = _trends(session, wanted, ids, start, step)
+    planned = _plan(session, wanted, "week", "day")
+    it = errors.of(wanted.env_id, planned, lambda table: tiers.one_of(table.error_id, ids)).c
+    met = session.execute(select(it.error_id, *sums.hung(it.users)).group_by(it.error_id))
+    packed = {id_: sums.cut(bytes(users), bytes(lengths)) for id_, users, lengths in met}
     who, released = reach.people(session), _versions(session, wanted.env_id)
     return [
         Group(
             error,
             endpoint,
             int(calls),
-            len(who.of(reach.unite(sums.cut(*map(bytes, packed[error.id]))))),
-            [trends[error.id].get(at, 0) for at in times],
+            len(who.of(reach.unite(packed.get(error.id, ())))),
+            [trends.get((error.id, at), 0) for at in times],
             error.first_seen_at >= wanted.span.start,
             came_with(released[error.service], error.first_seen_at),
         )
         for error, endpoint, calls, _ in rows
     ]
+
+
+def _trends(
+    session: Session, wanted: Wanted, ids: Sequence[int], start: datetime, step: timedelta
+) -> dict[tuple[int, int], int]:
+    """Return the calls of these errors by bucket (seconds)."""
+    days: tuple[memory.Unit, ...] = ("day",) if step % timedelta(days=1) == timedelta() else ()
+    it = errors.of(wanted.env_id, _plan(session, wanted, *days), lambda table: tiers.one_of(table.error_id, ids)).c
+    at = func.extract("epoch", func.date_bin(step, it.at, start)).label("bin")
+    query = select(it.error_id, at, func.sum(it.calls).label("calls")).group_by(it.error_id, literal_column("2"))
+    each = query.subquery().c
+    columns = session.execute(select(*map(crowds.run, (each.error_id, each.bin, each.calls)))).one()
+    id_, bins, calls = (crowds.numbers(column).tolist() for column in columns)
+    return dict(zip(zip(id_, bins, strict=True), calls, strict=True))
 
 
 def _versions(session: Session, env_id: int) -> dict[str, list[UsageVersion]]:
@@ -170,28 +185,22 @@ def came_with(released: Sequence[UsageVersion], first_seen: datetime) -> str:
 
 def failing(session: Session, wanted: Wanted, limit: int = 8) -> list[Failing]:
     """Return the endpoints with the most calls that failed on the server's side, then those most refused."""
-    spans = tiers.parts(session, wanted.env_id, wanted.span.start, wanted.span.until)
-    mine = select(UsageEndpoint.id).where(UsageEndpoint.env_id == wanted.env_id)
-    if wanted.service:
-        mine = mine.where(UsageEndpoint.service == wanted.service)
-    if wanted.endpoint_id is not None:
-        mine = mine.where(UsageEndpoint.id == wanted.endpoint_id)
-    rows = tiers.by_endpoint(wanted.env_id, spans, lambda table: and_(table.status >= 400, table.endpoint_id.in_(mine)))
+    planned = memory.plan(session, wanted.env_id, wanted.span.start, wanted.span.until, ("week", "day", "hour"))
     statuses: dict[int, dict[int, int]] = defaultdict(dict)
-    query = select(rows.c.endpoint_id, rows.c.status, func.sum(rows.c.calls))
-    for id_, status, calls in session.execute(query.group_by(rows.c.endpoint_id, rows.c.status)):
+    rows = failures.of(wanted.env_id, planned, _at_endpoints(wanted)).c
+    query = select(rows.endpoint_id, rows.status, func.sum(rows.calls)).group_by(rows.endpoint_id, rows.status)
+    for id_, status, calls in session.execute(query):
         statuses[id_][status] = int(calls)
     top = sorted(statuses, key=lambda id_: (-_share(statuses[id_], 5), -_share(statuses[id_], 4), id_))[:limit]
-    planned = memory.plan(session, wanted.env_id, wanted.span.start, wanted.span.until, ("week", "day", "hour"))
-    every = sums.of(wanted.env_id, planned, lambda table: table.endpoint_id.in_(top))
-    summed = select(every.c.endpoint_id, func.sum(every.c.calls)).group_by(every.c.endpoint_id)
-    totals = {id_: int(calls) for id_, calls in session.execute(summed)} if top else {}
-    met = select(rows.c.endpoint_id, *sums.hung(rows.c.users)).where(rows.c.endpoint_id.in_(top))
-    packed = {
-        id_: sums.cut(bytes(users), bytes(lengths))
-        for id_, users, lengths in (session.execute(met.group_by(rows.c.endpoint_id)) if top else ())
-    }
-    named = {it.id: it for it in session.scalars(select(UsageEndpoint).where(UsageEndpoint.id.in_(top)))}
+    if not top:
+        return []
+    rows = failures.of(wanted.env_id, planned, lambda table: tiers.one_of(table.endpoint_id, top), whole=True).c
+    met = select(rows.endpoint_id, *sums.hung(rows.users)).group_by(rows.endpoint_id)
+    packed = {id_: sums.cut(bytes(users), bytes(lengths)) for id_, users, lengths in session.execute(met)}
+    every = sums.of(wanted.env_id, planned, lambda table: tiers.one_of(table.endpoint_id, top)).c
+    summed = select(every.endpoint_id, func.sum(every.calls)).group_by(every.endpoint_id)
+    totals = {id_: int(calls) for id_, calls in session.execute(summed)}
+    named = {it.id: it for it in session.scalars(select(UsageEndpoint).where(tiers.one_of(UsageEndpoint.id, top)))}
     who = reach.people(session)
     return [
         Failing(
@@ -202,6 +211,20 @@ def failing(session: Session, wanted: Wanted, limit: int = 8) -> list[Failing]:
         )
         for id_ in top
     ]
+
+
+def _at_endpoints(wanted: Wanted) -> tiers.Narrow | None:
+    """Return the condition for the endpoints wanted, where not all of them are."""
+    if wanted.endpoint_id is not None and not wanted.service:
+        return lambda table: table.endpoint_id == wanted.endpoint_id
+    if not wanted.service:
+        return None
+    mine = select(UsageEndpoint.id).where(
+        UsageEndpoint.env_id == wanted.env_id, UsageEndpoint.service == wanted.service
+    )
+    if wanted.endpoint_id is not None:
+        mine = mine.where(UsageEndpoint.id == wanted.endpoint_id)
+    return lambda table: table.endpoint_id.in_(mine)
 
 
 def any_known(session: Session, env_id: int) -> bool:

@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from trackside_modules.usage.models.names import UNMATCHED
 from trackside_modules.usage.reports.nearest import Routes
+from trackside_modules.usage.storage.turns import STATUSES, Sort
 
-Sort = Literal["nowhere", "unauthorized", "forbidden", "limited"]
 SORTS: dict[Sort, str] = {
     "nowhere": "Does not exist",
     "unauthorized": "401 not signed in",
     "forbidden": "403 not allowed",
     "limited": "429 too many",
 }
-STATUS: dict[int, Sort] = {401: "unauthorized", 403: "forbidden", 429: "limited"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def hint(counts: Counts, calls: int, tried: Sequence[Tried], routes: Routes, *, 
 
     """
     most = max(SORTS, key=lambda sort: int(getattr(counts, sort)))
-    first = next((it for it in tried if STATUS.get(it.status, "nowhere") == most), None)
+    first = next((it for it in tried if STATUSES.get(it.status, "nowhere") == most), None)
     if not counts.total:
         return ""
     if most == "nowhere":

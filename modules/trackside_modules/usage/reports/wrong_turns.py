@@ -7,11 +7,10 @@ which a busy hour keeps only some, so they say what was tried and never how ofte
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
-from pyroaring import BitMap64
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -19,7 +18,6 @@ from sqlalchemy import (
     DateTime,
     Select,
     and_,
-    any_,
     case,
     column,
     func,
@@ -34,10 +32,12 @@ from trackside.customers.models import UNKNOWN_USER, Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageHour, UsageRoute, UsageSample
 from trackside_modules.usage.models.names import UNMATCHED
 from trackside_modules.usage.queries import people
-from trackside_modules.usage.reports.hints import STATUS, Counts, Sort, Tried, hint
+from trackside_modules.usage.reports.hints import Counts, Tried, hint
 from trackside_modules.usage.reports.nearest import Routes
-from trackside_modules.usage.storage import crowds, reach, tiers
+from trackside_modules.usage.storage import crowds, tiers, turns
 from trackside_modules.usage.storage.counts import Groups
+from trackside_modules.usage.storage.packs import Ints
+from trackside_modules.usage.storage.turns import STATUSES, Sort
 
 By = Literal["user", "account"]
 ORDERS = ("-seen", "-turns")
@@ -88,13 +88,38 @@ class Page:
 
 def page(session: Session, wanted: Wanted, after: tuple[int, int, int] | None = None, limit: int | None = 50) -> Page:
     """Return who took wrong turns, newest or most first."""
-    them = crowds.read(session, wanted.env_id, wanted.start, wanted.end, units=("day", "hour"))
-    counts, users = _counts(session, wanted), _users(session, wanted, them)
-    found = _ranked(session, wanted, them, users, after)
-    rows, unknown = _described(session, wanted, found[:limit])
-    last = found[limit - 1] if limit and len(found) > limit else None
-    place = (last[1], last[2], last[0]) if last else None
-    return Page(rows, place, counts, len(reach.people(session).of(users)), unknown)
+    env_id, start, end = wanted.env_id, wanted.start, wanted.end
+    them = turns.read(session, env_id, start, end, service=wanted.service, sort=wanted.sort)
+    heads = people.heads(session, them.turns.users)
+    ranked = _ranked(session, wanted, them.turns, heads, after)
+    rows, unknown = _described(session, wanted, them, [key for key, *_ in ranked[:limit]])
+    place = (
+        (ranked[limit - 1][1], ranked[limit - 1][2], ranked[limit - 1][0]) if limit and len(ranked) > limit else None
+    )
+    sums = (int(them.turns.calls[them.turns.sorts == sort].sum()) for sort in range(len(turns.SORTS)))
+    return Page(rows, place, Counts(*sums), len(np.unique(heads[heads != UNKNOWN_USER])), unknown)
+
+
+def _ranked(
+    session: Session, wanted: Wanted, them: turns.Turns, heads: Ints, after: tuple[int, int, int] | None
+) -> list[tuple[int, int, int]]:
+    """Return (key, seconds of the last turn's bucket, turns) in the order wanted; users that remain are `heads`."""
+    mine, keys = heads != UNKNOWN_USER, heads
+    if wanted.q:
+        mine &= np.isin(heads, crowds.numbers(session.scalar(_matching(wanted))))
+    if wanted.by == "account":
+        keys = people.accounts(session, heads)
+        mine &= keys != 0
+    group = Groups.of(keys[mine])
+    sums, last = group.sum(them.calls[mine]), group.most(them.last[mine])
+    ranks = (last, sums, group.keys[0]) if wanted.order == "-seen" else (sums, last, group.keys[0])
+    order = np.lexsort(ranks[::-1])[::-1]
+    columns = [column[order].tolist() for column in (group.keys[0], last, sums)]
+    found = list(zip(*columns, strict=True))
+    if after is not None:
+        place = _rank(wanted, (after[2], after[0], after[1]))
+        found = [row for row in found if _rank(wanted, row) < place]
+    return found
 
 
 def _turn(wanted: Wanted) -> tiers.Narrow:
@@ -108,7 +133,7 @@ def _turn(wanted: Wanted) -> tiers.Narrow:
         if wanted.sort == "nowhere":
             kept.append(nowhere)
         elif wanted.sort:
-            kept += [table.status == next(status for status, sort in STATUS.items() if sort == wanted.sort), ~nowhere]
+            kept += [table.status == next(status for status, sort in STATUSES.items() if sort == wanted.sort), ~nowhere]
         return and_(*kept)
 
     return narrow
@@ -116,56 +141,6 @@ def _turn(wanted: Wanted) -> tiers.Narrow:
 
 def _endpoints(wanted: Wanted, which: ColumnElement[bool]) -> Select[int]:
     return select(UsageEndpoint.id).where(UsageEndpoint.env_id == wanted.env_id, which)
-
-
-def _counts(session: Session, wanted: Wanted) -> Counts:
-    """Return how many turns there were."""
-    spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
-    rows = tiers.by_endpoint(wanted.env_id, spans, _turn(wanted))
-    query = select(UsageEndpoint.route, rows.c.status, func.sum(rows.c.calls))
-    query = query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
-    counts = Counts()
-    for route, status, calls in session.execute(query.group_by(UsageEndpoint.route, rows.c.status)):
-        counts.add("nowhere" if route == UNMATCHED else STATUS[status], int(calls))
-    return counts
-
-
-def _users(session: Session, wanted: Wanted, them: crowds.Crowd) -> BitMap64:
-    """Return who took the turns wanted: from the users' sums, or of one sort from the sets of endpoints."""
-    if wanted.sort:
-        spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
-        rows = tiers.by_endpoint(wanted.env_id, spans, _turn(wanted))
-        return reach.unite(set(session.scalars(select(rows.c.users))))
-    if wanted.service:
-        mine = session.scalars(_endpoints(wanted, UsageEndpoint.service == wanted.service)).all()
-        them = crowds.read(session, wanted.env_id, wanted.start, wanted.end, endpoints=mine)
-    found = BitMap64(them.ids[them.column("wrong_turns") > 0].tolist())
-    found.discard(UNKNOWN_USER)
-    return found
-
-
-def _ranked(
-    session: Session, wanted: Wanted, them: crowds.Crowd, users: BitMap64, after: tuple[int, int, int] | None
-) -> list[tuple[int, int, int, int]]:
-    """Return (key, seconds of the last turn's bucket, turns, calls) in the order wanted."""
-    mine = np.isin(them.ids, np.array(list(users), dtype=np.int64))
-    keys = people.heads(session, them.ids)
-    if wanted.q:
-        mine &= np.isin(keys, crowds.numbers(session.scalar(_matching(wanted))))
-    if wanted.by == "account":
-        keys = people.accounts(session, keys)
-        mine &= keys != 0
-    group = Groups.of(keys[mine])
-    turns, calls = (group.sum(them.column(name)[mine]) for name in ("wrong_turns", "calls"))
-    last = group.most(them.last[mine])
-    ranks = (last, turns, group.keys[0]) if wanted.order == "-seen" else (turns, last, group.keys[0])
-    order = np.lexsort(ranks[::-1])[::-1]
-    columns = [column[order].tolist() for column in (group.keys[0], last, turns, calls)]
-    found = [row for row in zip(*columns, strict=True) if row[2] > 0]
-    if after is not None:
-        place = _rank(wanted, (after[2], after[0], after[1]))
-        found = [row for row in found if _rank(wanted, row) < place]
-    return found
 
 
 def _rank(wanted: Wanted, row: tuple[int, ...]) -> tuple[int, int, int]:
@@ -181,21 +156,29 @@ def _matching(wanted: Wanted) -> Select[Any]:
     return query.where(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
 
 
-def _described(
-    session: Session, wanted: Wanted, ranked: Sequence[tuple[int, int, int, int]]
-) -> tuple[list[Turns], Turns]:
+def _described(session: Session, wanted: Wanted, them: turns.Found, keys: Sequence[int]) -> tuple[list[Turns], Turns]:
     """Return the rows in order, with their counts by sort, their times, what was tried and a hint; the unknown last."""
-    keys = [row[0] for row in ranked]
     named: dict[int, User | Account] = {}
     if wanted.by == "user":
-        users = select(User).where(User.id.in_(keys)).options(joinedload(User.account))
+        users = select(User).where(tiers.one_of(User.id, keys)).options(joinedload(User.account))
         named |= {it.id: it for it in session.scalars(users)}
     else:
-        named |= {it.id: it for it in session.scalars(select(Account).where(Account.id.in_(keys)))}
+        named |= {it.id: it for it in session.scalars(select(Account).where(tiers.one_of(Account.id, keys)))}
     owners = _owners(session, wanted.by, keys) | {UNKNOWN_USER: UNKNOWN_USER}
-    found = {key: Turns(named[key], calls) for key, _, _, calls in ranked} | {UNKNOWN_USER: Turns(None)}
-    _fill(session, wanted, owners, found)
+    found = {key: Turns(named[key]) for key in keys} | {UNKNOWN_USER: Turns(None)}
+    _count(session, wanted, owners, found)
+    _fill(session, wanted, them, owners, found)
     return [found[key] for key in keys], found[UNKNOWN_USER]
+
+
+def _count(session: Session, wanted: Wanted, owners: dict[int, int], found: dict[int, Turns]) -> None:
+    """Count all calls of the owners who are known, right and wrong."""
+    mine = [user for user in owners if user != UNKNOWN_USER]
+    every = crowds.among(
+        session, wanted.env_id, wanted.start, wanted.end, lambda it: tiers.one_of(it.user_id, mine), whole=True
+    )
+    for user, calls in zip(every.ids.tolist(), every.column("calls").tolist(), strict=True):
+        found[owners[user]].calls += calls
 
 
 def _owners(session: Session, by: By, keys: Sequence[int]) -> dict[int, int]:
@@ -203,21 +186,18 @@ def _owners(session: Session, by: By, keys: Sequence[int]) -> dict[int, int]:
     head = aliased(User)
     key = head.id if by == "user" else head.account_id
     query = select(User.id, key).join(head, head.id == func.coalesce(User.merged_into, User.id))
-    return {user: owner for user, owner in session.execute(query.where(key.in_(keys))) if owner is not None}
+    return {user: owner for user, owner in session.execute(query.where(tiers.one_of(key, keys))) if owner is not None}
 
 
-def _fill(session: Session, wanted: Wanted, owners: dict[int, int], found: dict[int, Turns]) -> None:
-    spans = tiers.parts(session, wanted.env_id, wanted.start, wanted.end)
-    firsts: dict[int, datetime] = {}
-    lasts: dict[int, datetime] = {}
-    for user, route, status, calls, first, last in session.execute(_sums(wanted, spans, owners)):
-        found[owners[user]].counts.add("nowhere" if route == UNMATCHED else STATUS[status], int(calls))
-        firsts[user], lasts[user] = min(firsts.get(user, first), first), max(lasts.get(user, last), last)
-    hours = _hours(session, wanted, spans, {*firsts.items(), *lasts.items()})
-    for user, day in firsts.items():
-        it = found[owners[user]]
-        first, last = hours.get((user, day), (day, day))[0], hours.get((user, lasts[user]), (lasts[user],))[-1]
-        it.first, it.last = min(it.first or first, first), max(it.last or last, last)
+def _fill(session: Session, wanted: Wanted, them: turns.Found, owners: dict[int, int], found: dict[int, Turns]) -> None:
+    shown = them.turns.only(np.isin(them.turns.users, list(owners)))
+    rows = [(user, turns.SORTS[sort], *sums) for user, sort, *sums in zip(*(it.tolist() for it in shown), strict=True)]
+    hours = _hours(session, wanted, them.days, {(user, _at(at)) for user, _, _, *ends in rows for at in ends})
+    for user, sort, calls, first, last in rows:
+        it, begun, ended = found[owners[user]], _at(first), _at(last)
+        it.counts.add(sort, calls)
+        begun, ended = hours.get((user, begun), (begun,))[0], hours.get((user, ended), (ended,))[-1]
+        it.first, it.last = min(it.first or begun, begun), max(it.last or ended, ended)
     routes = _routes(session, wanted.env_id)
     for owner, tried in _tried(session, wanted, owners).items():
         it = found[owner]
@@ -227,21 +207,14 @@ def _fill(session: Session, wanted: Wanted, owners: dict[int, int], found: dict[
         it.hint = hint(it.counts, it.calls, it.tried, routes, known=it.who is not None)
 
 
-def _sums(wanted: Wanted, spans: Sequence[tiers.Part], owners: Iterable[int]) -> Select[*tuple[Any, ...]]:
-    """Return the query for the turns of users by route and status, and the first and last bucket they fell into."""
-    among, wrong = literal(list(owners), ARRAY(BigInteger)), _turn(wanted)
-    rows = tiers.by_user(wanted.env_id, spans, lambda table: and_(table.user_id == any_(among), wrong(table)))
-    summed = (func.sum(rows.c.calls), func.min(rows.c.at), func.max(rows.c.at))
-    query = select(rows.c.user_id, UsageEndpoint.route, rows.c.status, *summed)
-    query = query.join(UsageEndpoint, UsageEndpoint.id == rows.c.endpoint_id)
-    return query.group_by(rows.c.user_id, UsageEndpoint.route, rows.c.status)
+def _at(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _hours(
-    session: Session, wanted: Wanted, spans: Sequence[tiers.Part], buckets: set[tuple[int, datetime]]
+    session: Session, wanted: Wanted, days: Sequence[tiers.Part], buckets: set[tuple[int, datetime]]
 ) -> dict[tuple[int, datetime], tuple[datetime, datetime]]:
-    """Return the first and last hour with a turn of those buckets of users that are days whose hours are kept."""
-    days = [part for part in spans if part.unit == "day"]
+    """Return the first and last hour with a turn of those buckets of users that are `days` whose hours are kept."""
     asked = [(user, at) for user, at in buckets if any(part.start <= at < part.end for part in days)]
     if not asked:
         return {}

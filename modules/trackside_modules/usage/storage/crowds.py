@@ -4,7 +4,7 @@ A crowd is a column of user ids and one for each of `SUMS`; it is kept in one pi
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,21 +143,15 @@ def _stored(session: Session, env_id: int, planned: Plan, endpoints: Sequence[in
 
 def _of_minutes(session: Session, env_id: int, part: Part) -> Iterator[tuple[int, Ints]]:
     """Yield the start (seconds) and the table of each minute of a part: held by the process or read (see `minutes`)."""
-    versions, held = minutes.versions(session, env_id, part), minutes.of(session)
-    known = held.take(env_id, versions)
-    first = part.start + timedelta(seconds=-part.start.timestamp() % 60)
-    every = (first + place * _MINUTE for place in range(-((first - part.end) // _MINUTE)))
-    missing = [at for at in every if at not in known]
-    made: dict[datetime, bytes] = {}
-    if missing:
-        counted = _of_all(env_id, [Part("minute", missing[0], missing[-1] + _MINUTE)], minutes.among(missing))
-        at, _, table, _ = _counted(session, counted, func.date_bin(_MINUTE, counted.c.at, first))
-        for seconds in np.unique(at).tolist():
-            mine = table[at == seconds]
-            made[datetime.fromtimestamp(seconds, UTC)] = pack(mine[:, 0], mine[:, 1:])
-        held.keep(env_id, versions, {at: packed for at, packed in made.items() if at in versions})
-    for start, packed in (known | made).items():
-        yield int(start.timestamp()), unpack(packed)
+
+    def make(part: Part, among: tiers.Narrow) -> dict[int, bytes]:
+        counted = _of_all(env_id, [part], among)
+        at, _, table, _ = _counted(session, counted, func.date_bin(_MINUTE, counted.c.at, part.start))
+        mine = ((seconds, table[at == seconds]) for seconds in np.unique(at).tolist())
+        return {seconds: pack(each[:, 0], each[:, 1:]) for seconds, each in mine}
+
+    for seconds, packed in minutes.read(session, env_id, part, "crowd", make):
+        yield seconds, unpack(packed)
 
 
 def _of_all(env_id: int, parts: Sequence[Part], narrow: tiers.Narrow | None = None) -> Subquery:

@@ -8,11 +8,25 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from trackside_modules.usage.models import UsageCrowd, UsageRemembered, UsageSum
-from trackside_modules.usage.storage import crowds, pulse, sums, tiers
+from trackside_modules.usage.models import (
+    UsageCrowd,
+    UsageErrorSum,
+    UsageFailure,
+    UsageRemembered,
+    UsageSum,
+    UsageTurn,
+)
+from trackside_modules.usage.storage import crowds, errors, failures, pulse, sums, tiers, turns
 from trackside_modules.usage.storage.memory import KEEP, STEPS, Unit, floor
 
-_TABLES: tuple[type[UsageRemembered | UsageSum | UsageCrowd], ...] = (UsageRemembered, UsageSum, UsageCrowd)
+_MADE: tuple[tuple[type[UsageSum | UsageCrowd | UsageFailure | UsageTurn | UsageErrorSum], Any], ...] = (
+    (UsageSum, sums.made),
+    (UsageCrowd, crowds.made),
+    (UsageFailure, failures.made),
+    (UsageTurn, turns.made),
+    (UsageErrorSum, errors.made),
+)
+"""Each table, and what makes its rows."""
 _AT_ONCE: dict[Unit, int] = {"hour": 24, "day": 1, "week": 1}
 
 
@@ -21,7 +35,7 @@ def fill(session: Session, env_id: int, now: datetime, most: int = 2000) -> int:
     begin, made = pulse.first(session, env_id), 0
     for unit in reversed(STEPS) if begin else ():
         oldest = floor(unit, now - KEEP[unit])
-        for table in _TABLES:
+        for table in (UsageRemembered, *(table for table, _ in _MADE)):
             session.execute(delete(table).where(table.env_id == env_id, table.unit == unit, table.at < oldest))
         start, end = max(oldest, floor(unit, begin or now)), floor(unit, now)
         missing = _missing(session, env_id, unit, start, end)[: max(0, most - made)]
@@ -61,17 +75,13 @@ def _batches(starts: Sequence[datetime], unit: Unit) -> list[tuple[datetime, dat
 def _make(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> None:
     """Make the buckets of `[start, end)`; what has become dirty since is made when it no longer is."""
     session.execute(select(func.pg_advisory_xact_lock(pulse.LOCK, env_id)))
-    summed, crowd = sums.made(session, env_id, unit, start, end), crowds.made(session, env_id, unit, start, end)
+    made = [(table, make(session, env_id, unit, start, end)) for table, make in _MADE]
     dirty = _dirty(session, env_id, unit, start, end)
     times = [start + STEPS[unit] * place for place in range((end - start) // STEPS[unit])]
     times = [at for at in times if at not in dirty]
-    tables: tuple[tuple[type[UsageSum | UsageCrowd], list[dict[str, Any]]], ...] = (
-        (UsageSum, summed),
-        (UsageCrowd, crowd),
-    )
-    for table, made in tables:
+    for table, all_ in made:
         session.execute(delete(table).where(table.env_id == env_id, table.unit == unit, table.at.in_(times)))
-        if rows := [row for row in made if row["at"] not in dirty]:
+        if rows := [row for row in all_ if row["at"] not in dirty]:
             session.execute(insert(table), rows)
     marks = insert(UsageRemembered).on_conflict_do_update(index_elements=["env_id", "unit", "at"], set_={"fresh": True})
     if times:

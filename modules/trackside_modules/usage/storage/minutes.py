@@ -1,4 +1,4 @@
-"""Who called in each of the last minutes, held by the process from one page to the next.
+"""Who called in each of the last minutes, and who went wrong, held by the process from one page to the next.
 
 The hour going on is not remembered (see `memory`): a page adds up some ten thousand rows of users, and of a busy
 environment those of a single hour are most of its time. Minutes that are over rarely change, and never shrink: all that
@@ -8,7 +8,8 @@ called, so that a minute is not taken for another where counts went and came aga
 """
 
 from collections import OrderedDict
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,12 +18,13 @@ from sqlalchemy import ARRAY, DateTime, Engine, any_, func, literal, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageEndpointMinute
-from trackside_modules.usage.storage.tiers import Part
+from trackside_modules.usage.storage.tiers import Narrow, Part
 
 LONGEST = timedelta(hours=3)
 """What is longer is not held: minutes of many hours are read only while the roll-up is behind."""
-_MOST = 600
-"""Minutes that a process holds of a database: some 20 kB each where a thousand users call in every one."""
+_MOST = 900
+"""Pieces that a process holds of a database: some 20 kB each where a thousand users call in every minute."""
+_MINUTE = timedelta(minutes=1)
 _TIMES = ARRAY(DateTime(timezone=True))
 
 Version = tuple[int, int]
@@ -32,25 +34,25 @@ class Held:
     """What a process holds of a database: each minute as bytes, with the version that it was read at."""
 
     def __init__(self) -> None:
-        self._minutes: OrderedDict[tuple[int, datetime], tuple[Version, bytes]] = OrderedDict()
+        self._minutes: OrderedDict[tuple[str, int, datetime], tuple[Version, bytes]] = OrderedDict()
         self._lock = Lock()
 
-    def take(self, env_id: int, versions: dict[datetime, Version]) -> dict[datetime, bytes]:
+    def take(self, what: str, env_id: int, versions: dict[datetime, Version]) -> dict[datetime, bytes]:
         """Return the minutes that are held and have not changed since."""
         found: dict[datetime, bytes] = {}
         with self._lock:
             for at, version in versions.items():
-                kept = self._minutes.get((env_id, at))
+                kept = self._minutes.get((what, env_id, at))
                 if kept is not None and kept[0] == version:
-                    self._minutes.move_to_end((env_id, at))
+                    self._minutes.move_to_end((what, env_id, at))
                     found[at] = kept[1]
         return found
 
-    def keep(self, env_id: int, versions: dict[datetime, Version], made: dict[datetime, bytes]) -> None:
+    def keep(self, what: str, env_id: int, versions: dict[datetime, Version], made: dict[datetime, bytes]) -> None:
         """Hold minutes, and let go of those that nobody asked for longest."""
         with self._lock:
             for at, packed in made.items():
-                self._minutes[env_id, at] = (versions[at], packed)
+                self._minutes[what, env_id, at] = (versions[at], packed)
             while len(self._minutes) > _MOST:
                 self._minutes.popitem(last=False)
 
@@ -76,7 +78,27 @@ def versions(session: Session, env_id: int, part: Part) -> dict[datetime, Versio
     return {at: (int(calls), hashed) for at, calls, hashed in session.execute(query)}
 
 
-def among(times: list[datetime]) -> Any:
+Make = Callable[[Part, Narrow], dict[int, bytes]]
+"""Makes pieces by the start of their minute (seconds): of a span, and of some of its minutes."""
+
+
+def read(session: Session, env_id: int, part: Part, what: str, make: Make) -> Iterator[tuple[int, bytes]]:
+    """Yield the start (seconds) and the piece of each minute of a part that has one: held, or made and held."""
+    known_at, held = versions(session, env_id, part), of(session)
+    found = held.take(what, env_id, known_at)
+    first = part.start + timedelta(seconds=-part.start.timestamp() % 60)
+    every = (first + place * _MINUTE for place in range(-((first - part.end) // _MINUTE)))
+    if missing := [at for at in every if at not in found]:
+        span = Part("minute", missing[0], missing[-1] + _MINUTE)
+        made = {datetime.fromtimestamp(at, UTC): piece for at, piece in make(span, _among(missing)).items()}
+        held.keep(what, env_id, known_at, {at: made.get(at, b"") for at in known_at if at not in found})
+        found |= made
+    for at, piece in found.items():
+        if piece:
+            yield int(at.timestamp()), piece
+
+
+def _among(times: list[datetime]) -> Narrow:
     """Return what to keep of the minutes' tables: these minutes."""
 
     def narrow(table: Any) -> Any:

@@ -1,5 +1,6 @@
 """One user's or account's usage: what they call and since when, what fails for them, when they came."""
 
+from datetime import datetime
 from typing import Any
 
 from flask import redirect, render_template, url_for
@@ -18,6 +19,7 @@ from trackside_modules.usage.queries import people
 from trackside_modules.usage.queries.figures import Figures, series, summed, total
 from trackside_modules.usage.queries.people import Kind
 from trackside_modules.usage.queries.scope import Scope, everyone, everyone_of
+from trackside_modules.usage.queries.window import DAY, Window
 from trackside_modules.usage.reports import lately
 from trackside_modules.usage.reports.strip import strip
 from trackside_modules.usage.web import export
@@ -26,7 +28,7 @@ from trackside_modules.usage.web.base import blueprint
 from trackside_modules.usage.web.charts import Frame, errors_chart, latency_chart, rate_chart, rows_at
 
 RANGE = "7d"
-SHOWN = 20
+SHOWN, TURNS = 20, 10
 _COLUMNS: export.Columns[reading.CalledRow] = (
     ("service", lambda row: row.endpoint.service),
     ("method", lambda row: row.endpoint.method),
@@ -64,21 +66,19 @@ def _page(kind: Kind, model: type[User] | type[Account], row_id: int) -> Respons
     if who.merged_into is not None and who.erased_at is None:
         return redirect(url_for(f".{kind}", **{f"{kind}_id": who.merged_into}, **asked.kept))
     scope = Scope(asked.env.id, asked.service, **{f"{kind}_id": who.id})
-    called = reading.called(session, scope, asked.span)
+    calls = reading.calls(session, scope, asked.span)
     if form := export.asked():
-        return export.send(f"{kind}-{who.id}", form, _COLUMNS, called)
-    return render_template("usage/customer.html", **_content(session, asked, kind, who, scope), called=called)
+        return export.send(f"{kind}-{who.id}", form, _COLUMNS, calls.called)
+    return render_template("usage/customer.html", **_content(session, asked, kind, who, scope), calls=calls)
 
 
 def _content(session: Session, asked: Asked, kind: Kind, who: Any, scope: Scope) -> dict[str, Any]:
     """Return what the page shows besides the endpoints."""
     span = asked.span
     found = series(session, scope, span)
-    before = summed(session, scope, span.previous()) if asked.compare else Figures()
-    ghost = series(session, scope, span.previous(), latency=False) if asked.compare else {}
+    ghost, before = _before(session, scope, span.previous()) if asked.compare else ({}, Figures())
     changed = marks(current_runtime(), session, asked.env.id, span.start, span.end)
     frame = Frame(span, changed, zone(), rows_at(**{kind: who.id}, **asked.kept))
-    wrong, _ = reading.everybody(session, scope, span)
     whole = Scope(asked.env.id, **{f"{kind}_id": who.id})
     users = people.crowd(session, scope, span) if kind == "account" else None
     return {
@@ -89,17 +89,23 @@ def _content(session: Session, asked: Asked, kind: Kind, who: Any, scope: Scope)
         "unknown": kind == "user" and who.id == UNKNOWN_USER,
         "figures": total(found),
         "before": before,
-        "wrong": wrong,
         "charts": [rate_chart(found, ghost, frame), errors_chart(found, frame), latency_chart(found, frame)],
-        "turns": reading.wrong_turns(session, scope, span),
         "strip": strip(reading.days(session, whole, span.now), span.now),
         "shown": SHOWN,
+        "most_turns": TURNS,
         "errors": lately.last_errors(
             session, asked.env.id, everyone(who.id) if kind == "user" else everyone_of(who.id)
         ),
         "users": _busiest(session, users) if users else [],
         "crowd": users,
     }
+
+
+def _before(session: Session, scope: Scope, window: Window) -> tuple[dict[datetime, Figures], Figures]:
+    """Return the buckets of the period before, and their sum: where they are days, it is read from the same rows."""
+    whole = window.step >= DAY
+    ghost = series(session, scope, window, latency=whole)
+    return ghost, total(ghost) if whole else summed(session, scope, window)
 
 
 def _busiest(session: Session, them: people.Crowd) -> list[dict[str, Any]]:
