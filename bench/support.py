@@ -19,6 +19,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import psycopg
 from sqlalchemy import text
@@ -32,7 +33,8 @@ from trackside.testing.servers import Databases, session_folder
 from trackside.workspace import seed_workspace
 from trackside_modules.support import service
 from trackside_modules.support.history import Event
-from trackside_modules.support.queries import board, chips, lists, search, similar, threads
+from trackside_modules.support.queries import board, chips, lists, reports, search, similar, threads
+from trackside_modules.support.queries.measures import MEASURES
 from trackside_modules.support.service import rebuilding
 
 LIMIT_MS, REBUILD_S = 100.0, 60.0
@@ -184,6 +186,29 @@ def questions(runtime: Runtime, count: int) -> dict[str, Callable[[], object]]:
 
         return ask
 
+    def reported(days: int, **narrowed: Any) -> Callable[[], object]:
+        """Ask for all that the page of reports shows of so many days."""
+
+        def ask() -> object:
+            given = {name: value() for name, value in narrowed.items()}
+            asked = reports.Asked(NOW - timedelta(days=days), NOW + timedelta(hours=15), NOW, **given)
+            step = timedelta(days=7 if days > 120 else 1)
+            with runtime.database.session() as session:
+                return (
+                    reports.report(session, asked),
+                    reports.by_day(session, asked, "Europe/Berlin", step),
+                    reports.by_topic(session, asked),
+                    reports.backlog_ages(session, asked),
+                )
+
+        return ask
+
+    def behind() -> object:
+        measure = MEASURES[random.choice(list(MEASURES))]
+        asked = reports.Asked(NOW - timedelta(days=90), NOW + timedelta(hours=15), NOW)
+        with runtime.database.session() as session:
+            return reports.rows(session, asked, measure)
+
     def alike() -> object:
         with runtime.database.session() as session:
             return similar.similar(session, random.choice(writer.subjects))
@@ -217,6 +242,11 @@ def questions(runtime: Runtime, count: int) -> dict[str, Callable[[], object]]:
         "search, a misspelt address": found(lambda: f"persn{random.randint(1, 9999)}@custmer.example"),
         "search, a number": found(lambda: f"SUP-{random.randint(1, count)}"),
         "similar": alike,
+        "reports, 30 days": reported(30),
+        "reports, 90 days": reported(90),
+        "reports, 90 days of a topic": reported(90, topic_id=lambda: random.randint(1, 30)),
+        "reports, 365 days": reported(365),
+        "rows behind a number, 90 days": behind,
     }
 
 

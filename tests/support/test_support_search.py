@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
@@ -154,3 +155,28 @@ def test_what_was_alike_is_offered(session: Session, log: Log) -> None:
     found = similar.similar(session, "Signatures of webhooks do not match")
     assert [each.row.id for each in found] == [old.id]
     assert similar.similar(session, "Signatures of webhooks do not match", but=old.id) == []
+
+
+def test_a_phrase_is_found_by_its_words_in_their_order_alone(log: Log, found: Found) -> None:
+    one = log("Rotation of the key failed")
+    other = log("The key failed, then the rotation")
+    assert found('"key failed"') == [other.id, one.id] or set(found('"key failed"')) == {one.id, other.id}
+    assert found('"rotation of the key"') == [one.id]
+    assert found('"failed the key"') == found('"rotation nobody said"') == []
+    assert found('rotation -"failed then the rotation"') == [one.id]
+
+
+@pytest.mark.parametrize(("common", "phrases"), [(0.0, 4_000), (2.0, 4_000), (0.0, 1)])
+def test_what_many_hold_and_what_few_hold_are_found_alike(
+    session: Session, log: Log, found: Found, monkeypatch: pytest.MonkeyPatch, common: float, phrases: int
+) -> None:
+    numbers = [log(f"Key rotation {number}", body="It fails." if number % 2 else "").id for number in range(6)]
+    session.execute(text("analyze support_search"))
+    monkeypatch.setattr(search, "COMMON", common)
+    monkeypatch.setattr(search, "PHRASES", phrases)
+    assert set(found("rotation")) == set(numbers)
+    assert set(found("rotation -fails")) == set(numbers[::2])
+    assert set(found("kind:question fails")) == set(numbers[1::2])
+    assert set(found('"key rotation"')) == set(numbers if phrases > 1 else numbers[-1:])
+    monkeypatch.setattr(search, "CANDIDATES", 2)
+    assert set(found("rotation")) == set(numbers[-2:])

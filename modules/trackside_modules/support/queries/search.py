@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, SQLColumnExpression, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, func, literal, or_, select, text
 from sqlalchemy.orm import Session
 
 from trackside.customers.kinds import ACCOUNT, USER, C, Kind
@@ -14,11 +14,17 @@ from trackside.customers.models import Account, User
 from trackside_modules.support import words
 from trackside_modules.support.models import Interaction, SearchRow
 from trackside_modules.support.queries.chips import Asked, ask
-from trackside_modules.support.queries.filters import conditions, query_of
+from trackside_modules.support.queries.filters import Filter, conditions, query_of
 from trackside_modules.support.queries.lists import Row, rows
 
 CANDIDATES = 150
 """Of what holds the words the newest so many are ranked: beyond, what is recent matters more than the rank."""
+PHRASES = 4_000
+"""A phrase is looked for in about the newest so many that hold all its words: each of them has to be read for it."""
+LATELY = 8_000
+"""The newest so many are looked through for what many hold."""
+COMMON = 0.02
+"""Of all, the share from which on the newest are looked through first; below, the index is the shorter way."""
 LIKE = 0.45
 """How like an id, address or name must be, by its trigrams: half of a company's addresses are alike by a third."""
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -29,11 +35,12 @@ select given.id,
     (
         select ts_headline('english', said.body, query.one, :parts)
         from (
-            select left(e.data->>'body', 5000) as body, e.seq from support_event e
-            where e.interaction_id = given.id and e.kind in ('message', 'note') order by e.seq limit 20
+            select it.body, it.seq, to_tsvector('english', it.body) as words from (
+                select left(e.data->>'body', 5000) as body, e.seq from support_event e
+                where e.interaction_id = given.id and e.kind in ('message', 'note') order by e.seq limit 20
+            ) it offset 0
         ) said
-        where to_tsvector('english', said.body) @@ query.one
-        order by ts_rank(to_tsvector('english', said.body), query.one) desc, said.seq limit 1
+        where said.words @@ query.one order by ts_rank(said.words, query.one) desc, said.seq limit 1
     )
 from unnest(cast(:ids as bigint[])) as given (id)
 join support_interaction it on it.id = given.id
@@ -41,6 +48,31 @@ cross join (select cast(case when raw ~ '!' then raw else replace(raw, '&', '|')
     from (select cast(websearch_to_tsquery('english', :text) as text) as raw) given_text) query
 """)
 _MARKS = f'StartSel="{_OPEN}", StopSel="{_CLOSE}"'
+# what a phrase is of, without their order, which the index does not know; as it is where something must not be there
+_LOOSE = text("""
+select case when raw ~ '!' then raw else regexp_replace(raw, '<(-|\\d+)>', '&', 'g') end, raw ~ '<(-|\\d+)>'
+from (select cast(websearch_to_tsquery('english', :text) as text) as raw) given
+""")
+_GUESS = text("explain (format json) select from support_search where document @@ cast(:loose as tsquery)")
+_ALL = text("select reltuples from pg_class where oid = cast('support_search' as regclass)")
+_LATELY = text("""
+select interaction_id from support_search
+where interaction_id > (select max(interaction_id) from support_search) - :back
+    and document @@ websearch_to_tsquery('english', :text)
+order by interaction_id desc limit :most
+""")
+_EVER = text("""
+with holding as materialized (
+    select interaction_id from support_search where document @@ cast(:loose as tsquery)
+        and interaction_id > (select max(interaction_id) from support_search) - :back
+)
+select it.interaction_id from holding it
+where not :phrase or (
+    select s.document @@ websearch_to_tsquery('english', :text) from support_search s
+    where s.interaction_id = it.interaction_id
+)
+order by it.interaction_id desc limit :most
+""")
 _NEAREST = text("""
 select word from support_word where word % :word and abs(length(word) - length(:word)) <= 3
 order by similarity(word, :word) desc, word limit 1
@@ -94,7 +126,7 @@ def find(
             found.corrected = said
             numbers = _matching(session, found.asked, now, said)
     if not numbers and found.asked.text:
-        found.corrected, numbers = "", _of_people(session, found, now)
+        found.corrected, said, numbers = "", "", _of_people(session, found, now)
     found.more = len(numbers) > offset + limit
     found.hits = _hits(session, numbers[offset : offset + limit], said)
     return found
@@ -131,32 +163,63 @@ def _matching(session: Session, asked: Asked, now: datetime, said: str | None = 
     if not text_asked:
         newest = select(Interaction.id).where(*holds).order_by(Interaction.updated_at.desc(), Interaction.id.desc())
         return list(session.scalars(newest.limit(CANDIDATES)))
-    query = query_of(text_asked)
+    plain = replace(asked.filter, text="") == Filter()
+    newest = _newest_of_words(session, text_asked) if plain else _newest_of(text_asked, holds)
+    rank = func.ts_rank(SearchRow.document, query_of(text_asked), 1)
+    best = (
+        select(SearchRow.interaction_id)
+        .join(Interaction, Interaction.id == SearchRow.interaction_id)
+        .where(SearchRow.interaction_id.in_(newest), *holds)
+        .order_by(rank.desc(), SearchRow.interaction_id.desc())
+    )
     # it takes the newest to lie together on both sides; walking through all interactions is never the shorter way
     session.execute(text("set local enable_mergejoin = off"))
-    newest_first = (
-        select(SearchRow.interaction_id, SearchRow.document)
-        .join(Interaction, Interaction.id == SearchRow.interaction_id)
-        .where(SearchRow.document.bool_op("@@")(query), *holds)
-        .order_by(SearchRow.interaction_id.desc())
-        .limit(CANDIDATES)
-        .subquery()
-    )
-    rank = func.ts_rank(newest_first.c.document, query, 1)
-    best = select(newest_first.c.interaction_id).order_by(rank.desc(), newest_first.c.interaction_id.desc())
     found = [*exact, *session.scalars(best)]
     session.execute(text("set local enable_mergejoin = on"))
     return list(dict.fromkeys(found))
+
+
+def _newest_of(said: str, holds: Sequence[ColumnElement[bool]]) -> Select[int]:
+    """Return the query of the newest `CANDIDATES` that hold what was `said` and of which `holds` holds."""
+    place = SearchRow.interaction_id
+    found = select(place).join(Interaction, Interaction.id == place)
+    holding = SearchRow.document.bool_op("@@")(query_of(said))
+    return found.where(holding, *holds).order_by(place.desc()).limit(CANDIDATES)
+
+
+def _newest_of_words(session: Session, said: str) -> Sequence[int]:
+    """Return the newest `CANDIDATES` that hold what was `said`.
+
+    What many hold is found among the newest of all; for what few hold, the index is asked for all that hold its words.
+    PostgreSQL guesses well how many those are, but, left alone, walks through everything for a phrase of common words.
+    """
+    loose, phrase = session.execute(_LOOSE, {"text": said}).one()
+    every = max(session.scalar(_ALL) or 0, 1)
+    guessed = session.scalar(_GUESS, {"loose": loose})[0]["Plan"]["Plan Rows"]
+    given = {"text": said, "loose": loose, "phrase": phrase, "most": CANDIDATES, "back": 1 << 62}
+    if guessed >= COMMON * every:
+        found = session.scalars(_LATELY, given | {"back": LATELY}).all()
+        if len(found) == CANDIDATES:
+            return found
+    if phrase and guessed > PHRASES:
+        given["back"] = round(every * PHRASES / guessed)
+    return session.scalars(_EVER, given).all()
 
 
 def _of_people(session: Session, found: Found, now: datetime) -> list[int]:
     """Return the interactions of customers whose id, e-mail address or name is like what was typed."""
     said = found.asked.text.strip()
     session.execute(text(f"set local pg_trgm.similarity_threshold = {LIKE}"))
-    whole = (User.email,) if "@" in said else (User.external_id, User.name)
-    users = list(session.scalars(_alike(USER, whole, said)))
-    accounts = list(session.scalars(_alike(ACCOUNT, (Account.external_id, Account.name), said)))
+    session.execute(text(f"set local pg_trgm.word_similarity_threshold = {LIKE}"))
+    if "@" in said:
+        # what stands before the @ tells people apart, and lets the index leave out most of those of the same company
+        own = literal(said.partition("@")[0]).bool_op("<%")(User.email)
+        users, accounts = list(session.scalars(_alike(USER, (User.email,), said).where(own))), []
+    else:
+        users = list(session.scalars(_alike(USER, (User.external_id, User.name), said)))
+        accounts = list(session.scalars(_alike(ACCOUNT, (Account.external_id, Account.name), said)))
     session.execute(text("set local pg_trgm.similarity_threshold = 0.3"))
+    session.execute(text("set local pg_trgm.word_similarity_threshold = 0.6"))
     found.people = [
         *(("user", it.external_id or "") for it in users),
         *(("account", it.external_id or "") for it in accounts),

@@ -26,11 +26,12 @@ with common as (
         string_agg(quote_literal(lexeme), ' & ')
     ) as tsquery) as one from given
 ), newest as (
-    select s.interaction_id, s.document from support_search s, query
+    select s.interaction_id from support_search s, query
     where s.document @@ query.one order by s.interaction_id desc limit :candidates
 )
-select it.id, similarity(it.subject, :text) + ts_rank(newest.document, query.one, 1) as likeness
-from newest join support_interaction it on it.id = newest.interaction_id cross join query
+select it.id, similarity(it.subject, :text) + ts_rank(s.document, query.one, 1) as likeness
+from newest join support_search s using (interaction_id) join support_interaction it on it.id = newest.interaction_id
+cross join query
 where it.merged_into is null and not it.erased and it.status <> 'spam' and it.id is distinct from :this
 order by likeness desc, it.id desc limit :limit
 """)
