@@ -4,13 +4,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackside.net import Network, Refused, Unreachable, is_public, own_ports, resolve_name
-from trackside.settings import load_settings
+from trackside.net import Network, Refused, Unreachable, is_public, network_of, own_ports, resolve_name
+from trackside.settings import Settings, load_settings
 
 INSIDE = """127.0.0.1 127.1.2.3 0.0.0.0 10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 192.0.0.1 192.0.2.1
 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255 192.88.99.1 :: ::1 ::ffff:127.0.0.1
@@ -178,3 +179,35 @@ def test_nobody_there_and_nonsense_are_unreachable(serve: Callable[..., int]) ->
 
 def test_the_systems_own_resolver_is_used() -> None:
     assert "127.0.0.1" in resolve_name("127.1", 80)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.1/",
+        "http://0x7f000001/",
+        "http://2130706433/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://169.254.169.254/latest",
+        "http://10.0.0.8/",
+        "ftp://8.8.8.8/",
+        "http://ann:secret@8.8.8.8/",
+        "http://8.8.8.8:6379/",
+    ],
+)
+def test_the_house_is_never_called_by_a_webhook(settings: Settings, url: str) -> None:
+    with pytest.raises((Refused, Unreachable)):
+        network_of(replace(settings, outbound_networks=())).check(url)
+
+
+def test_an_operator_may_let_a_network_in_but_not_our_own_ports(settings: Settings) -> None:
+    network = network_of(replace(settings, outbound_networks=("10.1.0.0/16",), base_url="http://10.1.0.2:8000"))
+
+    assert network.check("http://10.1.2.3:8080/") == ["10.1.2.3"]
+    for url in ("http://10.2.0.1/", "http://10.1.0.2:8000/"):
+        with pytest.raises(Refused):
+            network.check(url)
+    wrong = {"TRACKSIDE_OUTBOUND_NETWORKS": "10.1.0.0/16, here"}
+    with pytest.raises(Exception, match="'here', which is no network"):
+        load_settings(wrong | {"TRACKSIDE_SECRET_KEY": settings.secret_key, "DATABASE_URL": "x", "REDIS_URL": "x"})

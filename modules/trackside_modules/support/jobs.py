@@ -15,7 +15,7 @@ from trackside_modules.support import attachments
 from trackside_modules.support.events import InteractionsErased, StatusChanged
 from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.mail import outgoing
-from trackside_modules.support.service import csat, erasing, mails, metrics, sending
+from trackside_modules.support.service import csat, erasing, mails, metrics, sending, trackers
 from trackside_modules.support.service.contexts import freezer
 
 log = structlog.get_logger(__name__)
@@ -45,9 +45,10 @@ def follow(runtime: Runtime) -> None:
 
 
 def forget_mails(runtime: Runtime) -> None:
-    """Delete mails of long ago that belong to no interaction."""
+    """Delete mails of long ago that belong to no interaction, and what trackers told long ago."""
     with fenced(runtime) as session:
         mails.forget(session, now=runtime.clock.now())
+        trackers.forget(session, now=runtime.clock.now())
 
 
 def measure(runtime: Runtime) -> None:

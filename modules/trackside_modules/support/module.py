@@ -20,17 +20,17 @@ from trackside_modules.support.events import InteractionsErased, StatusChanged
 
 _SUPPORT = "trackside_modules.support"
 _HAPPENED = {
-    "created": "An interaction was logged",
-    "message": "Somebody wrote: the customer or one of us",
-    "note": "A note was added",
-    "status": "The status is another",
-    "solved": "It was solved",
-    "reopened": "It is open again",
-    "assigned": "It was assigned",
-    "merged": "It was merged into another",
-    "linked": "It was linked to work, a flag or another",
-    "shipped": "Linked work was delivered",
-    "rated": "The customer rated it",
+    "created": "Interaction logged",
+    "message": "Message written, by the customer or us",
+    "note": "Note added",
+    "status": "Status changed",
+    "solved": "Solved",
+    "reopened": "Opened again",
+    "assigned": "Assigned",
+    "merged": "Merged into another",
+    "linked": "Linked to work, a flag or another",
+    "shipped": "Linked work delivered",
+    "rated": "Rated by the customer",
     "changed": "Anything else changed: topic, tags, priority, snooze",
 }
 _STAFF = frozenset({"admin", "developer", "support"})

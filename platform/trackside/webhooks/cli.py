@@ -118,14 +118,14 @@ def test_(webhook: int, as_json: bool) -> None:
 
 @webhooks.command()
 @click.argument("webhook", type=int)
-@click.option("--state", type=click.Choice(STATES), default="")
+@click.option("--state", type=click.Choice(STATES), default=None)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @as_json
-def deliveries(webhook: int, state: str, limit: int, as_json: bool) -> None:
+def deliveries(webhook: int, state: str | None, limit: int, as_json: bool) -> None:
     """List what a webhook was told, the newest first."""
     with runtime().database.session() as session:
         service.get(session, webhook)
-        found = [DeliveryOut.of(it) for it in queries.deliveries(session, webhook, state=state, limit=limit)]
+        found = [DeliveryOut.of(it) for it in queries.deliveries(session, webhook, state=state or "", limit=limit)]
     say(as_json, found, *(map(_line, found) if found else ["Nothing yet."]))
 
 

@@ -3,6 +3,7 @@
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectMultipleField, StringField
 
+from trackside.auth.forms import choices
 from trackside.module import WebhookType
 from trackside.webhooks.models import EVERYTHING
 
@@ -17,5 +18,5 @@ class EndpointForm(FlaskForm):  # type: ignore[misc]
 
     def offer(self, known: dict[str, WebhookType]) -> None:
         """Let one choose of what can be told."""
-        pairs = [(each.type, f"{each.title} ({each.type})") for each in sorted(known.values(), key=lambda it: it.type)]
-        self.types.choices = [(EVERYTHING, "Everything, also what will be added"), *pairs]
+        pairs = [(each.type, f"{each.title} \u00b7 {each.type}") for each in known.values()]
+        self.types.choices = choices([(EVERYTHING, "Everything, also what will be added"), *pairs])

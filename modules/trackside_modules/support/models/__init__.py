@@ -13,6 +13,7 @@ from trackside_modules.support.models.interactions import Interaction, Link
 from trackside_modules.support.models.mails import Mail
 from trackside_modules.support.models.search import SearchRow, Word
 from trackside_modules.support.models.topics import Topic, TopicAlias
+from trackside_modules.support.models.trackers import Tracker, WorkItem, WorkNews
 
 __all__ = [
     "EventRow",
@@ -29,5 +30,8 @@ __all__ = [
     "SearchRow",
     "Topic",
     "TopicAlias",
+    "Tracker",
     "Word",
+    "WorkItem",
+    "WorkNews",
 ]

@@ -14,6 +14,8 @@ from trackside_modules.support.web import (
     settings,
     show,
     topics,
+    trackers,
+    work_hooks,
     writing,
 )
 from trackside_modules.support.web.base import blueprint
@@ -33,5 +35,7 @@ __all__ = [
     "settings",
     "show",
     "topics",
+    "trackers",
+    "work_hooks",
     "writing",
 ]

@@ -7,6 +7,7 @@ bytes in any charset; it also reads the time from the machine.
 import hashlib
 import hmac
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from datetime import timedelta
 
 from flask import Blueprint, jsonify, request
@@ -42,7 +43,7 @@ def mail() -> ResponseReturnValue:
         raise TooLarge(f"A mail may have {mails.MOST_BYTES >> 20} MB at most.")
     request.max_content_length = mails.MOST_BYTES
     raw = request.get_data(cache=False)
-    _check(secret, raw)
+    check([secret], raw)
     kept = mails.keep(db.session(), raw, now=current_runtime().clock.now())
     db.session.commit()
     return jsonify(duplicate=kept is None), 202
@@ -55,14 +56,14 @@ def sign(secret: str, message: str, timestamp: int, raw: bytes) -> str:
     return f"v1,{b64encode(made).decode()}"
 
 
-def _check(secret: str, raw: bytes) -> None:
-    """Raise NotAuthenticated where the body was not signed with `secret` within the last minutes."""
+def check(secrets: Sequence[str], raw: bytes) -> None:
+    """Raise NotAuthenticated where the body was not signed with one of `secrets` within the last minutes."""
     message, sent = request.headers.get("webhook-id", ""), request.headers.get("webhook-timestamp", "")
     given = request.headers.get("webhook-signature", "").split()[:_MOST_SIGNATURES]
     if not given or not 0 < len(message) <= _LONGEST_ID or not (sent.isascii() and sent.isdigit() and len(sent) < 12):
-        raise NotAuthenticated("Sign the mail: webhook-id, webhook-timestamp and webhook-signature are needed.")
+        raise NotAuthenticated("Sign what you send: webhook-id, webhook-timestamp and webhook-signature are needed.")
     if abs(current_runtime().clock.now().timestamp() - int(sent)) > TOLERANCE.total_seconds():
         raise NotAuthenticated("The webhook-timestamp is not of the last five minutes: sign when you send.")
-    wanted = sign(secret, message, int(sent), raw).encode()
-    if not any(hmac.compare_digest(wanted, each.encode()) for each in given):
+    wanted = [sign(secret, message, int(sent), raw).encode() for secret in secrets]
+    if not any(hmac.compare_digest(one, each.encode()) for one in wanted for each in given):
         raise NotAuthenticated("The signature is not of this body by our secret.")

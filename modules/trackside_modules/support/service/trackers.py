@@ -1,0 +1,174 @@
+"""Work items: trackers that tell of them, links they make, and what comes back once work is with customers."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from trackside.auth.audit import Actor, audit
+from trackside.errors import Conflict, NotFound
+from trackside.text import clean_line
+from trackside.webhooks import signing
+from trackside_modules.support.lookup.interactions import get as interaction
+from trackside_modules.support.models import Link, Tracker, WorkItem, WorkNews
+from trackside_modules.support.models.trackers import MERGED, RELEASED
+from trackside_modules.support.service import changes, fields
+from trackside_modules.support.service.messages import standing
+from trackside_modules.support.tracking import Item, Told
+
+PURPOSE = "tracker"
+OVERLAP = timedelta(hours=24)
+KEEP = timedelta(days=90)
+"""How long it is known that a delivery came."""
+MOST = 20
+SHIPS_ON = {MERGED: "once it is merged", RELEASED: "with the next release"}
+
+
+@dataclass(slots=True)
+class News:
+    """What became of one delivery."""
+
+    duplicate: bool = False
+    linked: list[int] = field(default_factory=list)
+    shipped: list[int] = field(default_factory=list)
+    unknown: list[int] = field(default_factory=list)
+
+
+def get(session: Session, tracker_id: int) -> Tracker:
+    """Return a tracker; raises NotFound."""
+    found = session.get(Tracker, tracker_id, populate_existing=True) if tracker_id < 1 << 63 else None
+    if found is None:
+        raise NotFound("There is no such tracker.")
+    return found
+
+
+def add(session: Session, name: str, ships_on: str, key: str, *, who: Actor, now: datetime) -> tuple[Tracker, str]:
+    """Let a tracker tell us; return it and its secret, to be shown this once. Raises InputError, Conflict."""
+    fields.one_of(ships_on, SHIPS_ON, "ships_on")
+    if (session.scalar(select(func.count()).select_from(Tracker)) or 0) >= MOST:
+        raise Conflict(f"There are {MOST} trackers already: remove one.")
+    made = Tracker(name=clean_line(name, "name"), ships_on=ships_on, salt=signing.new_salt(), created_at=now)
+    session.add(made)
+    session.flush()
+    audit(session, who, "support_tracker.created", "support_tracker", made.id, made.name, at=now)
+    return made, signing.secret_of(key, made.salt, PURPOSE)
+
+
+def rotate(session: Session, tracker_id: int, key: str, *, who: Actor, now: datetime) -> tuple[Tracker, str]:
+    """Make another secret; the one before is good for a day."""
+    found = get(session, tracker_id)
+    found.old_salt, found.old_until, found.salt = found.salt, now + OVERLAP, signing.new_salt()
+    audit(session, who, "support_tracker.rotated", "support_tracker", found.id, found.name, at=now)
+    session.flush()
+    return found, signing.secret_of(key, found.salt, PURPOSE)
+
+
+def remove(session: Session, tracker_id: int, *, who: Actor, now: datetime) -> None:
+    """Hear a tracker no more; links that it made stay."""
+    found = get(session, tracker_id)
+    audit(session, who, "support_tracker.removed", "support_tracker", found.id, found.name, at=now)
+    session.delete(found)
+    session.flush()
+
+
+def secrets_of(it: Tracker, key: str, now: datetime) -> list[str]:
+    """Return the secrets by which what it posts may be signed."""
+    salts = [it.salt]
+    if it.old_salt is not None and it.old_until is not None and now < it.old_until:
+        salts.append(it.old_salt)
+    return [signing.secret_of(key, salt, PURPOSE) for salt in salts]
+
+
+def take(session: Session, it: Tracker, delivery_id: str, told: Told, *, now: datetime) -> News:
+    """Let what a tracker told become links and deliveries; told again, under the same id, it changes nothing."""
+    row = insert(WorkNews).values(tracker_id=it.id, delivery_id=delivery_id, received_at=now, event=told.event[:80])
+    once = row.on_conflict_do_nothing(index_elements=[WorkNews.tracker_id, WorkNews.delivery_id])
+    news_id = session.scalar(once.returning(WorkNews.id))
+    if news_id is None:
+        return News(duplicate=True)
+    it.heard_at = now
+    news = News()
+    who = Actor(it.name)
+    ready = [_known(session, it, item, now) for item in told.items]
+    _link(session, told.items, news, who, now)
+    if told.released:
+        ready += _merged_of(session, it, told.released)
+    _ship(session, [each for each in ready if _is_out(it, each, told)], news, who, now)
+    kept = session.get_one(WorkNews, news_id)
+    kept.linked, kept.shipped, kept.unknown = news.linked, news.shipped, news.unknown
+    session.flush()
+    return news
+
+
+def forget(session: Session, *, now: datetime) -> None:
+    """Forget deliveries of long ago."""
+    session.execute(delete(WorkNews).where(WorkNews.received_at < now - KEEP))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    work: WorkItem
+    shipped: bool = False
+    """Whether it was said to be with customers."""
+
+
+def _known(session: Session, it: Tracker, item: Item, now: datetime) -> _Ready:
+    """Return the work `item` as it is kept, made where it is new."""
+    row = insert(WorkItem).values(tracker_id=it.id, ref=item.ref, repo=item.repo, numbers=list(item.numbers))
+    session.execute(row.on_conflict_do_nothing(index_elements=[WorkItem.tracker_id, WorkItem.ref]))
+    same = select(WorkItem).where(WorkItem.tracker_id == it.id, WorkItem.ref == item.ref).with_for_update()
+    work = session.scalars(same.execution_options(populate_existing=True)).one()
+    work.numbers = list(dict.fromkeys([*work.numbers, *item.numbers]))
+    if item.merged:
+        work.merged_at = work.merged_at or now
+    return _Ready(work, item.shipped)
+
+
+def _merged_of(session: Session, it: Tracker, repo: str) -> Iterator[_Ready]:
+    waiting = select(WorkItem).where(
+        WorkItem.tracker_id == it.id,
+        WorkItem.repo == repo,
+        WorkItem.merged_at.is_not(None),
+        WorkItem.shipped_at.is_(None),
+    )
+    yield from (_Ready(each, shipped=True) for each in session.scalars(waiting.with_for_update()))
+
+
+def _is_out(it: Tracker, ready: _Ready, told: Told) -> bool:
+    merged = ready.work.merged_at is not None and (it.ships_on == MERGED or bool(told.released))
+    return ready.work.shipped_at is None and (ready.shipped or merged)
+
+
+def _link(session: Session, items: Iterable[Item], news: News, who: Actor, now: datetime) -> None:
+    # in the order of their numbers, so that two deliveries at once never wait for each other
+    for number, item in sorted(((n, each) for each in items for n in each.numbers), key=lambda pair: pair[0]):
+        target = _target(session, number)
+        if target is None:
+            if number not in news.unknown:
+                news.unknown.append(number)
+        elif session.get(Link, (target, "url", item.ref)) is None:
+            changes.link(session, target, "url", item.ref, who=who, now=now, title=item.title)
+            news.linked.append(target)
+
+
+def _ship(session: Session, ready: Iterable[_Ready], news: News, who: Actor, now: datetime) -> None:
+    pairs = [(number, each.work) for each in ready for number in each.work.numbers]
+    for number, work in sorted(pairs, key=lambda pair: pair[0]):
+        target = _target(session, number)
+        linked = None if target is None else session.get(Link, (target, "url", work.ref), populate_existing=True)
+        if target is not None and linked is not None and linked.shipped_at is None:
+            changes.ship(session, target, "url", work.ref, who=who, now=now)
+            news.shipped.append(target)
+        work.shipped_at = work.shipped_at or now
+
+
+def _target(session: Session, number: int) -> int | None:
+    """Return the interaction that `number` stands for today, None where there is none."""
+    try:
+        found = standing(session, number)
+    except NotFound:
+        return None
+    return None if interaction(session, found).erased else found
