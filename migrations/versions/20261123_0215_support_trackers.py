@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0214"
-down_revision = "0213"
+revision = "0215"
+down_revision = "0214"
 branch_labels = None
 depends_on = None
 _NUMBERS = postgresql.ARRAY(sa.BigInteger())
