@@ -131,6 +131,10 @@ def everyone(user_id: int) -> Select[int]:
 
 @lru_cache(maxsize=256)
 def everyone_of(account_id: int) -> Select[int]:
-    """Return the users of an account with all that were merged into them."""
+    """Return the users of an account with all that were merged into them.
+
+    Each by its index: with `or` PostgreSQL would look at all users there are, for each part of a span.
+    """
     theirs = select(User.id).where(User.account_id == account_id, User.merged_into.is_(None))
-    return select(User.id).where(or_(User.id.in_(theirs), User.merged_into.in_(theirs)))
+    merged = select(User.id).where(tiers.among(User.merged_into, theirs))
+    return select(theirs.union_all(merged).subquery().c.id)

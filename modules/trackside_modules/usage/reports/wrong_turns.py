@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.orm import Session, aliased, joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from trackside.customers.models import UNKNOWN_USER, Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageHour, UsageRoute, UsageSample
@@ -183,10 +183,11 @@ def _count(session: Session, wanted: Wanted, owners: dict[int, int], found: dict
 
 def _owners(session: Session, by: By, keys: Sequence[int]) -> dict[int, int]:
     """Return the user ids that calls of these users or accounts were ever counted under, with the key of each."""
-    head = aliased(User)
-    key = head.id if by == "user" else head.account_id
-    query = select(User.id, key).join(head, head.id == func.coalesce(User.merged_into, User.id))
-    return {user: owner for user, owner in session.execute(query.where(tiers.one_of(key, keys))) if owner is not None}
+    key = User.id if by == "user" else User.account_id
+    remain = select(User.id, key).where(tiers.one_of(key, keys), User.merged_into.is_(None))
+    found = {user: owner for user, owner in session.execute(remain) if owner is not None}
+    merged = select(User.id, User.merged_into).where(tiers.one_of(User.merged_into, found))
+    return found | {user: found[head] for user, head in session.execute(merged) if head is not None}
 
 
 def _fill(session: Session, wanted: Wanted, them: turns.Found, owners: dict[int, int], found: dict[int, Turns]) -> None:
