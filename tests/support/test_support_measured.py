@@ -15,6 +15,7 @@ from trackside.errors import Conflict, InputError, StaleVersion
 from trackside.jobs.models import Task
 from trackside_modules.support import service
 from trackside_modules.support.clocks.rules import DEFAULT, Calendar, Filter, Policy
+from trackside_modules.support.clocks.walks import Walk, walk
 from trackside_modules.support.lookup.interactions import histories_of
 from trackside_modules.support.models import Interaction, Metric
 from trackside_modules.support.queries.due import due
@@ -23,6 +24,10 @@ from trackside_modules.support.service import metrics, rules
 Log = Callable[..., Interaction]
 ALWAYS = Calendar(id=0, name="Always", zone="UTC", week=(((0, 1440),),) * 7)
 HOUR = timedelta(hours=1)
+
+
+def walks(session: Session, *numbers: int) -> dict[int, Walk]:
+    return {number: walk(events) for number, events in histories_of(session, numbers).items()}
 
 
 def row(session: Session, number: int) -> Metric:
@@ -89,13 +94,13 @@ def test_metrics_that_were_lost_come_back_the_same(session: Session, ada: Actor,
     service.receive(session, numbers[0], "No.", now=clock.now() + HOUR)
     before = everything(session)
     session.execute(delete(Metric))
-    metrics.write(session, histories_of(session, numbers), clock.now())
+    metrics.write(session, walks(session, *numbers), clock.now())
     assert everything(session) == before
 
 
 def test_what_saw_later_events_is_not_written_over(session: Session, ada: Actor, clock: FrozenClock, log: Log) -> None:
     number = log().id
-    early = histories_of(session, [number])
+    early = walks(session, number)
     service.reply(session, number, "Done.", who=ada, now=clock.now())
     metrics.write(session, early, clock.now())
     assert row(session, number).seq == 2

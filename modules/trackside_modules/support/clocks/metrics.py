@@ -9,9 +9,10 @@ first moment at which it has counted its target; it is missed once it runs on be
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from typing import Any
 
 from trackside_modules.support.clocks.hours import SECOND, Hours
 from trackside_modules.support.clocks.rules import Policy
@@ -75,28 +76,30 @@ def measure(steps: Sequence[Step], policy: Policy, hours: Hours, *, inbound: boo
     """
     steps = in_order(steps)
     spans = running(steps, policy.pauses)
-    found = Metrics(
+    first = _first_reply(steps, spans, policy, hours) if inbound else {}
+    return Metrics(
         started_at=steps[0].at,
         replies=sum(step.word == "reply" for step in steps),
         reopens=sum(
             step.word == "customer" and before.status in ("solved", "closed") for before, step in pairwise(steps)
         ),
+        **first,
+        **_next_replies(list(_turns(steps, inbound=inbound)), spans, policy, hours),
+        **_resolution(steps, spans, policy, hours),
     )
-    if inbound:
-        found = _with_first_reply(found, steps, spans, policy, hours)
-    found = _with_next_replies(found, list(_turns(steps, inbound=inbound)), spans, policy, hours)
-    return _with_resolution(found, steps, spans, policy, hours)
 
 
 def run(hours: Hours, spans: Sequence[Span], target: int | None, *, ended: bool) -> Clock:
     """Let a clock with a target of so many seconds run through `spans`; `ended`: it will not go on after them."""
+    goal = None if target is None else target * SECOND
     spent, due, last = 0, None, None
     for since, until in spans:
-        if target is not None and due is None:
-            reached = hours.after(since, target * SECOND - spent)
-            due = reached if reached is not None and (until is None or reached <= until) else None
+        opened = 0 if until is None else hours.between(since, until)
+        # when it is due is looked for where it runs so long, or runs still: it costs as much as all the rest
+        if goal is not None and due is None and (until is None or spent + opened >= goal):
+            due = hours.after(since, goal - spent)
         if until is not None:
-            spent += hours.between(since, until)
+            spent += opened
             last = until
     runs = bool(spans) and spans[-1][1] is None
     late = due is not None and last is not None and last > due
@@ -104,50 +107,43 @@ def run(hours: Hours, spans: Sequence[Span], target: int | None, *, ended: bool)
     return Clock(spent, due if runs else None, None if open_ else late)
 
 
-def _with_first_reply(
-    found: Metrics, steps: Sequence[Step], spans: Sequence[Span], policy: Policy, hours: Hours
-) -> Metrics:
+def _first_reply(steps: Sequence[Step], spans: Sequence[Span], policy: Policy, hours: Hours) -> dict[str, Any]:
     at = next((step.at for step in steps if step.word == "reply"), None)
     clock = run(hours, within(spans, steps[0].at, at), policy.first_reply, ended=at is not None)
-    return replace(
-        found,
-        first_reply_at=at,
-        first_reply=None if at is None else clock.spent // SECOND,
-        first_reply_due=clock.due,
-        first_reply_missed=clock.missed,
-    )
+    return {
+        "first_reply_at": at,
+        "first_reply": None if at is None else clock.spent // SECOND,
+        "first_reply_due": clock.due,
+        "first_reply_missed": clock.missed,
+    }
 
 
-def _with_next_replies(
-    found: Metrics, turns: Sequence["_Turn"], spans: Sequence[Span], policy: Policy, hours: Hours
-) -> Metrics:
+def _next_replies(turns: Sequence["_Turn"], spans: Sequence[Span], policy: Policy, hours: Hours) -> dict[str, Any]:
+    if not turns:
+        return {}
     clocks = [
         run(hours, within(spans, turn.since, turn.until), policy.next_reply, ended=turn.until is not None)
         for turn in turns
     ]
     answered = [clock.spent // SECOND for turn, clock in zip(turns, clocks, strict=True) if turn.answered]
     known = [clock.missed for clock in clocks if clock.missed is not None]
-    return replace(
-        found,
-        next_replies=len(answered),
-        next_reply=max(answered, default=None),
-        next_reply_due=clocks[-1].due if clocks else None,
-        next_reply_missed=any(known) if known else None,
-    )
+    return {
+        "next_replies": len(answered),
+        "next_reply": max(answered, default=None),
+        "next_reply_due": clocks[-1].due,
+        "next_reply_missed": any(known) if known else None,
+    }
 
 
-def _with_resolution(
-    found: Metrics, steps: Sequence[Step], spans: Sequence[Span], policy: Policy, hours: Hours
-) -> Metrics:
+def _resolution(steps: Sequence[Step], spans: Sequence[Span], policy: Policy, hours: Hours) -> dict[str, Any]:
     at = _solved_at(steps)
     clock = run(hours, spans, policy.resolution, ended=at is not None)
-    return replace(
-        found,
-        resolved_at=at,
-        resolution=None if at is None else clock.spent // SECOND,
-        resolution_due=clock.due,
-        resolution_missed=clock.missed,
-    )
+    return {
+        "resolved_at": at,
+        "resolution": None if at is None else clock.spent // SECOND,
+        "resolution_due": clock.due,
+        "resolution_missed": clock.missed,
+    }
 
 
 @dataclass(frozen=True, slots=True)

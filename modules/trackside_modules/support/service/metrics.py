@@ -5,7 +5,7 @@ A row says by which version of the rules and up to which event it was computed. 
 written over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,14 +16,13 @@ from sqlalchemy.orm import Session
 from trackside_modules.support.clocks.hours import hours_of
 from trackside_modules.support.clocks.metrics import Metrics, measure
 from trackside_modules.support.clocks.rules import About, Rules
-from trackside_modules.support.clocks.spans import Step, Word
-from trackside_modules.support.history import Event, State, fold, state_of
+from trackside_modules.support.clocks.walks import Walk, walk
+from trackside_modules.support.history import Event
 from trackside_modules.support.lookup.interactions import histories_of
 from trackside_modules.support.models import FrozenContext, Metric
 from trackside_modules.support.service import rules as ruling
 
 BATCH = 500
-Histories = Mapping[int, Sequence[Event]]
 COLUMNS = tuple(column.name for column in Metric.__table__.columns)
 _PUT = text(f"""
 insert into support_metric ({", ".join(COLUMNS)})
@@ -35,42 +34,24 @@ on conflict (interaction_id) do update
 """)  # noqa: S608 - names of our own columns
 
 
-def write(session: Session, histories: Histories, now: datetime) -> None:
-    """Make the metrics of the interactions in `histories` anew, by the rules that hold (see `caches`)."""
+def write(session: Session, walks: Mapping[int, Walk], now: datetime) -> None:
+    """Make the metrics of the interactions in `walks` anew, by the rules that hold (see `caches`)."""
     rules = ruling.current(session)
-    plans = _plans(session, histories, rules)
-    rows = [metric_of(number, events, rules, plans.get(number, "")) for number, events in histories.items()]
+    plans = _plans(session, walks, rules)
+    rows = [metric_of(number, each, rules, plans.get(number, "")) for number, each in walks.items()]
     if rows:
         session.execute(_PUT, {"rows": msgspec.json.encode(rows).decode()})
 
 
-def metric_of(number: int, events: Sequence[Event], rules: Rules, plan: str = "") -> dict[str, Any]:
+def metric_of(number: int, walk: Walk, rules: Rules, plan: str = "") -> dict[str, Any]:
     """Return the row of an interaction by all its events; `plan` is its account's, when it was logged."""
-    steps, state = steps_of(events)
+    state = walk.state
     about = About(state.kind, state.priority, state.channel, plan, tuple(state.tags), state.topic_id)
     policy = rules.policy_for(about)
     hours = hours_of(rules.calendar(policy.calendar_id))
-    found = measure(steps, policy, hours, inbound=state.direction == "in")
+    found = measure(walk.steps, policy, hours, inbound=state.direction == "in")
     row = {"interaction_id": number, "seq": state.version, "rules_version": rules.version, "policy_id": policy.id}
-    return row | _values(found) | _said(events)
-
-
-def steps_of(events: Sequence[Event]) -> tuple[list[Step], State]:
-    """Return the steps that clocks mind, and the state after all of them."""
-    state = state_of(events[:1])
-    steps = [Step(events[0].at, state.status)]
-    for event in events[1:]:
-        fold(state, event)
-        word, gone = _word(event), state.merged_into is not None
-        if word is not None or state.status != steps[-1].status or gone != steps[-1].gone:
-            steps.append(Step(event.at, state.status, word, gone))
-    return steps, state
-
-
-def _word(event: Event) -> Word | None:
-    if event.kind != "message" or event.data.get("automatic"):
-        return None
-    return "customer" if event.data["side"] == "customer" else "reply"
+    return row | _values(found) | _said(walk.events)
 
 
 def _values(found: Metrics) -> dict[str, Any]:
@@ -109,12 +90,12 @@ def _said(events: Sequence[Event]) -> dict[str, Any]:
     }
 
 
-def _plans(session: Session, histories: Histories, rules: Rules) -> dict[int, str]:
+def _plans(session: Session, numbers: Collection[int], rules: Rules) -> dict[int, str]:
     """Return the plans of the accounts, as frozen; asked for where a policy minds."""
     if not any(policy.when.plans for policy in rules.policies):
         return {}
     plan = func.jsonb_extract_path_text(FrozenContext.data, "account", "plan")
-    query = select(FrozenContext.interaction_id, plan).where(FrozenContext.interaction_id.in_(histories))
+    query = select(FrozenContext.interaction_id, plan).where(FrozenContext.interaction_id.in_(numbers))
     return {number: name or "" for number, name in session.execute(query)}
 
 
@@ -134,5 +115,5 @@ def remeasure(session: Session, *, now: datetime, after: int = 0) -> int | None:
         .limit(BATCH)
     )
     numbers = session.scalars(query).all()
-    write(session, histories_of(session, numbers), now)
+    write(session, {number: walk(events) for number, events in histories_of(session, numbers).items()}, now)
     return numbers[-1] if numbers else None

@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 
 from trackside.db import Database
@@ -29,7 +30,7 @@ select coalesce(min(interaction_id), 1), coalesce(max(interaction_id), 0) from s
 """)
 _LOCK = text("select id from support_interaction where id >= :first and id < :end order by id for update")
 _EVENTS = text("""
-select interaction_id, seq, at, kind, data, recorded_at, member_id, user_id, key_id from support_event
+select interaction_id, seq, at, kind, data::text, recorded_at, member_id, user_id, key_id from support_event
 where interaction_id >= :first and interaction_id < :end order by interaction_id, seq
 """)
 _STRAY = text("""
@@ -43,6 +44,7 @@ with stray as (
 )
 delete from support_search where interaction_id in (select id from stray)
 """)
+_read = msgspec.json.Decoder(dict[str, Any]).decode
 _MERGED = text("select distinct merged_into from support_interaction where merged_into is not null")
 
 
@@ -101,4 +103,4 @@ def _chunk(start: int, *, now: datetime, size: int, database: Database | None = 
 
 def _histories(found: Iterable[Any]) -> Iterator[tuple[int, list[Event]]]:
     for number, mine in groupby(found, key=itemgetter(0)):
-        yield number, [Event(*row[1:]) for row in mine]
+        yield number, [Event(seq, at, kind, _read(data), *rest) for _, seq, at, kind, data, *rest in mine]

@@ -1,14 +1,15 @@
 """Writing what interactions are found by into `support_search` and `support_word`."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from trackside_modules.support.history import Event, Texts, texts_of
+from trackside_modules.support.clocks.walks import Walk
+from trackside_modules.support.history import Texts, texts_of
 from trackside_modules.support.history.texts import MOST
 from trackside_modules.support.lookup.interactions import histories_of
 
@@ -39,16 +40,17 @@ where it.word = given.word and plainto_tsquery('english', given.word) <> ''
 """)
 _MERGED = text("select distinct merged_into from support_interaction where merged_into = any(cast(:ids as bigint[]))")
 _WORDS = text("""
-insert into support_word (word) select word from unnest(cast(:words as text[])) as given (word) order by word
+insert into support_word (word)
+select word from json_array_elements_text(cast(:words as json)) as given (word) order by word
 on conflict do nothing
 """)
 
 
-def write(session: Session, histories: Mapping[int, Sequence[Event]], now: datetime) -> None:
-    """Make the words of the interactions in `histories` anew."""
-    texts = {number: texts_of(events) for number, events in sorted(histories.items())}
+def write(session: Session, walks: Mapping[int, Walk], now: datetime) -> None:
+    """Make the words of the interactions in `walks` anew."""
+    texts = {number: texts_of(each.events) for number, each in sorted(walks.items())}
     _documents(session, texts)
-    session.execute(_WORDS, {"words": sorted(words_in(texts.values()))})
+    session.execute(_WORDS, {"words": msgspec.json.encode(words_in(texts.values())).decode()})
     absorb(session, session.scalars(_MERGED, {"ids": list(texts)}).all())
 
 
@@ -73,9 +75,11 @@ def _joined(texts: Iterable[Texts]) -> Texts:
 
 def words_in(texts: Iterable[Texts]) -> set[str]:
     """Return the words in `texts` that a misspelt one can be compared with: letters alone, lower case."""
-    found: set[str] = set()
+    # most of a text has been said before: what is left to look at is a tenth
+    pieces: set[str] = set()
     for each in texts:
-        found.update(_WORD.findall(f"{each.subject}\n{each.messages}\n{each.notes}"))
+        pieces.update(each.subject.split(), each.messages.split(), each.notes.split())
+    found = set(_WORD.findall("\n".join(pieces)))
     return {each.lower() for each in found if len(each) <= _LONGEST and each.isalpha()}
 
 

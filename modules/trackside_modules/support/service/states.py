@@ -5,7 +5,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from trackside_modules.support.history import State
@@ -15,13 +15,14 @@ from trackside_modules.support.service import rows
 COLUMNS = tuple(each.name for each in fields(State) if each.name != "links")
 _NAMES = ("id", *COLUMNS)
 _values = attrgetter(*COLUMNS)
+_UNLINK = text("delete from support_link where interaction_id = any(cast(:ids as bigint[]))")
 
 
 def write(session: Session, states: Mapping[int, State]) -> None:
     """Replace what is kept of the interactions in `states`, which are locked or new."""
     found = [dict(zip(_NAMES, (number, *_values(state)), strict=True)) for number, state in states.items()]
     rows.insert(session, Interaction, found, replace="id")
-    session.execute(delete(Link).where(Link.interaction_id.in_(states)))
+    session.execute(_UNLINK, {"ids": list(states)})
     rows.insert(session, Link, [link for number, state in states.items() for link in _links(number, state)])
 
 
