@@ -50,7 +50,7 @@ def import_(file: BinaryIO, *, form: str, mapping: tuple[str, ...], source: str,
         found, count = list(sheet.records(rows, sheet.mapping_of(rows.columns, _asked(mapping)))), len(rows.rows)
     with click.progressbar(length=count or len(found), label="Interactions", file=sys.stderr, hidden=quiet) as bar:
         done = imports.run(
-            here.database,
+            here.database.session,
             found,
             source=source or form,
             who=COMMAND_LINE,

@@ -18,7 +18,8 @@ Histories = Mapping[int, Sequence[Event]]
 Cache = Callable[[Session, Mapping[int, Walk], datetime], None]
 """`(session, walks, now)`: makes its rows of those interactions anew."""
 
-CACHES: tuple[Cache, ...] = (searching.write, metrics.write)
+# words last: who writes one that another is writing waits for that one's commit
+CACHES: tuple[Cache, ...] = (metrics.write, searching.write)
 
 
 def write(session: Session, histories: Histories, *, now: datetime) -> None:

@@ -1,9 +1,10 @@
-"""Writing rows, one or thousands of them, by one statement: they go to PostgreSQL as JSON."""
+"""Writing rows by one statement: as JSON where they may be there already, by COPY where there are many new ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from psycopg import Connection, sql
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -26,3 +27,17 @@ def insert(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]
         f" from json_populate_recordset(null::{table}, cast(:rows as json)) {then}"
     )
     session.execute(text(statement), {"rows": _encode(rows).decode()})
+
+
+def copy(session: Session, model: type[Base], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write `rows` of the columns `names`, none of which is there: half the work of `insert` for PostgreSQL.
+
+    A dict is given as its JSON, which is a string.
+    """
+    raw: Any = session.connection().connection.driver_connection
+    connection: Connection[Any] = raw
+    table, columns = sql.Identifier(model.__tablename__), sql.SQL(", ").join(map(sql.Identifier, names))
+    statement = sql.SQL("copy {} ({}) from stdin").format(table, columns)
+    with connection.cursor() as cursor, cursor.copy(statement) as target:
+        for row in rows:
+            target.write_row(row)

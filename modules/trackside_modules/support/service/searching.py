@@ -50,8 +50,8 @@ def write(session: Session, walks: Mapping[int, Walk], now: datetime) -> None:
     """Make the words of the interactions in `walks` anew."""
     texts = {number: texts_of(each.events) for number, each in sorted(walks.items())}
     _documents(session, texts)
-    session.execute(_WORDS, {"words": msgspec.json.encode(words_in(texts.values())).decode()})
     absorb(session, session.scalars(_MERGED, {"ids": list(texts)}).all())
+    session.execute(_WORDS, {"words": msgspec.json.encode(words_in(texts.values())).decode()})
 
 
 def absorb(session: Session, numbers: Collection[int]) -> None:
