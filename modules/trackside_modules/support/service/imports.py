@@ -146,7 +146,7 @@ def _bring(session: Session, it: _Import, histories: Histories) -> None:
 
 def _prepared(session: Session, it: _Import, batch: Sequence[Record | Broken]) -> list[list[Event]]:
     """Return what happened to those of `batch` that are new and right; the others are counted."""
-    asked = [each for each in batch if _readable(it, each)]
+    asked = [each for each in batch if _readable(each, it)]
     known = _known(session, it, [each.external_ref for each in asked])
     again = sum(made_at == it.now for made_at in known.values()) if it.going_on else 0
     it.outcome.made += again
@@ -162,7 +162,7 @@ def _prepared(session: Session, it: _Import, batch: Sequence[Record | Broken]) -
     return found
 
 
-def _readable(it: _Import, record: Record | Broken) -> TypeGuard[Record]:
+def _readable(record: Record | Broken, it: _Import) -> TypeGuard[Record]:
     if isinstance(record, Broken):
         it.outcome.refuse(record.line, record.problem)
         return False
