@@ -111,3 +111,27 @@ def test_what_is_merged_goes_on_in_the_other(ask: Ask) -> None:
     assert ask("GET", f"{AT}/{one}").json["merged_into"] == two
     assert ask("POST", f"{AT}/{one}:note", {"body": "x"}).status_code == 409
     assert ask("GET", f"{AT}/999999999").status_code == 404
+
+
+def test_a_line_came_by_the_api_unless_it_says_otherwise(ask: Ask) -> None:
+    line = "dev@customer.example 401 after key rotation"
+    assert ask("POST", AT, {"line": line}).json["channel"] == "api"
+    assert ask("POST", AT, {"line": f"{line} ~phone"}).json["channel"] == "phone"
+    assert ask("POST", AT, {"line": line, "channel": "chat"}).json["channel"] == "chat"
+
+
+def test_misspelt_words_find_what_the_page_finds(ask: Ask) -> None:
+    for subject in ("401 after key rotation", "key rotation again", "Invoice"):
+        ask("POST", AT, {"subject": subject, "user": "dev@customer.example"})
+
+    first = ask("GET", f"{AT}?q=rotaton&limit=1").json
+    assert (first["corrected"], len(first["items"])) == ("rotation", 1)
+    second = ask("GET", f"{AT}?q=rotaton&limit=1&cursor={first['next']}").json
+    assert {first["items"][0]["subject"], second["items"][0]["subject"]} == {
+        "401 after key rotation",
+        "key rotation again",
+    }
+    assert second["next"] is None
+    assert ask("GET", f"{AT}?q=rotation").json["corrected"] is None
+    assert ask("GET", f"{AT}?q=rotaton&sort=newest").json["items"] == []
+    assert len(ask("GET", f"{AT}?q=dev@custmer.example").json["items"]) == 3

@@ -49,6 +49,9 @@ def test_an_interaction_is_logged_answered_and_found_from_the_shell(run: Run) ->
     assert "Since noon." in told
     assert "note: Told them by phone too." in told
     assert ref in run("list", "status:solved", "rotation").stdout
+    misspelt = run("list", "rotaton")
+    assert ref in misspelt.stdout
+    assert "Shown is what has: rotation" in misspelt.stderr
     assert [each["ref"] for each in json.loads(run("list", "kind:bug", "--json").stdout)] == [ref]
 
 

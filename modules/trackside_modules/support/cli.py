@@ -17,7 +17,8 @@ from trackside.errors import TooLarge
 from trackside_modules.support import moving, service, words
 from trackside_modules.support.history import Event
 from trackside_modules.support.models import Interaction
-from trackside_modules.support.queries import chips, lists, threads
+from trackside_modules.support.queries import lists, threads
+from trackside_modules.support.queries.asked import listing
 from trackside_modules.support.queries.lists import Row
 from trackside_modules.support.service import mails, rebuilding
 from trackside_modules.support.service.reading import read
@@ -77,15 +78,17 @@ def receive(mail: BinaryIO) -> None:
 
 @support.command("list")
 @click.argument("query", nargs=-1)
-@click.option("--sort", type=click.Choice(list(lists.SORTS)), default="updated", show_default=True)
+@click.option("--sort", type=click.Choice(list(lists.SORTS)), default=None, help="By itself updated; words: the best.")
 @click.option("--limit", type=click.IntRange(1, lists.MOST), default=20, show_default=True)
 @as_json
-def list_(query: tuple[str, ...], sort: str, limit: int, as_json: bool) -> None:
-    """List the interactions that QUERY finds: status:open topic:auth user:u_42, and words."""
+def list_(query: tuple[str, ...], sort: str | None, limit: int, as_json: bool) -> None:
+    """List the interactions that QUERY finds: status:open topic:auth user:u_42, and words, also misspelt ones."""
     now = runtime().clock.now()
     with runtime().database.session() as session:
-        asked = chips.ask(session, " ".join(query), now=now).must("query")
-        rows = lists.page(session, asked, now=now, sort=sort, limit=limit).rows
+        found = listing(session, " ".join(query), now=now, sort=sort or "", limit=limit)
+    if found.corrected:
+        click.echo(f"No interaction has these words. Shown is what has: {found.corrected}", err=True)
+    rows = found.rows
     lines = [f"{it.interaction.ref:<9} {it.interaction.status:<16} {_short(it)}" for it in rows]
     say(as_json, [_told(each) for each in rows], *(lines or ["Nothing found."]))
 

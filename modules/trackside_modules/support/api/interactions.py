@@ -3,16 +3,18 @@
 from datetime import UTC
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
-from trackside.api import Call, Id, Page, Paged
+from trackside.api import Call, Id, Paged
 from trackside.auth.audit import key_actor
 from trackside.errors import Conflict, InputError
 from trackside_modules.support import service
 from trackside_modules.support.api import READ, WRITE, api
 from trackside_modules.support.api.shapes import EVENT, INTERACTION, EventOut, InteractionNew, InteractionOut
 from trackside_modules.support.drafts import Draft
-from trackside_modules.support.queries import chips, lists, threads
+from trackside_modules.support.queries import lists, threads
+from trackside_modules.support.queries.asked import ORDER, listing
 from trackside_modules.support.service.reading import read
 
 _NEW = {"line": "dev@customer.example 401 after key rotation #auth !high bug"}
@@ -24,7 +26,23 @@ class Search(Paged):
     q: Annotated[
         str, Meta(max_length=500, description="As in the list: `status:open topic:auth user:u_42 key rotation`")
     ] = ""
-    sort: Annotated[str, Meta(max_length=20, description=f"One of {', '.join(lists.SORTS)}")] = "updated"
+    sort: Annotated[
+        str,
+        Meta(
+            max_length=20,
+            description=f"One of {', '.join(lists.SORTS)}; by itself `{ORDER}`, and for words the best first",
+        ),
+    ] = ""
+
+
+class InteractionList(msgspec.Struct):
+    """A part of a list of interactions."""
+
+    items: list[InteractionOut]
+    next: str | None = None
+    """The cursor of the following part, null on the last."""
+    corrected: str | None = None
+    """What was searched for instead, where no interaction holds the words of `q`."""
 
 
 @api.post("/support/interactions", scope=WRITE, status=201, errors=(Conflict,), example=INTERACTION, sends=_NEW)
@@ -36,14 +54,14 @@ def log_interaction(call: Call, body: InteractionNew) -> InteractionOut:
     return shown(call, logged.interaction.id, logged.said)
 
 
-@api.get("/support/interactions", scope=READ, example=Page([INTERACTION]))
-def list_interactions(call: Call, query: Search) -> Page[InteractionOut]:
-    """List interactions, the last active first; or search them."""
+@api.get("/support/interactions", scope=READ, example=InteractionList([INTERACTION]))
+def list_interactions(call: Call, query: Search) -> InteractionList:
+    """List interactions, the last active first; or search them as the page does, misspelt words too."""
     now = call.runtime.clock.now()
-    asked = chips.ask(call.session, query.q, now=now).must("q")
     after = call.after(query)
-    found = lists.page(call.session, asked, now=now, sort=query.sort, after=after, limit=query.limit)
-    return call.following(query, [InteractionOut.of(row) for row in found.rows], found.after)
+    found = listing(call.session, query.q, now=now, sort=query.sort, after=after, limit=query.limit)
+    page = call.following(query, [InteractionOut.of(row) for row in found.rows], found.after)
+    return InteractionList(page.items, page.next, found.corrected or None)
 
 
 @api.get("/support/interactions/{number}", scope=READ, edits=True, example=INTERACTION)
@@ -70,7 +88,9 @@ def _of_line(call: Call, body: InteractionNew) -> Draft:
     if body != InteractionNew(line=body.line, source=body.source, channel=body.channel):
         message = "Send a line, or fields, not both."
         raise InputError(message, {"line": message})
-    found = read(call.session, body.line, now=call.runtime.clock.now(), zone=UTC, source=body.source)
+    found = read(
+        call.session, body.line, now=call.runtime.clock.now(), zone=UTC, source=body.source, channel=body.channel
+    )
     return found.must("line")
 
 

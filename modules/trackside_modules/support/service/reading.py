@@ -66,9 +66,16 @@ class _Whom:
 
 
 def read(
-    session: Session, text: str, *, now: datetime, zone: tzinfo, member_id: int | None = None, source: str = "web"
+    session: Session,
+    text: str,
+    *,
+    now: datetime,
+    zone: tzinfo,
+    member_id: int | None = None,
+    source: str = "web",
+    channel: str = "other",
 ) -> Reading:
-    """Return what `text` means to the member `member_id`, whose clock is in `zone`."""
+    """Return what `text` means to the member `member_id`, whose clock is in `zone`; `channel` unless it names one."""
     # what cannot be seen was pasted by accident, and PostgreSQL refuses some of it
     line = grammar.parse("".join(each for each in text if each in "\n\t" or not is_hidden(each)))
     reading = Reading(line, problems=list(line.problems))
@@ -90,7 +97,7 @@ def read(
         account_id=whom.account.id if whom.account else None,
         kind=line.one("kind") or "question",
         topic_id=topic_id,
-        channel=line.one("channel") or "other",
+        channel=line.one("channel") or channel,
         direction=line.one("direction") or "in",
         priority=line.one("priority") or "normal",
         assignee_id=assignee_id,
