@@ -30,7 +30,7 @@ from trackside_modules.usage.models import (
 from trackside_modules.usage.queries import Scope, endpoints, figures, people
 from trackside_modules.usage.queries.window import Window, between, window
 from trackside_modules.usage.reports import failing, wrong_turns
-from trackside_modules.usage.storage import adding, crowds, memories, memory, minutes, pulse, rollup, turns
+from trackside_modules.usage.storage import adding, closed, crowds, memories, memory, minutes, pulse, rollup, turns
 from trackside_modules.usage.storage.counts import LARGEST, Counts, unpacked
 from trackside_modules.usage.storage.histogram import pack
 from trackside_modules.usage.storage.tiers import Part
@@ -148,6 +148,37 @@ def test_late_data_and_marks_are_seen_at_once(counted: Session) -> None:
         session.execute(update(UsageErrorSum).filter_by(**of).values(calls=999))
         session.execute(update(UsageTurn).filter_by(**of).values(turns=turns.pack(np.zeros((0, 5), dtype=np.int64))))
     assert shown(session) == before
+
+
+def test_what_a_process_holds_of_buckets_is_read_anew_once_one_of_them_is_made_again(counted: Session) -> None:
+    session, span = counted, window("30d", NOW)
+    memories.fill(session, 1, NOW)
+
+    def read() -> list[object]:
+        crowd = people.crowd(session, Scope(1), span)
+        return [figures.summed(session, Scope(1), span).calls, int(crowd.calls)]
+
+    before = read()
+    session.execute(update(UsageSum).values(calls=UsageSum.calls + 1000))
+    session.execute(update(UsageCrowd).values(users=crowds.pack(*nobody())))
+    assert read() == before
+    connection = session.connection().connection.driver_connection
+    pulse.forget(connection, 1, "hour", [pulse.floor("hour", NOW - timedelta(days=3))])  # type: ignore[arg-type]
+    memories.fill(session, 1, NOW)
+    calls, people_calls = read()
+    assert calls > before[0]
+    assert people_calls < before[1]
+
+
+def test_a_shelf_lets_go_of_what_nobody_asked_for_longest() -> None:
+    shelf = closed.Shelf(2500)
+    for name in "abc":
+        shelf.keep(name, np.zeros(100))
+        assert shelf.take("a") is not None
+    assert [shelf.take(name) is not None for name in "abc"] == [True, False, True]
+    assert 1600 < shelf.size <= 2500
+    shelf.keep("d", {"one": [figures.Figures()] * 3, "two": b"x" * 3000})
+    assert shelf.size == 0
 
 
 def nobody() -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]

@@ -5,7 +5,7 @@ All of it can be made again from the tiers (see `memory`).
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, LargeBinary, SmallInteger
+from sqlalchemy import BigInteger, LargeBinary, SmallInteger, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
@@ -22,6 +22,8 @@ class UsageRemembered(Base):
     """`hour`, `day`, or `week` (from Monday, UTC)."""
     at: Mapped[datetime] = mapped_column(primary_key=True)
     fresh: Mapped[bool]
+    made_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    """When, by the database's clock: what a process holds of it is true for as long as this is the same."""
 
 
 class UsageSum(Base):

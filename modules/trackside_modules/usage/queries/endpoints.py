@@ -6,17 +6,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import SmallInteger, cast, func, literal_column, select
+from numpy.typing import NDArray
+from pyroaring import BitMap64
+from sqlalchemy import BigInteger, SmallInteger, Subquery, cast, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageEndpoint
-from trackside_modules.usage.queries.figures import Figures, bucket, grouped
-from trackside_modules.usage.queries.scope import Scope, rows, sums
+from trackside_modules.usage.queries.figures import Figures, added, bucket, by_endpoint, grouped
+from trackside_modules.usage.queries.scope import Scope, Span, in_tiers, pieces, units_for
 from trackside_modules.usage.queries.window import DAY, HOUR, MINUTE, Window
-from trackside_modules.usage.storage import reach
+from trackside_modules.usage.storage import reach, tiers
+from trackside_modules.usage.storage.crowds import numbers, run
 from trackside_modules.usage.storage.packs import quantiles
 from trackside_modules.usage.storage.sums import cut, hung, split
-from trackside_modules.usage.storage.tiers import one_of
+from trackside_modules.usage.storage.tiers import Part, one_of
 
 SORTS = ("endpoint", "calls", "users", "errors", "refused", "p50", "p95", "p99", "change")
 _TRENDS = (MINUTE, 2 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)
@@ -45,14 +48,8 @@ class EndpointRow:
 
 def listed(session: Session, scope: Scope, window: Window, *, compare: bool, q: str = "") -> list[EndpointRow]:
     """Return every endpoint that was called in the window (or, compared, the one before), without users and trend."""
-    counted = sums(session, scope, window.start, window.until)
-    figures = grouped(session, counted, counted.c.endpoint_id)
-    before: dict[int, int] = {}
-    if compare:
-        old = window.previous()
-        was = sums(session, scope, old.start, old.until)
-        query = select(was.c.endpoint_id, func.sum(was.c.calls)).group_by(was.c.endpoint_id)
-        before = {endpoint_id: int(calls) for endpoint_id, calls in session.execute(query)}
+    figures = by_endpoint(session, scope, window)
+    before = _calls(session, scope, window.previous()) if compare else {}
     known = named(session, {*figures, *before}, q)
     found = [
         EndpointRow(known[id_], figures.get(id_) or Figures(), before.get(id_, 0) if compare else None)
@@ -62,6 +59,21 @@ def listed(session: Session, scope: Scope, window: Window, *, compare: bool, q: 
         values = quantiles(np.array([row.figures.latency for row in found]), 0.5, 0.95, 0.99)
         for row, each in zip(found, values, strict=True):
             row.quantiles = [None if value is None else value * 1000 for value in each]
+    return found
+
+
+def _calls(session: Session, scope: Scope, window: Window) -> dict[int, int]:
+    """Return the calls of each endpoint in a window."""
+
+    def read(counted: Subquery) -> dict[int, int]:
+        it = counted.c
+        query = select(it.endpoint_id, func.sum(it.calls)).group_by(it.endpoint_id)
+        return {endpoint_id: int(calls) for endpoint_id, calls in session.execute(query)}
+
+    found: dict[int, int] = {}
+    for piece in pieces(session, Span(scope, window.start, window.until), "calls", read):
+        for endpoint_id, calls in piece.items():
+            found[endpoint_id] = found.get(endpoint_id, 0) + calls
     return found
 
 
@@ -100,26 +112,44 @@ def _rank(row: EndpointRow, name: str) -> Any:
 
 def add_users(session: Session, scope: Scope, window: Window, them: Sequence[EndpointRow]) -> None:
     """Fill in how many known users called each, united from the sets of the tiers."""
-    mine = {row.endpoint.id: row for row in them}
-    it = sums(session, scope, window.start, window.until).c
-    query = select(it.endpoint_id, *hung(it.users)).where(one_of(it.endpoint_id, mine)).group_by(it.endpoint_id)
-    for endpoint_id, data, lengths in session.execute(query):
-        mine[endpoint_id].users = len(reach.unite(cut(bytes(data), bytes(lengths))))
+    mine = tuple(sorted(row.endpoint.id for row in them))
+
+    def read(counted: Subquery) -> dict[int, BitMap64]:
+        it = counted.c
+        query = select(it.endpoint_id, *hung(it.users)).where(one_of(it.endpoint_id, mine)).group_by(it.endpoint_id)
+        return {id_: reach.unite(cut(bytes(data), bytes(lengths))) for id_, data, lengths in session.execute(query)}
+
+    found = pieces(session, Span(scope, window.start, window.until), ("users", mine), read)
+    for row in them:
+        sets = [piece[row.endpoint.id] for piece in found if row.endpoint.id in piece]
+        row.users = len(sets[0].union(*sets[1:])) if sets else 0
 
 
 def add_trend(session: Session, scope: Scope, window: Window, them: Sequence[EndpointRow]) -> None:
     """Fill in the calls of each over the window, in at most forty steps; what is still going on is left out."""
     step = trend_step(window)
-    counted = sums(session, scope, window.start, window.until, step)
-    mine = [row.endpoint.id for row in them]
-    at = bucket(counted, window, step)
-    query = select(counted.c.endpoint_id, at, func.sum(counted.c.calls)).where(one_of(counted.c.endpoint_id, mine))
-    found: dict[int, dict[datetime, float]] = {id_: {} for id_ in mine}
-    for endpoint_id, start, calls in session.execute(query.group_by(literal_column("1"), literal_column("2"))):
-        found[endpoint_id][start] = float(calls)
-    times = [window.start + step * place for place in range(-((window.start - window.until) // step) - 1)]
+    mine = tuple(sorted(row.endpoint.id for row in them))
+    size = -((window.start - window.until) // step)
+
+    def read(counted: Subquery) -> dict[int, NDArray[np.float64]]:
+        """Return the calls of each endpoint, a number for each step."""
+        it = counted.c
+        place = func.floor(func.extract("epoch", it.at - window.start) / step.total_seconds()).cast(BigInteger)
+        summed = select(it.endpoint_id, place.label("place"), func.sum(it.calls).label("calls"))
+        summed = summed.where(one_of(it.endpoint_id, mine)).group_by(literal_column("1"), literal_column("2"))
+        each = summed.subquery().c
+        found: dict[int, NDArray[np.float64]] = {}
+        query = select(each.endpoint_id, run(each.place), run(each.calls)).group_by(each.endpoint_id)
+        for endpoint_id, places, calls in session.execute(query):
+            found[endpoint_id] = np.zeros(size)
+            found[endpoint_id][numbers(places)] = numbers(calls)
+        return found
+
+    span = Span(scope, window.start, window.until, step)
+    found = pieces(session, span, ("trend", mine, window.start, step, size), read)
+    nothing = np.zeros(size)
     for row in them:
-        row.trend = [found[row.endpoint.id].get(at, 0.0) for at in times]
+        row.trend = sum((piece.get(row.endpoint.id, nothing) for piece in found), nothing)[: size - 1].tolist()
 
 
 def trend_step(window: Window) -> timedelta:
@@ -131,11 +161,15 @@ def trend_step(window: Window) -> timedelta:
 
 def statuses(session: Session, scope: Scope, window: Window) -> dict[int, dict[datetime, Figures]]:
     """Return, for each status, the figures of each bucket of the window that had it."""
-    told = rows(session, scope, window.start, window.until, window.unit)
-    counted = split(told, "status").subquery()
+
+    def read(parts: Sequence[Part]) -> dict[Any, Figures]:
+        counted = split(tiers.by_endpoint(scope.env_id, parts, scope.narrow), "status", users=False).subquery()
+        return grouped(session, counted, cast(counted.c.status, SmallInteger), bucket(counted, window))
+
+    what = ("statuses", scope, window.start, window.step)
+    span = (window.start, window.until)
+    told = in_tiers(session, scope.env_id, span, what, read, units=units_for(window.step))
     found: dict[int, dict[datetime, Figures]] = {}
-    for (status, at), figures in grouped(
-        session, counted, cast(counted.c.status, SmallInteger), bucket(counted, window)
-    ).items():
-        found.setdefault(status, {})[at] = figures
+    for (status, at), each in added(told).items():
+        found.setdefault(status, {})[at] = each
     return found

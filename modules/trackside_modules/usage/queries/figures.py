@@ -4,7 +4,7 @@ PostgreSQL adds the numbers up and hangs the packed histograms of a group one af
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Subquery, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageMinute
-from trackside_modules.usage.queries.scope import Scope, rows, sums
+from trackside_modules.usage.queries.scope import Scope, Span, in_tiers, pieces
 from trackside_modules.usage.queries.window import Window
 from trackside_modules.usage.storage import tiers
 from trackside_modules.usage.storage.packs import WIDTH, Ints, quantiles
@@ -47,6 +47,10 @@ class Figures:
         self.slow += other.slow
         self.latency = self.latency + other.latency
         self.approximate |= other.approximate
+
+    def copy(self) -> "Figures":
+        """Return figures that can be added to while these stay as they are."""
+        return replace(self)
 
     @property
     def errors(self) -> int:
@@ -100,12 +104,26 @@ def grouped(session: Session, counted: Subquery, *keys: ColumnElement[Any], late
     return figures
 
 
+def added(pieces: Sequence[Mapping[Any, Figures]]) -> dict[Any, Figures]:
+    """Return the figures of several pieces by key; the pieces stay as they are."""
+    found = {key: it.copy() for key, it in pieces[0].items()} if pieces else {}
+    for piece in pieces[1:]:
+        for key, it in piece.items():
+            found.setdefault(key, Figures()).add(it)
+    return found
+
+
 def series(
     session: Session, scope: Scope, window: Window, *, step: timedelta | None = None, latency: bool = True
 ) -> dict[datetime, Figures]:
     """Return the figures of each bucket of the window that had calls."""
-    counted = sums(session, scope, window.start, window.until, window.step, whole=True)
-    return grouped(session, counted, bucket(counted, window, step), latency=latency)
+    span = Span(scope, window.start, window.until, window.step, whole=True)
+    what = ("series", window.start, step or window.step, latency)
+
+    def read(counted: Subquery) -> dict[datetime, Figures]:
+        return grouped(session, counted, bucket(counted, window, step), latency=latency)
+
+    return added(pieces(session, span, what, read))
 
 
 def bucket(counted: Subquery, window: Window, step: timedelta | None = None) -> ColumnElement[datetime]:
@@ -115,8 +133,15 @@ def bucket(counted: Subquery, window: Window, step: timedelta | None = None) -> 
 
 def summed(session: Session, scope: Scope, window: Window) -> Figures:
     """Return the figures of the whole window."""
-    counted = sums(session, scope, window.start, window.until, whole=True)
-    return grouped(session, counted, literal_column("0")).get(0, Figures())
+    span = Span(scope, window.start, window.until, whole=True)
+    found = pieces(session, span, "summed", lambda counted: grouped(session, counted, literal_column("0")))
+    return added(found).get(0, Figures())
+
+
+def by_endpoint(session: Session, scope: Scope, window: Window) -> dict[int, Figures]:
+    """Return the figures of each endpoint that was called in the window."""
+    span = Span(scope, window.start, window.until)
+    return added(pieces(session, span, "endpoints", lambda it: grouped(session, it, it.c.endpoint_id)))
 
 
 def total(buckets: Mapping[Any, Figures]) -> Figures:
@@ -130,13 +155,16 @@ def total(buckets: Mapping[Any, Figures]) -> Figures:
 def unknown_share(session: Session, scope: Scope, window: Window, known: Figures) -> float | None:
     """Return the share of the window's calls (`known` are its figures) without a known user; None without calls."""
     nobody = Scope(scope.env_id, scope.service, scope.endpoint_id, user_id=0, status=scope.status)
-    if scope.service or scope.endpoint_id is not None or scope.status:
-        counted = rows(session, nobody, window.start, window.until)
-    else:
-        spans = tiers.parts(session, scope.env_id, window.start, window.until)
-        counted = tiers.of_user(scope.env_id, spans, nobody.narrow)
-    calls = session.scalar(select(func.coalesce(func.sum(counted.c.calls), 0))) or 0
-    return float(calls) / known.calls if known.calls else None
+
+    def read(parts: Sequence[tiers.Part]) -> int:
+        if scope.service or scope.endpoint_id is not None or scope.status:
+            counted = tiers.by_user(scope.env_id, parts, nobody.narrow)
+        else:
+            counted = tiers.of_user(scope.env_id, parts, nobody.narrow)
+        return int(session.scalar(select(func.coalesce(func.sum(counted.c.calls), 0))) or 0)
+
+    calls = sum(in_tiers(session, scope.env_id, (window.start, window.until), (nobody, "calls"), read))
+    return calls / known.calls if known.calls else None
 
 
 def active_users(session: Session, scope: Scope, now: datetime, within: timedelta = timedelta(minutes=5)) -> int:

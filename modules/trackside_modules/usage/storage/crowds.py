@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageCrowd
-from trackside_modules.usage.storage import minutes, tiers
+from trackside_modules.usage.storage import closed, minutes, tiers
 from trackside_modules.usage.storage.counts import LARGEST, Groups
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
 from trackside_modules.usage.storage.packs import Ints
@@ -80,10 +80,13 @@ def read(
 ) -> Crowd:
     """Return who called in `[start, end)`: anything, or one of some endpoints."""
     units = [unit for unit in units if endpoints is None or unit != "hour"]
-    planned = plan(session, env_id, start, end, units)
-    stored = _stored(session, env_id, planned, (EVERYTHING,) if endpoints is None else endpoints)
-    found = [(at, unpack(packed)) for _, at, packed in stored]
-    tables, times = [table for _, table in found], [np.full(len(table), int(at.timestamp())) for at, table in found]
+    planned = plan(session, env_id, start, end, tuple(units))
+    pieces: list[Crowd] = []
+    if planned.kept:
+        whom = (EVERYTHING,) if endpoints is None else tuple(endpoints)
+        what = ("crowd", env_id, whom)
+        pieces.append(closed.held(session, what, planned, lambda: _over(session, env_id, planned, whom)))
+    tables, times = list[Ints](), list[Ints]()
     parts = planned.parts
     if endpoints is None:
         last = [part for part in parts if part.unit == "minute" and part.end - part.start <= minutes.LONGEST]
@@ -96,6 +99,18 @@ def read(
         _, _, table, starts = _counted(session, counted, None)
         tables.append(table)
         times.append(starts)
+    if pieces and not tables:
+        return pieces[0]
+    tables += [np.column_stack((it.ids, it.sums)) for it in pieces]
+    times += [it.last for it in pieces]
+    return _folded(np.concatenate([_none(), *tables]), np.concatenate([_none()[:, 0], *times]))
+
+
+def _over(session: Session, env_id: int, planned: Plan, endpoints: Sequence[int]) -> Crowd:
+    """Return who called in the remembered buckets of a plan."""
+    found = [(at, unpack(packed)) for _, at, packed in _stored(session, env_id, planned, endpoints)]
+    times = [np.full(len(table), int(at.timestamp())) for at, table in found]
+    tables = [table for _, table in found]
     return _folded(np.concatenate([_none(), *tables]), np.concatenate([_none()[:, 0], *times]))
 
 

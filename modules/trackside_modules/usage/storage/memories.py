@@ -83,6 +83,7 @@ def _make(session: Session, env_id: int, unit: Unit, start: datetime, end: datet
         session.execute(delete(table).where(table.env_id == env_id, table.unit == unit, table.at.in_(times)))
         if rows := [row for row in all_ if row["at"] not in dirty]:
             session.execute(insert(table), rows)
-    marks = insert(UsageRemembered).on_conflict_do_update(index_elements=["env_id", "unit", "at"], set_={"fresh": True})
+    again = {"fresh": True, "made_at": func.clock_timestamp()}
+    marks = insert(UsageRemembered).on_conflict_do_update(index_elements=["env_id", "unit", "at"], set_=again)
     if times:
         session.execute(marks, [{"env_id": env_id, "unit": unit, "at": at, "fresh": True} for at in times])

@@ -12,12 +12,12 @@ ago, and never a hole.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from psycopg import Connection
-from sqlalchemy import ARRAY, ColumnElement, DateTime, and_, any_, false, literal, or_, select
+from sqlalchemy import ARRAY, ColumnElement, DateTime, and_, any_, bindparam, false, literal, or_, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageRemembered
@@ -32,7 +32,14 @@ KEEP: dict[Unit, timedelta] = {"week": timedelta(days=7300), "day": timedelta(da
 """How long each is remembered: what pages show by it, and as long before, and some days."""
 MADE_OF: dict[Unit, tuple[Unit, ...]] = {"week": ("day",), "day": (), "hour": ("hour",)}
 """By which units one is read when it is made: weeks from remembered days."""
+_TIERS: dict[Unit, tiers.Unit] = {"week": "day", "day": "day", "hour": "hour"}
 _TIMES = ARRAY(DateTime(timezone=True))
+
+_IT = UsageRemembered.__table__.c
+_FRESH = select(_IT.unit, _IT.at, _IT.made_at).where(
+    _IT.env_id == bindparam("env"), _IT.at >= bindparam("start"), _IT.at < bindparam("end"), _IT.fresh
+)
+"""Composed once: each page asks it."""
 
 _FORGET = """
 update usage_remembered r set fresh = false from (
@@ -49,11 +56,24 @@ class Plan:
 
     kept: dict[Unit, list[datetime]] = field(default_factory=dict[Unit, list[datetime]])
     parts: list[Part] = field(default_factory=list[Part])
+    made: tuple[tuple[Unit, datetime, datetime], ...] = ()
+    """Each bucket that is remembered, and when it was made: the same again where nothing of it has changed."""
 
     def among(self, table: Any) -> ColumnElement[bool]:
         """Return the condition that a row of what is remembered is of one of the buckets."""
         each = [and_(table.unit == unit, table.at == any_(literal(at, _TIMES))) for unit, at in self.kept.items()]
         return or_(false(), *each)
+
+    def over(self) -> list[Part]:
+        """Return the buckets that are remembered as parts of the tiers, which hold the same."""
+        found: list[Part] = []
+        for unit, times in self.kept.items():
+            for at in times:
+                if found and found[-1].end == at and found[-1].unit == _TIERS[unit]:
+                    found[-1] = Part(_TIERS[unit], found[-1].start, at + STEPS[unit])
+                else:
+                    found.append(Part(_TIERS[unit], at, at + STEPS[unit]))
+        return found
 
 
 def plan(session: Session, env_id: int, start: datetime, end: datetime, units: Sequence[Unit]) -> Plan:
@@ -62,19 +82,31 @@ def plan(session: Session, env_id: int, start: datetime, end: datetime, units: S
     The tiers are read by days too where `units` has days or weeks, else by hours.
     """
     start, end = start.astimezone(UTC), end.astimezone(UTC)
+    return held(
+        session,
+        f"plan {start} {end} {units}",
+        (env_id, start, end),
+        lambda *_: _plan(session, env_id, start, end, units),
+    )
+
+
+def _plan(session: Session, env_id: int, start: datetime, end: datetime, units: Sequence[Unit]) -> Plan:
     marks = tiers.dirty(session, env_id, start, end)
     fresh = _fresh(session, env_id, (start, end), units)
     for unit, times in fresh.items():
-        times -= {floor(unit, at) for tier, at in marks if tier == "hour" or (tier == "day" and unit != "hour")}
+        for tier, at in marks:
+            if tier == "hour" or unit != "hour":
+                times.pop(floor(unit, at), None)
     found, rest = Plan(), list[tuple[datetime, datetime]]()
     begins = sorted(set[datetime]().union(*fresh.values()))
-    at = start
+    at, made = start, list[tuple[Unit, datetime, datetime]]()
     while at < end:
         fitting = _fitting(fresh, at, end)
         place = bisect_right(begins, at)
         stop = at + STEPS[fitting] if fitting else min([end, *begins[place : place + 1]])
         if fitting:
             found.kept.setdefault(fitting, []).append(at)
+            made.append((fitting, at, fresh[fitting][at]))
         elif rest and rest[-1][1] == at:
             rest[-1] = (rest[-1][0], stop)
         else:
@@ -82,10 +114,10 @@ def plan(session: Session, env_id: int, start: datetime, end: datetime, units: S
         at = stop
     for first, last in rest:
         found.parts.extend(tiers.cut(first, last, "hour" if set(units) == {"hour"} else "day", marks))
-    return found
+    return replace(found, made=tuple(made))
 
 
-def _fitting(fresh: Mapping[Unit, set[datetime]], at: datetime, end: datetime) -> Unit | None:
+def _fitting(fresh: Mapping[Unit, Mapping[datetime, datetime]], at: datetime, end: datetime) -> Unit | None:
     """Return the longest bucket that is remembered, begins at `at` and ends by `end`."""
     for unit, times in fresh.items():
         if at in times and at + STEPS[unit] <= end:
@@ -95,19 +127,18 @@ def _fitting(fresh: Mapping[Unit, set[datetime]], at: datetime, end: datetime) -
 
 def _fresh(
     session: Session, env_id: int, span: tuple[datetime, datetime], units: Sequence[Unit]
-) -> dict[Unit, set[datetime]]:
-    """Return the buckets of a span that are remembered and not forgotten, the longest first."""
+) -> dict[Unit, dict[datetime, datetime]]:
+    """Return the buckets of a span that are remembered and not forgotten, the longest first, and when each was made."""
     start, end = span
 
-    def read(start: datetime, end: datetime) -> list[tuple[Any, datetime]]:
-        it = UsageRemembered
-        mine = it.env_id == env_id, it.at >= start, it.at < end, it.fresh.is_(True)
-        return [(unit, at.astimezone(UTC)) for unit, at in session.execute(select(it.unit, it.at).where(*mine))]
+    def read(start: datetime, end: datetime) -> list[tuple[Any, datetime, datetime]]:
+        query = {"env": env_id, "start": start, "end": end}
+        return [(unit, at.astimezone(UTC), made) for unit, at, made in session.execute(_FRESH, query)]
 
-    found: dict[Unit, set[datetime]] = {unit: set() for unit in STEPS if unit in units}
-    for unit, at in held(session, "remembered", (env_id, start, end), read):
+    found: dict[Unit, dict[datetime, datetime]] = {unit: {} for unit in STEPS if unit in units}
+    for unit, at, made in held(session, "remembered", (env_id, start, end), read):
         if unit in found and start <= at < end:
-            found[unit].add(at)
+            found[unit][at] = made
     return found
 
 
