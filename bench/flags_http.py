@@ -1,6 +1,6 @@
 """What a flag check over HTTP costs: one flag and all 50, beside nothing at all and the same code behind Flask.
 
-    python bench/flags_http.py [--rounds 3] [--seconds 1.5]
+    python bench/flags_http.py [--rounds 9] [--seconds 0.4]
 
 Servers as `trackside web` sets granian up, pinned to one core, asked by the generator of bench/lane.py from another:
 
@@ -12,7 +12,9 @@ Servers as `trackside web` sets granian up, pinned to one core, asked by the gen
     flask      one flag, by the same code behind a Flask route of the real app
     null busy, one busy, all busy     the same while 8 connections ask the same process for pages that take 50 ms
 
-Rounds alternate; medians are printed, and the server's CPU a request, which a busy machine does not change as much.
+Short rounds alternate, and a ratio is the median of those within each round: what else the machine does meanwhile slows
+both. The server's CPU a request is printed too, in which a busy machine shows less. Each request is answered as its
+repetition is: "one" is asked for 200 users in turn.
 Servers are throw-away, 127.0.0.1 only, and it stops by itself.
 """
 
@@ -28,6 +30,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import lane as base
@@ -40,7 +43,11 @@ FLAGS = 50
 PAGE_SECONDS = 0.05
 PAGES = 8
 MOST_SECONDS = 110
-BODY = b'{"context":{"targetingKey":"u_42","account":"acme","plan":"pro"}}'
+USERS = 200
+BODIES = [
+    b'{"context":{"targetingKey":"u_%d","account":"acme","plan":"pro"}}' % number for number in range(100, 100 + USERS)
+]
+BODY = BODIES[0]
 WHOLE = b"ok" * 2100
 """As long as the answer with all flags."""
 KINDS = ("null", "real")
@@ -56,6 +63,8 @@ ROWS = {
     "one busy": ("real", f"{ALL}/flag-7", True),
     "all busy": ("real", ALL, True),
 }
+
+RATIOS = (("one", "null", "0.60"), ("one", "null read", ""), ("one", "flask", "3"), ("one busy", "null busy", ""))
 
 
 def null(environ: Any, start_response: Any) -> list[bytes]:
@@ -125,7 +134,8 @@ class Asked:
 def ask(port: int, path: str, key: str, seconds: float, worker: int, connections: int = base.CONNECTIONS) -> Asked:
     """Ask over keep-alive connections, one request at a time on each; raises RuntimeError on any answer but 200."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n"
-    request = f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    head += f"Content-Length: {len(BODY)}\r\n\r\n"
+    requests = cycle([head.encode() + body for body in BODIES])
     begun: dict[int, bytes] = {}
     count = 0
     with selectors.DefaultSelector() as ready, ExitStack() as stack:
@@ -133,7 +143,7 @@ def ask(port: int, path: str, key: str, seconds: float, worker: int, connections
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ready.register(connection, selectors.EVENT_READ)
-            connection.sendall(request)
+            connection.sendall(next(requests))
         began, worked, spent_there = time.perf_counter(), time.process_time(), servers.cpu_of(worker)
         while time.perf_counter() - began < seconds:
             for selected, _ in ready.select(5):
@@ -145,7 +155,7 @@ def ask(port: int, path: str, key: str, seconds: float, worker: int, connections
                 if not answer.startswith(b"HTTP/1.1 200"):
                     raise RuntimeError(f"{path}: {answer[:300].decode(errors='replace')}")
                 count += 1
-                connection.sendall(request)
+                connection.sendall(next(requests))
         spent = time.perf_counter() - began
         cpu = (servers.cpu_of(worker) - spent_there) / max(count, 1) * 1e6
         return Asked(count / spent, (time.process_time() - worked) / spent, cpu)
@@ -247,8 +257,8 @@ def measure(rounds: int, seconds: float) -> dict[str, list[Asked]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure flags over HTTP beside a null callable and Flask.")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.4)
     parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--pages", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
@@ -269,10 +279,10 @@ def main() -> None:
         busy = statistics.median(each.busy for each in rounds)
         span = f"from {min(it.rate for it in rounds):,.0f} to {max(it.rate for it in rounds):,.0f}"
         print(f"{row:<10} {rate[row]:>9,.0f}/s  {cpu[row]:6.1f} us CPU  ({span}, generator busy {busy:.0%})")
-    print(f"one / null            {rate['one'] / rate['null']:.2f}   (aim 0.60)")
-    print(f"one / null read       {rate['one'] / rate['null read']:.2f}")
-    print(f"one / flask           {rate['one'] / rate['flask']:.2f}   (aim 3)")
-    print(f"one / null, busy      {rate['one busy'] / rate['null busy']:.2f}")
+    for over, under, aim in RATIOS:
+        each = [one.rate / other.rate for one, other in zip(found[over], found[under], strict=True)]
+        line = f"{f'{over} / {under}':<22}{statistics.median(each):.2f}   (from {min(each):.2f} to {max(each):.2f}"
+        print(f"{line}{f'; aim {aim}' if aim else ''}; by CPU {cpu[under] / cpu[over]:.2f})")
     sending = cpu["null whole"] - cpu["null read"]
     print(f"all more than one     {cpu['all'] - cpu['one']:.1f} us CPU   (aim 25; to send as much takes {sending:.1f})")
 

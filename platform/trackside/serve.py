@@ -119,7 +119,8 @@ class Lane:
         if self._count is not None:
             route = endpoint.route.path if endpoint else next(iter(methods.values())).route.path
             self._count(route, int(response.status[:3]))
-        headers = _headers(response, ("X-Request-Id", request_id))
+        given = response.headers
+        headers = [*(given if type(given) is Complete else complete(given)), ("X-Request-Id", request_id)]
         if endpoint is not None and endpoint.route.cors and "HTTP_ORIGIN" in environ:
             headers += _READABLE
         start_response(response.status, headers)
@@ -136,11 +137,6 @@ class Lane:
         key = self._keys.authenticate(environ)
         key.check(route.kinds, route.scope)
         return key
-
-
-def _headers(response: LaneResponse, *more: tuple[str, str]) -> list[tuple[str, str]]:
-    headers = response.headers
-    return [*(headers if type(headers) is Complete else complete(headers)), *more]
 
 
 def _preflight(endpoints: list[_Endpoint]) -> LaneResponse:
@@ -235,12 +231,12 @@ def _receive(environ: Environ) -> None:
 def _refused(error: TracksideError, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     if environ["PATH_INFO"].startswith(MACHINE_PATHS):
         response = problem(LaneRequest(environ, environ["PATH_INFO"], None), error)
-        start_response(response.status, _headers(response))
+        start_response(response.status, list(complete(response.headers)))
         return [response.body]
     # a page would need a template, and so a place
     wait = getattr(error, "retry_after", None)
     headers = [("Content-Type", "text/plain; charset=utf-8"), *([("Retry-After", str(wait))] if wait else [])]
-    start_response(status_line(error), _headers(LaneResponse("", b"", headers)))
+    start_response(status_line(error), list(complete(headers)))
     return [error.message.encode()]
 
 

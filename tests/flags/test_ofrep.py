@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -54,6 +55,22 @@ def test_a_key_with_a_slash_works(ask: Ask, flag: Any) -> None:
     flag("team/checkout")
     assert ask("team/checkout").json["key"] == "team/checkout"  # type: ignore[index]
     assert ask("team%2Fcheckout").json["key"] == "team/checkout"  # type: ignore[index]
+
+
+def test_the_same_request_is_answered_by_the_flag_as_it_is_now(
+    ask: Ask, checkout: None, change: Any, clock: Any
+) -> None:
+    asked = [{"targetingKey": f"u_{number}"} for number in range(40)]
+    first = [ask("checkout", each).data for each in asked]
+    assert 0 < sum(b'"value":true' in each for each in first) < 40
+    assert [ask("checkout", each).data for each in asked] == first
+    change("checkout", {"serve": {"rollout": 100_000, "split": [["on", 100_000]]}})
+    assert all(b'"value":true' in ask("checkout", each).data for each in asked)
+    at = (clock.now() + timedelta(hours=1)).isoformat()
+    change("checkout", {"schedule": [{"at": at, "enabled": False}]})
+    assert all(b'"value":true' in ask("checkout", each).data for each in asked)
+    clock.advance(timedelta(hours=2))
+    assert all(b'"value":false' in ask("checkout", each).data for each in asked)
 
 
 @pytest.mark.parametrize("body", ["{}", "", '{"context": {}}', '{"context": null}', '{"other": 1}'])
@@ -135,8 +152,6 @@ def test_the_etag_of_all_flags_is_of_rules_and_context(ask: Ask, checkout: None,
 
 
 def test_the_etag_changes_when_a_schedule_does_something(ask: Ask, checkout: None, change: Any, clock: Any) -> None:
-    from datetime import timedelta
-
     at = (clock.now() + timedelta(hours=1)).isoformat()
     change("checkout", {"schedule": [{"at": at, "enabled": False}]})
     first = ask(None, {"targetingKey": "u"})

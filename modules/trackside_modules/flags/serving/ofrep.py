@@ -17,7 +17,7 @@ from trackside_modules.flags.exposures import counter
 from trackside_modules.flags.serving import feed
 from trackside_modules.flags.serving.context import LIMIT, Refused, read_context
 from trackside_modules.flags.serving.memory import shared
-from trackside_modules.flags.serving.served import Served, failure
+from trackside_modules.flags.serving.served import Answer, Served, failure
 
 ALL = "/ofrep/v1/evaluate/flags"
 ONE = f"{ALL}/"
@@ -31,21 +31,29 @@ _STATUS = {"FLAG_NOT_FOUND": "404 Not Found"}
 
 def one(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
     """Return the handler of a single flag."""
-    memory, start = shared(runtime), len(ONE)
-    count = counter.shared(runtime).count
+    memory, count = shared(runtime), counter.shared(runtime).count
 
     def handle(request: LaneRequest) -> LaneResponse:
-        assert request.key is not None
-        env_id = request.key.env_id
+        env_id, path, body = request.key.env_id, request.path, request.body(LIMIT)  # type: ignore[union-attr]
         served = memory.served(env_id)
-        context = read_context(request.body(LIMIT))
-        result = served.one(request.path[start:], context)
-        if result.error_code is not None:
-            return _failed(result)
-        count(env_id, result.key, result.variant, context.get("targetingKey"), _account(context))
-        return LaneResponse("200 OK", served.fragment(result), served.headers)
+        answer = served.answers.get((path, body)) or _answer(served, path, body)
+        if answer.exposure is not None:
+            count(env_id, *answer.exposure)
+        return answer.response
 
     return handle
+
+
+def _answer(served: Served, path: str, body: bytes) -> Answer:
+    """Evaluate one flag for the context of a request."""
+    context = read_context(body)
+    result = served.one(path[len(ONE) :], context)
+    if result.error_code is not None:
+        return Answer(_failed(result), None)
+    response = LaneResponse("200 OK", served.fragment(result), served.headers)
+    answer = Answer(response, (result.key, result.variant, context.get("targetingKey"), _account(context)))
+    served.keep(path, body, result.key, answer)
+    return answer
 
 
 def _failed(result: Result) -> LaneResponse:

@@ -4,12 +4,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from trackside.clock import Clock
-from trackside.lane import complete
+from trackside.lane import LaneResponse, complete
 from trackside_client.flags import Result, Ruleset, parse
 from trackside_modules.flags.shape import has_floats
 
@@ -17,6 +17,10 @@ _SHARED = (None, "TARGETING_KEY_MISSING")
 """Error codes of results that the engine shares between evaluations."""
 MOST_FRAGMENTS = 100_000
 """Answers kept encoded; a flag has one for each of its variants and reasons."""
+MOST_ANSWERS = 10_000
+"""Requests whose answers are at hand, for each environment: some 700 bytes each."""
+_LONGEST = 500
+"""Bytes of such a request's body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,14 @@ class Source:
     changed_at: datetime
     body: bytes
     """The document that clients evaluate by: JSON."""
+
+
+class Answer(NamedTuple):
+    """What a request for one flag is answered, and whom it counts for: flag, variant, user, account."""
+
+    response: LaneResponse
+    exposure: tuple[str, str | None, str | None, str | None] | None
+    """None where the evaluation failed."""
 
 
 class Served:
@@ -49,6 +61,8 @@ class Served:
         self._floats = {key for key, flag in document["flags"].items() if has_floats(flag["type"], flag["variants"])}
         self._moments = sorted(set(_moments(document["flags"])))
         self._fragments: dict[Result, bytes] = {}
+        self.answers: dict[tuple[str, bytes], Answer] = {}
+        """By the address and the body that were sent: a user is often asked for again, in the very same words."""
 
     def marked(self, *, stale: bool) -> "Served":
         """Return the same flags, marked as stale or not."""
@@ -61,6 +75,13 @@ class Served:
         except Exception:
             # there is no such flag, or it does not take this context: the careful way says what, and why
             return self.ruleset.evaluate(key, context)
+
+    def keep(self, path: str, body: bytes, key: str, answer: Answer) -> None:
+        """Have an answer at hand where it stays the same as long as these flags do."""
+        if len(body) <= _LONGEST and key in self.ruleset.lasting:
+            if len(self.answers) >= MOST_ANSWERS:
+                self.answers.clear()
+            self.answers[path, body] = answer
 
     def all(self, context: Mapping[str, Any]) -> list[Result]:
         """Return the results of all flags."""

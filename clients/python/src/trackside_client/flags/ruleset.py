@@ -44,6 +44,7 @@ class Ruleset:
         "beside",
         "choosers",
         "environment",
+        "lasting",
         "problems",
         "version",
     )
@@ -67,6 +68,8 @@ class Ruleset:
             key: flag.beside for key, flag in self._flags.items() if flag.is_for_users
         }
         """Flags decided for good by the user's id and one attribute at most: that one, None where there is none."""
+        self.lasting = frozenset(key for key, flag in self._flags.items() if flag.asks is not None)
+        """Flags whose result is always the same for the same context."""
 
     def keys(self) -> Collection[str]:
         """Return the keys of all flags, those that could not be read included."""
