@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from trackside import cli
@@ -17,8 +18,9 @@ from trackside.auth.audit import SYSTEM
 from trackside.clock import SystemClock
 from trackside.errors import BadRequest, InputError
 from trackside.runtime import Runtime
+from trackside_modules.flags import document as document_format
 from trackside_modules.flags import ruleset, service, shape, yaml_text
-from trackside_modules.flags.models import Flag
+from trackside_modules.flags.models import Change, Flag
 from trackside_modules.flags.queries import exporting
 
 Run = Callable[..., Result]
@@ -95,6 +97,32 @@ def test_what_is_exported_applies_and_the_same_again_changes_nothing(document: A
         session.expire_all()
         assert ruleset.build(session, 1) == before
         savepoint.rollback()
+
+
+def _statements(session: Session, count: int, prefix: str) -> int:
+    """Return how many statements it takes to import `count` new flags."""
+    states = {"production": {"enabled": True, "overrides": []}}
+    entries = {f"{prefix}-{number}": {"environments": states} for number in range(count)}
+    seen: list[str] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    engine = session.get_bind()
+    event.listen(engine, "before_cursor_execute", hear)
+    try:
+        steps = apply(session, {"format": document_format.FORMAT, "flags": entries})
+    finally:
+        event.remove(engine, "before_cursor_execute", hear)
+    assert {step.key for step in steps} == set(entries)
+    return len(seen)
+
+
+def test_many_flags_take_no_more_statements_than_few(session: Session) -> None:
+    _statements(session, 1, "first")
+    assert _statements(session, 60, "many") <= _statements(session, 3, "few") + 3
+    history = select(func.count()).select_from(Change).where(Change.what == "created")
+    assert session.scalar(history) == 64 * 3  # of the flag, and of its state in both environments
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Making flags what a document says: all of it in one piece, the same again changes nothing, and a trial says what."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,12 +15,14 @@ from trackside.errors import Conflict, InputError, TracksideError
 from trackside.workspace import environments
 from trackside_modules.flags import document, shape
 from trackside_modules.flags.document import Entry
-from trackside_modules.flags.models import Change, Flag, State
+from trackside_modules.flags.models import Change, Flag
 from trackside_modules.flags.service import definitions
 from trackside_modules.flags.service.create import MOST_FLAGS
 from trackside_modules.flags.service.fields import checked
 from trackside_modules.flags.service.states import edited
 from trackside_modules.flags.service.work import Work, diff_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +93,38 @@ class _Applier:
     slugs: dict[str, int]
     now: datetime
     what: str
+    owners: dict[str, int | None] = field(default_factory=dict)
+    """Members' numbers by their address, those that were looked up."""
 
     def run(self, entries: list[Entry]) -> None:
+        """Make every flag what its entry says; a thousand of them take a few statements, not thousands."""
         known = {flag.key: flag for flag in self.session.scalars(select(Flag))}
         if len(set(known) | {entry.key for entry in entries}) > MOST_FLAGS:
             raise Conflict(f"There would be more than {MOST_FLAGS:,} flags, which is the most.")
+        there = [known[entry.key] for entry in entries if entry.key in known]
+        self.work.load(there)
         problems: dict[str, str] = {}
+        with self.session.no_autoflush:
+            fields = dict(self._each(entries, lambda entry: self._fields(entry, known.get(entry.key)), problems))
+            made = {key: self._made(key, values) for key, values in fields.items() if key not in known}
+            self.session.add_all(made.values())
+            self.session.flush()
+            good = [entry for entry in entries if entry.key in fields]
+            for _ in self._each(good, lambda it: self._one(it, known.get(it.key), made, fields[it.key]), problems):
+                pass
+        if problems:
+            raise document.refusal(problems)
+
+    def _each(
+        self, entries: list[Entry], do: Callable[[Entry], T], problems: dict[str, str]
+    ) -> Iterator[tuple[str, T]]:
+        """Do something with each entry; what is wrong with one is noted by its place, and the others go on."""
         for entry in entries:
             try:
-                self._one(entry, known.get(entry.key))
+                yield entry.key, do(entry)
             except InputError as error:
                 told = error.fields or {"": error.message}
                 problems |= {f"flags.{entry.key}.{name}".rstrip("."): why for name, why in told.items()}
-        if problems:
-            raise document.refusal(problems)
 
     def prune(self, keys: Collection[str]) -> None:
         """Archive the flags that are not among `keys`; who needs each other goes together."""
@@ -112,18 +132,17 @@ class _Applier:
         for flag in [each for each in self.session.scalars(living).all() if each.key not in keys]:
             self._archive(flag)
 
-    def _one(self, entry: Entry, flag: Flag | None) -> None:
-        fields = self._fields(entry)
+    def _one(self, entry: Entry, flag: Flag | None, made: Mapping[str, Flag], fields: dict[str, Any]) -> None:
         if flag is None:
-            flag = self._begin(entry, fields)
+            flag = self._begin(entry, made[entry.key])
         else:
             self._must_be_the_same(flag, fields)
             if flag.archived_at is not None and entry.archived is False:
                 self.work.define(flag, {"archived_at": None}, "restored")
             self.work.define(flag, {n: v for n, v in fields.items() if n not in definitions.FIXED}, self.what)
         for slug, parts in entry.environments.items():
-            row = self.session.get_one(State, (self.slugs[slug], flag.id))
-            self.work.state(flag, row.env_id, edited(row.config, parts), self.what)
+            env_id = self.slugs[slug]
+            self.work.state(flag, env_id, edited(self.work.row(flag, env_id).config, parts), self.what)
         if entry.archived and flag.archived_at is None:
             self._archive(flag)
 
@@ -134,14 +153,11 @@ class _Applier:
             raise InputError(error.message, {"archived": error.message}) from error
         self.work.define(flag, {"archived_at": self.now}, "archived", approved=True)
 
-    def _begin(self, entry: Entry, fields: dict[str, Any]) -> Flag:
-        values = {"name": entry.key, "type": "boolean", "kind": "release", **fields}
-        if "variants" not in values and values["type"] == "boolean":
-            values["variants"] = {"on": True, "off": False}
-        salt = values.pop("salt", None) or token_hex(8)
-        made = checked(self.session, {"variants": {}, **values})
+    def _made(self, key: str, fields: Mapping[str, Any]) -> Flag:
         now, name = self.now, self.work.who.name
-        flag = Flag(key=entry.key, salt=salt, version=1, created_at=now, created_by=name, updated_at=now, **made)
+        return Flag(key=key, version=1, created_at=now, created_by=name, updated_at=now, **fields)
+
+    def _begin(self, entry: Entry, flag: Flag) -> Flag:
         configs = {env_id: shape.base_config(flag.variants) for env_id in self.work.environments}
         for slug, parts in entry.environments.items():
             if not self.work.environments[self.slugs[slug]].demands_approval:
@@ -155,7 +171,8 @@ class _Applier:
             told = {name: f"It is {getattr(flag, name)!r}. {definitions.FIXED[name]}" for name in differ}
             raise InputError("; ".join(told.values()), told)
 
-    def _fields(self, entry: Entry) -> dict[str, Any]:
+    def _fields(self, entry: Entry, flag: Flag | None) -> dict[str, Any]:
+        """Return the columns that an entry names; all of them where there is no such flag yet."""
         salt = entry.fields.get("salt", "")
         if not isinstance(salt, str) or not salt.isascii() or not salt.isprintable() or len(salt) > 200:
             raise InputError("", {"salt": "Use 200 letters and digits or fewer."})
@@ -163,12 +180,28 @@ class _Applier:
         found = checked(self.session, own) | ({"salt": salt} if salt else {})
         if entry.has_owner:
             found["owner_id"] = self._owner(entry.owner)
-        return found
+        if flag is not None:
+            return found
+        values = {
+            "name": entry.key,
+            "type": "boolean",
+            "kind": "release",
+            "variants": {},
+            "salt": token_hex(8),
+            **found,
+        }
+        if "variants" not in found and values["type"] == "boolean":
+            values["variants"] = {"on": True, "off": False}
+        plain = checked(self.session, {n: v for n, v in values.items() if n not in {"salt", "owner_id"}})
+        return {**values, **plain}
 
     def _owner(self, email: str | None) -> int | None:
         if email is None:
             return None
-        found = self.session.scalar(select(Member.id).where(Member.email == email.strip().lower()))
+        email = email.strip().lower()
+        if email not in self.owners:
+            self.owners[email] = self.session.scalar(select(Member.id).where(Member.email == email))
+        found = self.owners[email]
         if found is None:
             raise InputError("", {"owner": f"There is no member {email!r}."})
         return found

@@ -58,6 +58,8 @@ class Work:
     approved: bool = False
     request_id: int | None = None
     _done: list[tuple[Change, Flag, frozenset[int]]] = field(default_factory=list)
+    _rows: dict[tuple[int, int], State] = field(default_factory=dict)
+    """States as they are under the lock, by environment and flag."""
 
     @classmethod
     @contextmanager
@@ -88,9 +90,23 @@ class Work:
             elif work._done:
                 work._settle(touched)
 
+    def load(self, flags: Collection[Flag]) -> None:
+        """Read the states of many flags at once, rather than one by one when they are asked for."""
+        mine = State.env_id.in_(self.environments), State.flag_id.in_([flag.id for flag in flags])
+        for row in self.session.scalars(select(State).where(*mine).execution_options(populate_existing=True)):
+            self._rows[row.env_id, row.flag_id] = row
+
+    def row(self, flag: Flag, env_id: int) -> State:
+        """Return the state of a flag in an environment as it is under the lock."""
+        found = self._rows.get((env_id, flag.id))
+        if found is None:
+            found = self.session.get_one(State, (env_id, flag.id), populate_existing=True)
+            self._rows[env_id, flag.id] = found
+        return found
+
     def state(self, flag: Flag, env_id: int, config: Mapping[str, Any], what: str) -> State:
         """Make `config` the state of a flag in an environment; nothing happens where it is that already."""
-        row = self.session.get_one(State, (env_id, flag.id), populate_existing=True)
+        row = self.row(flag, env_id)
         after = {name: config[name] for name in shape.CONFIG}
         if not differs(row.config, after):
             return row
@@ -126,8 +142,9 @@ class Work:
 
     def begin(self, flag: Flag, configs: Mapping[int, Mapping[str, Any]], what: str = "created") -> None:
         """Add a new flag, with its state in each environment."""
-        self.session.add(flag)
-        self.session.flush()
+        if flag.id is None:
+            self.session.add(flag)
+            self.session.flush()
         self.note(flag, what, None, described(flag), 1)
         for env_id in self.environments:
             config = {name: configs[env_id][name] for name in shape.CONFIG}
@@ -135,6 +152,7 @@ class Work:
             row = State(env_id=env_id, flag_id=flag.id, config=config, version=1, updated_at=self.now)
             row.updated_by, row.since = self.who.name, self.now
             self.session.add(row)
+            self._rows[env_id, flag.id] = row
             self.note(flag, what, None, config, 1, env_id=env_id)
 
     def step(self, flag: Flag, state: State, before: Mapping[str, Any], after: Mapping[str, Any], at: datetime) -> None:
