@@ -96,7 +96,7 @@ def deliver(runtime: Runtime, interaction_id: int, seq: int) -> None:
         found = sending.outgoing(session, interaction_id, seq)
         if found is None:
             return
-        post(session, MAIL, outgoing.compose(runtime.settings, found))
+        post(session, MAIL, outgoing.compose(runtime.settings, found), about=sending.about(interaction_id, seq))
     log.info("support.delivered", interaction=interaction_id, seq=seq)
 
 

@@ -57,6 +57,7 @@ class Delivery(Base):
     """Something to be said outside (a mail, a webhook), under an id that stays the same however often it is sent."""
 
     __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_about", "about", postgresql_where=text("about is not null")),)
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     delivery_id: Mapped[str] = mapped_column(unique=True)
@@ -66,6 +67,12 @@ class Delivery(Base):
     """Emptied once it is sent: it may hold addresses."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[datetime | None]
+    about: Mapped[str | None]
+    """What it delivers, as the module that posted it calls it: no personal data, it stays when the payload goes."""
+    task_id: Mapped[int | None]
+    """The task that sends it."""
+    remark: Mapped[str | None]
+    """What its sender said of it: that nothing left the house, say."""
 
 
 class TickClaim(Base):

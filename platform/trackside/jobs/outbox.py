@@ -32,8 +32,11 @@ KEEP_SENT = timedelta(days=30)
 class Sender(Protocol):
     """A way to the outside. It raises when the receiver did not take it; a permanent TracksideError ends the trying."""
 
-    def send(self, delivery_id: str, payload: Mapping[str, Any]) -> None:
-        """Send `payload` under `delivery_id`, within a minute; called again with the same id when in doubt."""
+    def send(self, delivery_id: str, payload: Mapping[str, Any]) -> str | None:
+        """Send `payload` under `delivery_id`, within a minute; called again with the same id when in doubt.
+
+        Returns what is to be remarked on it: that it went nowhere, say.
+        """
         ...
 
 
@@ -48,12 +51,16 @@ class Recorder:
         self.sent.append((delivery_id, dict(payload)))
 
 
+LOGGED = "Nothing left the house: the log only says that there was something to send."
+
+
 class Console:
     """A sender that only says in the log that there was something to send, not what: it may hold personal data."""
 
-    def send(self, delivery_id: str, payload: Mapping[str, Any]) -> None:
+    def send(self, delivery_id: str, payload: Mapping[str, Any]) -> str:
         """Log the id and the names of the payload's fields."""
         log.info("outbox.console", delivery=delivery_id, fields=sorted(payload))
+        return LOGGED
 
 
 def console(_: Runtime) -> Console:
@@ -61,13 +68,17 @@ def console(_: Runtime) -> Console:
     return Console()
 
 
-def post(session: Session, channel: str, payload: Mapping[str, Any]) -> str:
-    """Write a delivery and the task that sends it in the session's transaction; return the delivery's id."""
+def post(session: Session, channel: str, payload: Mapping[str, Any], *, about: str | None = None) -> str:
+    """Write a delivery and the task that sends it in the session's transaction; return the delivery's id.
+
+    What became of it can be asked by `about` (see `trackside.jobs.sent`).
+    """
     delivery_id = uuid4().hex
-    delivery = Delivery(delivery_id=delivery_id, channel=channel, payload=dict(payload))
+    delivery = Delivery(delivery_id=delivery_id, channel=channel, payload=dict(payload), about=about)
     session.add(delivery)
     session.flush()
-    enqueue(session, SEND, {"outbox_id": delivery.id})
+    delivery.task_id = enqueue(session, SEND, {"outbox_id": delivery.id})
+    session.flush()
     return delivery_id
 
 
@@ -78,9 +89,9 @@ def send(runtime: Runtime, outbox_id: int) -> None:
         if found is None or found.sent_at is not None:
             return
         delivery_id, channel, payload = found.delivery_id, found.channel, found.payload
-    sender_of(runtime, channel).send(delivery_id, payload)
+    remark = sender_of(runtime, channel).send(delivery_id, payload)
     with fenced(runtime, finish=True) as session:
-        done = {"sent_at": func.now(), "payload": {}}
+        done: dict[str, Any] = {"sent_at": func.now(), "payload": {}, "remark": remark}
         session.execute(update(Delivery).where(Delivery.id == outbox_id, Delivery.sent_at.is_(None)).values(done))
 
 

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from trackside.auth.models import Member
 from trackside.customers.models import User
+from trackside.errors import Conflict, NotFound
+from trackside.jobs import sent, tasks
 from trackside.jobs.models import Delivery
-from trackside.jobs.tasks import enqueue
 from trackside_modules.support.history import Event
 from trackside_modules.support.lookup.interactions import get, history_of
 from trackside_modules.support.mail.outgoing import Outgoing
@@ -28,7 +29,29 @@ def arrange(session: Session, number: int, added: Iterable[Event]) -> None:
         return
     for event in events:
         if event.kind == "message" and event.data["side"] == "staff":
-            enqueue(session, DELIVER, {"interaction_id": number, "seq": event.seq})
+            tasks.enqueue(session, DELIVER, {"interaction_id": number, "seq": event.seq})
+
+
+def about(number: int, seq: int) -> str:
+    """Return what the outbox calls the message `seq` of the interaction `number`."""
+    return f"support.message:{number}:{seq}"
+
+
+def again(session: Session, number: int, seq: int) -> None:
+    """Send a message of ours once more, to the address of today, and give up the try before.
+
+    Raises NotFound where there is no such message, Conflict where it is on its way.
+    """
+    event = next((each for each in history_of(session, number) if each.seq == seq), None)
+    if event is None or not _ours(event):
+        raise NotFound("There is no such message of ours.")
+    before = sent.of(session, [about(number, seq)]).get(about(number, seq))
+    if before is not None and before.state in (sent.QUEUED, sent.TRYING):
+        raise Conflict("It is on its way already.")
+    if before is not None and before.state == sent.GIVEN_UP and before.task_id is not None:
+        tasks.discard(session, before.task_id)
+    key = f"{DELIVER}:{number}:{seq}"
+    tasks.enqueue(session, DELIVER, {"interaction_id": number, "seq": seq}, dedupe_key=key)
 
 
 def outgoing(session: Session, number: int, seq: int) -> Outgoing | None:

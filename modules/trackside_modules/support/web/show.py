@@ -1,5 +1,6 @@
 """One interaction: the conversation, what is written to it, and what is known of its customer, then and now."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flask import redirect, render_template, request, url_for
@@ -28,6 +29,7 @@ from trackside_modules.support.web.context import Card, Context, context_of
 from trackside_modules.support.web.desk import Desk, desk_around, similar_rows
 from trackside_modules.support.web.due import Due, dues_of
 from trackside_modules.support.web.entries import Entry, entries
+from trackside_modules.support.web.mailed import Mailed, mailed
 from trackside_modules.support.web.properties import Property, properties
 from trackside_modules.support.web.snoozing import snoozes
 
@@ -85,6 +87,8 @@ class Page:
     snoozes: list[tuple[str, str, str]]
     placeholder: str
     dues: list[Due] = field(default_factory=list)
+    mailed: Mapping[int, Mailed] = field(default_factory=dict)
+    """How messages of ours stand as mails, by their number in the thread."""
 
     def url(self, what: str = "") -> str:
         """Return the address of the thread, or of what is done to it, within the list one came from."""
@@ -111,6 +115,8 @@ def show(number: int) -> ResponseReturnValue:
     it = open_interaction(number)
     if "since" in request.args:
         return _since(it, whole(text("since"), "since"))
+    if "mail" in request.args:
+        return _mail(it, whole(text("mail"), "mail"))
     if text("part") == "similar":
         return render_template("support/_alike.html", rows=similar_rows(db.session(), it))
     if it.merged_into is not None:
@@ -126,6 +132,12 @@ def _since(it: Interaction, version: int | None) -> str:
         return ""
     happened = [each for each in service.history_of(db.session(), it.id) if each.seq > version]
     return render_template("support/_since.html", it=it, count=len(happened), last=happened[-1])
+
+
+def _mail(it: Interaction, seq: int | None) -> str:
+    """Return how a message stands as a mail; nothing where nothing is known."""
+    mail = mailed(db.session(), it, service.history_of(db.session(), it.id)).get(seq or 0)
+    return render_template("support/_mailed.html", it=it, mail=mail, workable=allowed(WORK)) if mail else ""
 
 
 @blueprint.get("/<int:number>/context")
@@ -164,6 +176,7 @@ def show_page(it: Interaction, trial: Trial | None = None) -> str:
         macros=_macros(session),
         following=_following(desk, it),
         dues=dues_of(session, it.id),
+        mailed=mailed(session, it, [each.event for each in thread.entries if each.number == it.id]),
         snoozes=snoozes(now()),
         placeholder=_placeholder(session, it),
     )
