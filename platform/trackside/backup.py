@@ -1,12 +1,14 @@
-"""Backups: one file of everything in PostgreSQL, readable by its owner only, and proven readable before it counts.
+"""Backups: everything in PostgreSQL in one file, readable by its owner only, and proven readable before it counts.
 
 pg_dump and pg_restore do the work, in PostgreSQL's custom format: a consistent picture under load, and any PostgreSQL
-administrator can handle the file without us. Redis holds nothing that PostgreSQL cannot give back.
+administrator can handle the file without us. Redis holds nothing that PostgreSQL cannot give back. What is kept as
+files below the data folder goes into a tar archive beside it, `FILE.files`, where there is any.
 """
 
 import os
 import shutil
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,43 +35,85 @@ VARIABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A finished backup: where it is, its size in bytes, the tables in it."""
+    """A finished backup: where it is, its size in bytes, the tables in it, and the files beside it."""
 
     path: Path
     size: int
     tables: int
+    files: int
+
+
+FILES = "files"
+"""The folder of the data folder whose files belong to rows: attachments. They are written once and never changed."""
+
+
+def files_beside(path: Path) -> Path:
+    """Return where the files of the backup at `path` are."""
+    return path.with_name(path.name + ".files")
 
 
 def backup(runtime: Runtime, path: Path) -> Backup:
-    """Write a backup of the whole database to `path` (mode 0600) and check that it can be read.
+    """Write a backup of the whole database to `path`, of files beside it (mode 0600), and check that it can be read.
 
-    The file appears under its name only when it is whole. Raises Conflict where `path` exists already, StartError where
-    there is no fitting pg_dump or it fails.
+    The files go second, so that each one that a row of the backup names is there. The backup appears under its name
+    only when it is whole. Raises Conflict where `path` exists already, StartError where there is no fitting pg_dump or
+    it fails.
     """
-    if path.exists():
-        raise Conflict(f"{path} is there already: choose another name, or remove it first")
+    for each in (path, files_beside(path)):
+        if each.exists():
+            raise Conflict(f"{each} is there already: choose another name, or remove it first")
     if not path.absolute().parent.is_dir():
         raise InputError(f"The folder {path.absolute().parent} does not exist: make it first")
     partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    _private(partial)
     try:
         options = ["--format=custom", "--compress=6", "--no-owner", "--no-privileges", "--no-comments"]
         _run("pg_dump", [*options, f"--file={partial}"], runtime)
         tables = _contents(partial, runtime)
         with partial.open("rb") as written:
             os.fsync(written.fileno())
+        files = _pack(runtime.settings.data.absolute() / FILES, files_beside(path))
         partial.rename(path)
     finally:
         partial.unlink(missing_ok=True)
-    return Backup(path, path.stat().st_size, tables)
+    return Backup(path, path.stat().st_size, tables, files)
+
+
+def _private(path: Path) -> None:
+    """Begin a file that its owner alone can read."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _pack(folder: Path, path: Path) -> int:
+    """Write the files below `folder` to a tar archive at `path`, if there are any, and return how many there are."""
+    names = sorted(each.relative_to(folder).as_posix() for each in folder.glob("*/*") if each.is_file())
+    if not names:
+        return 0
+    partial, count = path.with_name(path.name + ".partial"), 0
+    _private(partial)
+    try:
+        with partial.open("wb") as out:
+            with tarfile.open(fileobj=out, mode="w") as archive:
+                for name in names:
+                    try:
+                        archive.add(folder / name, name, recursive=False)
+                    except FileNotFoundError:
+                        continue  # erased meanwhile, and not to come back
+                    count += 1
+            os.fsync(out.fileno())
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
 
 
 def restore(runtime: Runtime, path: Path) -> None:
     """Bring the backup at `path` into an empty database, and migrate it to this version.
 
-    All or nothing. Members must sign in again: sessions of the past do not come back to life. Raises Conflict where the
-    database holds tables already, InputError where `path` is not a backup.
+    All or nothing of the database; files, where they lie beside it, go before. Members must sign in again: sessions of
+    the past do not come back to life. Raises Conflict where the database holds tables already, InputError where `path`
+    is not a backup.
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}")
@@ -80,12 +124,28 @@ def restore(runtime: Runtime, path: Path) -> None:
             "(`trackside up --data NEW --restore FILE` for the embedded one)"
         )
     _contents(path, runtime)
+    _unpack(files_beside(path), runtime.settings.data.absolute() / FILES)
     options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-comments"]
     _run("pg_restore", [*options, f"--dbname={_environment(runtime)['PGDATABASE']}", str(path)], runtime)
     runtime.database.dispose()
     migrate.upgrade(engine)
     with runtime.database.session() as session:
         session.execute(text("delete from member_session"))
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Bring the files of the archive at `path` below `folder`; raises InputError where it is none of ours."""
+    if not path.exists():
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with tarfile.open(path, mode="r:") as archive:
+            for member in archive:
+                if not member.isfile():
+                    raise InputError(f"{path} holds {member.name[:80]!r}, which is no file: it is no backup of ours")
+                archive.extract(member, folder, filter="data")
+    except (tarfile.TarError, EOFError) as error:
+        raise InputError(f"{path} is not a whole backup of files: {error}") from error
 
 
 def _tables(engine: Engine) -> int:

@@ -1,12 +1,13 @@
 """A backup is private, whole, and comes back as it was."""
 
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from trackside.backup import backup, restore
+from trackside.backup import FILES, backup, files_beside, restore
 from trackside.errors import Conflict, InputError
 from trackside.runtime import Runtime, build_runtime
 from trackside.workspace import environments, fact, set_fact
@@ -75,3 +76,36 @@ def test_a_truncated_backup_changes_nothing(saved: Path, elsewhere: Runtime, cut
 def test_a_folder_that_does_not_exist_is_named(runtime: Runtime, tmp_path: Path):
     with pytest.raises(InputError, match="does not exist"):
         backup(runtime, tmp_path / "gone" / "x")
+
+
+def test_files_go_along_and_come_back(runtime: Runtime, elsewhere: Runtime, tmp_path: Path):
+    kept = replace(runtime, settings=replace(runtime.settings, data=tmp_path / "here"))
+    file = tmp_path / "here" / FILES / "ab" / ("ab" + 62 * "0")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"what was attached")
+    made = backup(kept, tmp_path / "full.backup")
+    assert made.files == 1
+    assert files_beside(made.path).stat().st_mode & 0o777 == 0o600
+    there = replace(elsewhere, settings=replace(elsewhere.settings, data=tmp_path / "there"))
+    restore(there, made.path)
+    assert (tmp_path / "there" / FILES / "ab" / file.name).read_bytes() == b"what was attached"
+    with pytest.raises(Conflict, match=r"full\.backup is there already"):
+        backup(kept, made.path)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "ab/../../../outside"])
+def test_files_of_a_forged_backup_do_not_leave_their_folder(
+    runtime: Runtime, elsewhere: Runtime, tmp_path: Path, name: str
+):
+    made = backup(replace(runtime, settings=replace(runtime.settings, data=tmp_path / "none")), tmp_path / "it.backup")
+    assert (made.files, files_beside(made.path).exists()) == (0, False)
+    with tarfile.open(files_beside(made.path), "w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    there = replace(elsewhere, settings=replace(elsewhere.settings, data=tmp_path / "deep" / "there"))
+    if not name.startswith("/"):
+        with pytest.raises(InputError, match="not a whole backup of files"):
+            restore(there, made.path)
+    else:
+        restore(there, made.path)
+    assert not list(tmp_path.glob("outside")) + list(tmp_path.glob("deep/outside"))
+    assert not Path("/tmp/outside").exists()

@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
 
+MOMENTS = ("started_at", "first_reply_at", "resolved_at", "csat_asked_at")
+"""What a period of a report is of. Rows lie about in the order of time, so an index of blocks is enough, and cheap."""
+
 
 class RulesRow(Base):
     """A version of all calendars and policies: see `clocks.rules`. Insert-only; the highest version holds."""
@@ -34,6 +37,13 @@ class Metric(Base):
     __table_args__ = (
         Index("ix_support_metric_started_at", "started_at"),
         Index("ix_support_metric_rules_version", "rules_version"),
+        Index(
+            "ix_support_metric_moments",
+            *MOMENTS,
+            postgresql_using="brin",
+            postgresql_ops=dict.fromkeys(MOMENTS, "timestamptz_minmax_multi_ops"),
+            postgresql_with={"autosummarize": "on", "pages_per_range": 16},
+        ),
         Index("ix_support_metric_due_at", "due_at", postgresql_where=text("due_at is not null")),
     )
 

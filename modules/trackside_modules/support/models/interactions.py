@@ -20,6 +20,12 @@ class Interaction(Base):
     __table_args__ = (
         Index("ix_support_interaction_updated_at", "updated_at", "id"),
         Index("ix_support_interaction_occurred_at", "occurred_at", "id"),
+        Index(
+            "ix_support_interaction_created_at",
+            "created_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": "on", "pages_per_range": 32},
+        ),
         Index("ix_support_interaction_user_id", "user_id", "updated_at"),
         Index("ix_support_interaction_account_id", "account_id", "updated_at"),
         Index("ix_support_interaction_topic_id", "topic_id", "updated_at"),

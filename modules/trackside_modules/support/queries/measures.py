@@ -10,6 +10,8 @@ from typing import Literal
 Unit = Literal["count", "business", "elapsed", "ms", "score"]
 NO_VALUE = "null::bigint"
 WEEK = "interval '7 days'"
+BACKLOG = "i.status in ('new', 'open', 'waiting_customer', 'waiting_dev')"
+"""What is not solved now: as the index of active interactions has it."""
 ROWS = """
 support_metric m
 join support_interaction i on i.id = m.interaction_id and i.merged_into is null and i.status <> 'spam'
@@ -17,11 +19,15 @@ left join support_topic t on t.id = i.topic_id
 """
 """What every measure selects from: merged interactions count where they went, spam does not count."""
 TOPIC = "coalesce(t.merged_into, t.id)"
-_REPEATED = f"""exists (
-    select from support_interaction e left join support_topic et on et.id = e.topic_id
-    where e.user_id = i.user_id and coalesce(et.merged_into, et.id) = {TOPIC} and e.id <> i.id
-    and e.merged_into is null and e.status <> 'spam'
-    and (e.occurred_at, e.id) < (m.started_at, i.id) and e.occurred_at >= m.started_at - {WEEK})"""
+_REPEATED = f"""i.id in (
+    select it.id from (
+        select e.id, e.occurred_at, lag(e.occurred_at) over (
+            partition by e.user_id, coalesce(et.merged_into, et.id) order by e.occurred_at, e.id) as last
+        from support_interaction e join support_topic et on et.id = e.topic_id
+        where e.user_id is not null and e.merged_into is null and e.status <> 'spam'
+            and e.occurred_at >= :before - {WEEK} and e.occurred_at < :end
+    ) it where it.last >= it.occurred_at - {WEEK})"""  # noqa: S608 - pieces of our own
+"""Whose user wrote of the same topic shortly before: one walk through the period, not one for each interaction."""
 _SETTLED = "(m.{0}_missed is not null or coalesce(m.{0}_due < :now, false))"
 _MISSED = "(coalesce(m.{0}_missed, false) or coalesce(m.{0}_due < :now, false))"
 _CLOCKS = ("first_reply", "next_reply", "resolution")
@@ -198,7 +204,7 @@ MEASURES = {
             "How long ago those that are not solved now began, nights and weekends included.",
             "elapsed",
             "",
-            "i.status in ('new', 'open', 'waiting_customer', 'waiting_dev')",
+            BACKLOG,
             "extract(epoch from :now - m.started_at)::bigint",
         ),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from trackside_modules.support.queries.measures import MEASURES, NO_VALUE, ROWS, SHARES, TOPIC, Measure
+from trackside_modules.support.queries.measures import BACKLOG, MEASURES, NO_VALUE, ROWS, SHARES, TOPIC, Measure
 
 PAGE = 50
 MOST = 10_000
@@ -95,26 +95,48 @@ class Report:
 
 def report(session: Session, asked: Asked) -> Report:
     """Return every figure; percentiles are exact, over the rows."""
-    parts = []
-    for measure in MEASURES.values():
-        for side, start, end in (("now", ":start", ":end"), ("before", ":before", ":start")):
-            if not measure.at and side == "before":
-                continue
-            rows = f"filter (where {_within(measure, start, end)})"
-            name = f"{measure.name}_{side}"
-            parts.append(f"count(*) {rows} as {name}")
-            if measure.value != NO_VALUE:
-                for share in (50, 90):
-                    order = f"within group (order by {measure.value})"
-                    parts.append(f"percentile_cont({share / 100}) {order} {rows} as {name}_p{share}")
-    found = _one(session, f"select {', '.join(parts)} from {ROWS} where {asked.where()}", asked)
-    now, before = ({name: _figure(found, f"{name}_{side}") for name in MEASURES} for side in ("now", "before"))
+    found: dict[bool, dict[str, Any]] = {True: {}, False: {}}
+    for at in dict.fromkeys(measure.at for measure in MEASURES.values()):
+        measures = [measure for measure in MEASURES.values() if measure.at == at]
+        parts = ", ".join(part for measure in measures for part in _parts(measure))
+        some = " or ".join(f"({measure.where})" for measure in measures)
+        side, period = (f"{at} >= :start", _period(session, asked, ":before", at)) if at else ("true", BACKLOG)
+        some = "true" if "(true)" in some else some
+        query = f"select {side} as now, {parts} from {ROWS} where {asked.where()} and {period} and ({some}) group by 1"
+        for line in session.execute(text(query), asked.values()).mappings():
+            found[line["now"]].update(line)
+    now, before = ({name: _figure(found[side], name) for name in MEASURES} for side in (True, False))
     return Report(
         now,
         before,
         active_accounts(session, asked.start, asked.end),
         active_accounts(session, asked.before, asked.start),
     )
+
+
+def _period(session: Session, asked: Asked, start: str, *moments: str) -> str:
+    """Return the condition that one of `moments` lies in the period from `start` on.
+
+    It says between which numbers such rows are, too: they lie close together, and PostgreSQL reads no others then.
+    """
+    within = " or ".join(f"{at} >= {start} and {at} < :end" for at in moments)
+    if moments[0].startswith("i."):
+        return f"({within})"
+    ends = f"select min({_NUMBER}), max({_NUMBER}) from (select * from support_metric m where {within} offset 0) m"
+    low, high = session.execute(text(ends), asked.values()).one()
+    if low is None:
+        return "false"
+    return f"({within}) and {_NUMBER} between {low} and {high} and i.id between {low} and {high}"
+
+
+def _parts(measure: Measure) -> list[str]:
+    """Return the columns of a figure: how many rows, and of their values the percentiles."""
+    rows = f"filter (where {measure.where})"
+    parts = [f"count(*) {rows} as {measure.name}"]
+    if measure.value != NO_VALUE:
+        order = f"within group (order by {measure.value}) {rows}"
+        parts += [f"percentile_cont({share / 100}) {order} as {measure.name}_p{share}" for share in (50, 90)]
+    return parts
 
 
 def _figure(found: Mapping[str, Any], name: str) -> Figure:
@@ -166,6 +188,8 @@ def by_topic(session: Session, asked: Asked) -> list[TopicLine]:
     def median(name: str) -> str:
         return f"percentile_cont(0.5) within group (order by {MEASURES[name].value}) {rows(name)}"
 
+    later = {MEASURES[name].at for name in ("first_reply", "resolution", "rated")}
+    period = _period(session, asked, ":before", "m.started_at", *sorted(later))
     query = f"""
     with line as (
         select {TOPIC} as topic_id, count(*) {rows("volume")} as count,
@@ -173,7 +197,7 @@ def by_topic(session: Session, asked: Asked) -> list[TopicLine]:
             {median("first_reply")} as first_reply, {median("resolution")} as resolution,
             count(*) {rows("solved")} as solved, count(*) {rows("reopened")} as reopened,
             count(*) {rows("rated")} as rated, count(*) {rows("satisfied")} as satisfied
-        from {ROWS} where {asked.where()} group by 1
+        from {ROWS} where {asked.where()} and {period} group by 1
     )
     select line.topic_id, coalesce(topic.name, '') as name, coalesce(topic.path, '') as path, line.count, line.before,
         line.first_reply, line.resolution, line.solved, line.reopened, line.rated, line.satisfied
@@ -200,10 +224,11 @@ def by_day(session: Session, asked: Asked, zone: str, step: timedelta) -> list[D
     ends = []
     for name, values in (("volume", ""), ("resolution", ""), ("first_reply", MEASURES["first_reply"].value)):
         measure = MEASURES[name]
+        period = _period(session, asked, ":start", measure.at)
         day = f"date_trunc('{unit}', {measure.at} at time zone :zone)::date"
         ends.append(
             f"select {day} as day, '{name}' as name, {values or 'null::bigint'} as value from {ROWS} "
-            f"where {asked.where()} and {_within(measure, ':start', ':end')}"
+            f"where {asked.where()} and {period} and {measure.where}"
         )
     query = f"""
     with days as (select generate_series(date_trunc('{unit}', cast(:start as timestamptz) at time zone :zone),
@@ -233,6 +258,7 @@ class RowLine:
     value: float | None
 
 
+_NUMBER = "m.interaction_id"
 ORDERS = {
     "-value": "value desc nulls last, i.id desc",
     "value": "value nulls last, i.id",
@@ -245,7 +271,8 @@ def rows(
     session: Session, asked: Asked, measure: Measure, order: str = "-at", *, limit: int = PAGE, offset: int = 0
 ) -> tuple[list[RowLine], int]:
     """Return rows behind a figure of the period, in one of `ORDERS`, and how many there are."""
-    where = f"{asked.where()} and {_within(measure, ':start', ':end')}"
+    period = _period(session, asked, ":start", measure.at) if measure.at else "true"
+    where = f"{asked.where()} and {period} and {measure.where}"
     total = session.scalar(text(f"select count(*) from {ROWS} where {where}"), asked.values()) or 0
     query = f"""
     select i.id, i.subject, i.status, i.kind, coalesce(t.path, ''), i.user_id, i.account_id,
