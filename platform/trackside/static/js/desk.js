@@ -14,6 +14,16 @@ body?.addEventListener("input", () => {
   if (body.value) sessionStorage.setItem(kept, body.value);
   else sessionStorage.removeItem(kept);
 });
+// who else has the thread open is told that one writes, as long as one does
+const here = document.querySelector("[data-here]");
+let pause;
+body?.addEventListener("input", () => {
+  const began = body.value && !here.writing.value;
+  here.writing.value = body.value ? "yes" : "";
+  clearTimeout(pause);
+  pause = setTimeout(() => { here.writing.value = ""; }, 20_000);
+  if (began) here.dispatchEvent(new Event("writing"));
+});
 composer?.addEventListener("submit", (event) => {
   if (composer.dataset.sent) return event.preventDefault();
   composer.dataset.sent = "yes";
