@@ -90,9 +90,10 @@ def forget(runtime: Runtime, _event: UserErased | AccountErased | None = None) -
 
 
 def remember(runtime: Runtime) -> None:
-    """Keep what each hour, day and week that is over came to, for the pages (see `pulse` and `memory`)."""
+    """Keep what the last minutes, and each hour, day and week that is over came to, for the pages (see `memory`)."""
     with runtime.database.sessions() as session:
         for environment in environments(session):
+            memories.fill_minutes(session, environment.id, runtime.clock.now())
             memories.fill(session, environment.id, runtime.clock.now())
             pulse.fill(session, environment.id, runtime.clock.now())
 

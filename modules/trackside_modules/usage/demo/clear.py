@@ -25,6 +25,7 @@ from trackside_modules.usage.models import (
     UsageFailure,
     UsageFold,
     UsageInbox,
+    UsagePiece,
     UsagePulse,
     UsageRemembered,
     UsageStream,
@@ -38,7 +39,7 @@ from trackside_modules.usage.storage.counts import of_user
 
 _AT_ONCE = 500
 _ENDPOINT_COLUMNS = ("endpoint_id", "from_endpoint", "to_endpoint")
-_REMEMBERED = (UsagePulse, UsageRemembered, UsageSum, UsageCrowd, UsageFailure, UsageTurn, UsageErrorSum)
+_REMEMBERED = (UsagePulse, UsageRemembered, UsageSum, UsageCrowd, UsageFailure, UsageTurn, UsageErrorSum, UsagePiece)
 _BULK = {"synchronize_session": False}
 _DAYS = "select distinct date_trunc('day', at) from {} where env_id = %s"
 

@@ -102,3 +102,17 @@ class UsageErrorSum(Base):
     error_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     calls: Mapped[int]
     users: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class UsagePiece(Base):
+    """A minute of the last hours, as pages read it; true while its version is the same (see `minutes`)."""
+
+    __tablename__ = "usage_piece"
+
+    env_id: Mapped[int] = env_id()
+    what: Mapped[str] = mapped_column(primary_key=True)
+    """`crowd` or `turns`."""
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    calls: Mapped[int]
+    hashed: Mapped[int]
+    piece: Mapped[bytes] = mapped_column(LargeBinary)

@@ -16,7 +16,7 @@ from trackside_modules.usage.models import (
     UsageSum,
     UsageTurn,
 )
-from trackside_modules.usage.storage import crowds, errors, failures, pulse, sums, tiers, turns
+from trackside_modules.usage.storage import crowds, errors, failures, minutes, pulse, sums, tiers, turns
 from trackside_modules.usage.storage.memory import KEEP, STEPS, Unit, floor
 
 _MADE: tuple[tuple[type[UsageSum | UsageCrowd | UsageFailure | UsageTurn | UsageErrorSum], Any], ...] = (
@@ -44,6 +44,13 @@ def fill(session: Session, env_id: int, now: datetime, most: int = 2000) -> int:
             session.commit()
         made += len(missing)
     return made
+
+
+def fill_minutes(session: Session, env_id: int, now: datetime) -> None:
+    """Make the pieces of the last minutes, for processes that hold none yet (see `minutes`), and commit."""
+    for what, make in (("crowd", crowds.of_minutes), ("turns", turns.of_minutes)):
+        minutes.fill(session, env_id, what, make, now)
+        session.commit()
 
 
 def _missing(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> list[datetime]:

@@ -9,17 +9,22 @@ called, so that a minute is not taken for another where counts went and came aga
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ARRAY, DateTime, Engine, any_, func, literal, select
+from sqlalchemy import ARRAY, DateTime, Engine, any_, delete, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from trackside_modules.usage.models import UsageEndpointMinute
+from trackside_modules.usage.models import UsageEndpointMinute, UsagePiece
 from trackside_modules.usage.storage.tiers import Narrow, Part
 
+_STORED = timedelta(minutes=150)
+"""How far back the job makes pieces: the hour going on, and where ranges of an hour begin."""
+_FEW = 3
+"""So many minutes change from one page to the next: more are looked up first."""
 LONGEST = timedelta(hours=3)
 """What is longer is not held: minutes of many hours are read only while the roll-up is behind."""
 _MOST = 900
@@ -78,24 +83,54 @@ def versions(session: Session, env_id: int, part: Part) -> dict[datetime, Versio
     return {at: (int(calls), hashed) for at, calls, hashed in session.execute(query)}
 
 
-Make = Callable[[Part, Narrow], dict[int, bytes]]
-"""Makes pieces by the start of their minute (seconds): of a span, and of some of its minutes."""
+Make = Callable[[Session, int, Part, Narrow], dict[int, bytes]]
+"""Makes pieces by the start of their minute (seconds), of an environment's span: of some of its minutes."""
 
 
 def read(session: Session, env_id: int, part: Part, what: str, make: Make) -> Iterator[tuple[int, bytes]]:
     """Yield the start (seconds) and the piece of each minute of a part that has one: held, or made and held."""
-    known_at, held = versions(session, env_id, part), of(session)
-    found = held.take(what, env_id, known_at)
+    known, held = versions(session, env_id, part), of(session)
+    found = held.take(what, env_id, known)
     first = part.start + timedelta(seconds=-part.start.timestamp() % 60)
-    every = (first + place * _MINUTE for place in range(-((first - part.end) // _MINUTE)))
-    if missing := [at for at in every if at not in found]:
-        span = Part("minute", missing[0], missing[-1] + _MINUTE)
-        made = {datetime.fromtimestamp(at, UTC): piece for at, piece in make(span, _among(missing)).items()}
-        held.keep(what, env_id, known_at, {at: made.get(at, b"") for at in known_at if at not in found})
-        found |= made
-    for at, piece in found.items():
+    every = [first + place * _MINUTE for place in range(-((first - part.end) // _MINUTE))]
+    fresh: dict[datetime, bytes] = {}
+    if len(known) - len(found) > _FEW:
+        fresh = _stored(session, env_id, what, {at: version for at, version in known.items() if at not in found})
+    if missing := [at for at in every if at not in found and at not in fresh]:
+        made = make(session, env_id, Part("minute", missing[0], missing[-1] + _MINUTE), _among(missing))
+        fresh |= {at: made.get(int(at.timestamp()), b"") for at in missing}
+    held.keep(what, env_id, known, {at: piece for at, piece in fresh.items() if at in known})
+    for at, piece in (found | fresh).items():
         if piece:
             yield int(at.timestamp()), piece
+
+
+def _stored(session: Session, env_id: int, what: str, known: dict[datetime, Version]) -> dict[datetime, bytes]:
+    """Return the pieces of these minutes that the job made, and that have not changed since."""
+    it = UsagePiece
+    query = select(it.at, it.calls, it.hashed, it.piece).where(it.env_id == env_id, it.what == what)
+    rows = session.execute(query.where(it.at == any_(literal(list(known), _TIMES))))
+    return {at: piece for at, calls, hashed, piece in rows if known[at] == (calls, hashed)}
+
+
+def fill(session: Session, env_id: int, what: str, make: Make, now: datetime) -> None:
+    """Make the pieces of the last hours that are missing or no longer true, for processes that have just begun."""
+    end = now.replace(second=0, microsecond=0)
+    part = Part("minute", end - _STORED, end)
+    known = versions(session, env_id, part)
+    there = _stored(session, env_id, what, known)
+    rows: list[dict[str, Any]] = []
+    if missing := [at for at in sorted(known) if at not in there]:
+        made = make(session, env_id, Part("minute", missing[0], missing[-1] + _MINUTE), _among(missing))
+        for at in missing:
+            version = dict(zip(("calls", "hashed"), known[at], strict=True))
+            piece = made.get(int(at.timestamp()), b"")
+            rows.append({"env_id": env_id, "what": what, "at": at, "piece": piece} | version)
+    it = UsagePiece
+    gone = or_(it.at < part.start, it.at == any_(literal(missing, _TIMES)))
+    session.execute(delete(it).where(it.env_id == env_id, it.what == what, gone))
+    if rows:
+        session.execute(insert(it).on_conflict_do_nothing(), rows)
 
 
 def _among(times: list[datetime]) -> Narrow:

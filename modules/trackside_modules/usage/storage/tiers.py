@@ -211,11 +211,12 @@ def _of_user_minutes(env_id: int, part: Part, narrow: Narrow | None) -> Select[*
 
 def is_wrong_turn(env_id: int, table: Any) -> ColumnElement[bool]:
     """Return the condition that a row's calls went to what does not exist, or were not allowed or too many."""
-    return or_(table.status.in_(WRONG_STATUSES), table.endpoint_id.in_(_nowhere(env_id)))
+    return or_(table.status.in_(WRONG_STATUSES), table.endpoint_id.in_(nowhere(env_id)))
 
 
 @lru_cache(maxsize=64)
-def _nowhere(env_id: int) -> Select[int]:
+def nowhere(env_id: int) -> Select[int]:
+    """Return the endpoints that stand for what does not exist."""
     return select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.route == UNMATCHED)
 
 

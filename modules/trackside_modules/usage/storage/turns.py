@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageEndpoint, UsageTurn
 from trackside_modules.usage.models.names import UNMATCHED
-from trackside_modules.usage.storage import minutes, tiers
+from trackside_modules.usage.storage import crowds, minutes, tiers
 from trackside_modules.usage.storage.counts import LARGEST, Groups
 from trackside_modules.usage.storage.crowds import numbers, run
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
@@ -29,7 +29,7 @@ _BY_STATUS = np.zeros(1000, dtype=np.int64)
 _BY_STATUS[list(STATUSES)] = [SORTS.index(sort) for sort in STATUSES.values()]
 _WIDTH = 5
 """Columns of a piece: user, place in `SORTS`, calls, and the seconds since 1970 of the first and the last bucket."""
-_MINUTE, _DAY = timedelta(minutes=1), 86_400
+_DAY = 86_400
 _SPREAD = 32
 """How many times as many numbers as rows users and sorts may spread over to be counted by place."""
 
@@ -122,15 +122,16 @@ def _wrong(env_id: int) -> tiers.Narrow:
 
 def _of_minutes(session: Session, env_id: int, part: Part) -> Iterator[Ints]:
     """Yield the rows of each minute of a part, as `_counted` does: held by the process or read (see `minutes`)."""
-
-    def make(part: Part, among: tiers.Narrow) -> dict[int, bytes]:
-        wrong = _wrong(env_id)
-        counted = tiers.by_user(env_id, [part], lambda table: and_(among(table), wrong(table)))
-        rows = _counted(session, counted, _MINUTE, part.start)
-        return {int(at): pack(rows[rows[:, 0] == at]) for at in np.unique(rows[:, 0])}
-
-    for _, packed in minutes.read(session, env_id, part, "turns", make):
+    for _, packed in minutes.read(session, env_id, part, "turns", of_minutes):
         yield unpack(packed)
+
+
+def of_minutes(session: Session, env_id: int, part: Part, among: tiers.Narrow) -> dict[int, bytes]:
+    """Return the rows of some minutes of a part, packed, by their start (seconds)."""
+    wrong = _wrong(env_id)
+    at, *keys, calls, _ = crowds.raw(session, env_id, part, lambda table: and_(among(table), wrong(table)))
+    rows = np.column_stack((at, *keys, calls, at, at))
+    return {seconds: pack(rows[at == seconds]) for seconds in np.unique(at).tolist()}
 
 
 def _counted(session: Session, rows: Subquery, bins: timedelta | None = None, start: datetime | None = None) -> Ints:
