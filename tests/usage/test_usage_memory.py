@@ -19,10 +19,12 @@ from trackside_modules.usage.models import (
     UsageCrowd,
     UsageDirty,
     UsageEndpoint,
+    UsageEndpointMinute,
     UsageErrorSum,
     UsageFailure,
     UsageHorizon,
     UsageMinute,
+    UsagePiece,
     UsageRemembered,
     UsageSum,
     UsageTurn,
@@ -283,6 +285,35 @@ def test_minutes_that_are_held_are_read_anew_once_calls_are_added(
     session.rollback()
     after, plain = read()
     assert after == plain != before
+
+
+def test_a_process_that_has_just_begun_takes_the_minutes_that_the_job_made_while_they_are_true(
+    session: Session, history: Callable[..., None]
+) -> None:
+    history([(NOW - timedelta(minutes=ago), "shop", ago % 3, 401 if ago % 2 else 200) for ago in range(2, 40)], NOW)
+    session.commit()
+    start, end = NOW - timedelta(hours=1), NOW
+
+    def read() -> list[object]:
+        minutes._HELD.clear()
+        them, went = crowds.read(session, 1, start, end), turns.read(session, 1, start, end).turns
+        return [[column.tolist() for column in it] for it in (them, went)]
+
+    before = read()
+    memories.fill_minutes(session, 1, NOW)
+    assert read() == before
+    assert session.scalar(select(func.count()).select_from(UsagePiece)) == 2 * 38
+    taken = np.array([[7, 5, 0, 0, 5, 0]])
+    session.execute(
+        update(UsagePiece).where(UsagePiece.what == "crowd").values(piece=crowds.pack(taken[:, 0], taken[:, 1:]))
+    )
+    assert read()[0][0] == [7]  # type: ignore[index]
+    session.execute(update(UsageEndpointMinute).values(calls=UsageEndpointMinute.calls + 1))
+    assert read() == before
+    memories.fill_minutes(session, 1, NOW)
+    assert read() == before
+    memories.fill_minutes(session, 1, NOW + timedelta(hours=3))
+    assert not session.scalar(select(func.count()).select_from(UsagePiece))
 
 
 @pytest.mark.parametrize("factor", [1, 1 << 20, 1 << 58])
