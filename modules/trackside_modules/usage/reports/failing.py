@@ -1,18 +1,19 @@
 """Errors in groups, and which endpoints fail: how often in a span, since when, since which version, and for whom."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from pyroaring import BitMap64
 from sqlalchemy import BigInteger, ColumnElement, and_, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageError, UsageErrorHour, UsageSample, UsageVersion
 from trackside_modules.usage.queries.window import Window, floor
-from trackside_modules.usage.storage import crowds, errors, failures, memory, pulse, reach, sums, tiers
+from trackside_modules.usage.storage import closed, crowds, errors, failures, memory, pulse, reach, sums, tiers
 
 _SOON = timedelta(hours=1)
 """An error first seen within this time of a version's first sight came with it, as far as one can tell."""
@@ -135,22 +136,31 @@ def _described(session: Session, wanted: Wanted, rows: Sequence[Any]) -> list[Gr
     times = [int((start + step * place).timestamp()) for place in range(buckets)]
     trends = _trends(session, wanted, ids, start, step)
     planned = _plan(session, wanted, "week", "day")
-    it = errors.of(wanted.env_id, planned, lambda table: tiers.one_of(table.error_id, ids)).c
-    met = session.execute(select(it.error_id, *sums.hung(it.users)).group_by(it.error_id))
-    packed = {id_: sums.cut(bytes(users), bytes(lengths)) for id_, users, lengths in met}
+    met: dict[int, BitMap64] = defaultdict(BitMap64)
+    for users in closed.pieces(
+        session, ("errors", wanted.env_id, *ids), planned, lambda plan: _met_of(session, wanted, plan, ids)
+    ):
+        for id_, known in users.items():
+            met[id_] |= known
     who, released = reach.people(session), _versions(session, wanted.env_id)
     return [
         Group(
             error,
             endpoint,
             int(calls),
-            len(who.of(reach.unite(packed.get(error.id, ())))),
+            len(who.of(met[error.id])),
             [trends.get((error.id, at), 0) for at in times],
             error.first_seen_at >= wanted.span.start,
             came_with(released[error.service], error.first_seen_at),
         )
         for error, endpoint, calls, _ in rows
     ]
+
+
+def _met_of(session: Session, wanted: Wanted, planned: memory.Plan, ids: Sequence[int]) -> dict[int, BitMap64]:
+    """Return who met these errors in a plan."""
+    it = errors.of(wanted.env_id, planned, lambda table: tiers.one_of(table.error_id, ids)).c
+    return _united(session.execute(select(it.error_id, *sums.hung(it.users)).group_by(it.error_id)))
 
 
 def _trends(
@@ -186,20 +196,21 @@ def came_with(released: Sequence[UsageVersion], first_seen: datetime) -> str:
 def failing(session: Session, wanted: Wanted, limit: int = 8) -> list[Failing]:
     """Return the endpoints with the most calls that failed on the server's side, then those most refused."""
     planned = memory.plan(session, wanted.env_id, wanted.span.start, wanted.span.until, ("week", "day", "hour"))
-    statuses: dict[int, dict[int, int]] = defaultdict(dict)
-    rows = failures.of(wanted.env_id, planned, _at_endpoints(wanted)).c
-    query = select(rows.endpoint_id, rows.status, func.sum(rows.calls)).group_by(rows.endpoint_id, rows.status)
-    for id_, status, calls in session.execute(query):
-        statuses[id_][status] = int(calls)
+    statuses: dict[int, Counter[int]] = defaultdict(Counter)
+    which = (wanted.env_id, wanted.service, wanted.endpoint_id)
+    for found in closed.pieces(session, ("failing", which), planned, lambda plan: _statuses(session, wanted, plan)):
+        for (id_, status), calls in found.items():
+            statuses[id_][status] += calls
     top = sorted(statuses, key=lambda id_: (-_share(statuses[id_], 5), -_share(statuses[id_], 4), id_))[:limit]
     if not top:
         return []
-    rows = failures.of(wanted.env_id, planned, lambda table: tiers.one_of(table.endpoint_id, top), whole=True).c
-    met = select(rows.endpoint_id, *sums.hung(rows.users)).group_by(rows.endpoint_id)
-    packed = {id_: sums.cut(bytes(users), bytes(lengths)) for id_, users, lengths in session.execute(met)}
-    every = sums.of(wanted.env_id, planned, lambda table: tiers.one_of(table.endpoint_id, top)).c
-    summed = select(every.endpoint_id, func.sum(every.calls)).group_by(every.endpoint_id)
-    totals = {id_: int(calls) for id_, calls in session.execute(summed)}
+    totals: Counter[int] = Counter()
+    met: dict[int, BitMap64] = defaultdict(BitMap64)
+    what = ("met", wanted.env_id, tuple(top))
+    for every, users in closed.pieces(session, what, planned, lambda plan: _met_by(session, wanted, plan, top)):
+        totals.update(every)
+        for id_, known in users.items():
+            met[id_] |= known
     named = {it.id: it for it in session.scalars(select(UsageEndpoint).where(tiers.one_of(UsageEndpoint.id, top)))}
     who = reach.people(session)
     return [
@@ -207,10 +218,33 @@ def failing(session: Session, wanted: Wanted, limit: int = 8) -> list[Failing]:
             named[id_],
             totals[id_],
             dict(sorted(statuses[id_].items(), reverse=True)),
-            len(who.of(reach.unite(packed[id_]))),
+            len(who.of(met[id_])),
         )
         for id_ in top
     ]
+
+
+def _statuses(session: Session, wanted: Wanted, planned: memory.Plan) -> dict[tuple[int, int], int]:
+    """Return the failed calls of a plan by endpoint and status."""
+    rows = failures.of(wanted.env_id, planned, _at_endpoints(wanted)).c
+    query = select(rows.endpoint_id, rows.status, func.sum(rows.calls)).group_by(rows.endpoint_id, rows.status)
+    return {(id_, status): int(calls) for id_, status, calls in session.execute(query)}
+
+
+def _met_by(
+    session: Session, wanted: Wanted, planned: memory.Plan, top: list[int]
+) -> tuple[dict[int, int], dict[int, BitMap64]]:
+    """Return all calls of some endpoints in a plan, and who met a failure of each."""
+    every = sums.of(wanted.env_id, planned, lambda table: tiers.one_of(table.endpoint_id, top)).c
+    summed = session.execute(select(every.endpoint_id, func.sum(every.calls)).group_by(every.endpoint_id))
+    rows = failures.of(wanted.env_id, planned, lambda table: tiers.one_of(table.endpoint_id, top), whole=True).c
+    met = session.execute(select(rows.endpoint_id, *sums.hung(rows.users)).group_by(rows.endpoint_id))
+    return {id_: int(calls) for id_, calls in summed}, _united(met)
+
+
+def _united(rows: Iterable[Any]) -> dict[int, BitMap64]:
+    """Return the sets of users by id, given rows of it and what `hung` selects."""
+    return {id_: reach.unite(sums.cut(bytes(users), bytes(lengths))) for id_, users, lengths in rows}
 
 
 def _at_endpoints(wanted: Wanted) -> tiers.Narrow | None:
@@ -232,7 +266,7 @@ def any_known(session: Session, env_id: int) -> bool:
     return session.scalar(select(UsageError.id).where(UsageError.env_id == env_id).limit(1)) is not None
 
 
-def _share(statuses: dict[int, int], digit: int) -> int:
+def _share(statuses: Mapping[int, int], digit: int) -> int:
     return sum(calls for status, calls in statuses.items() if status // 100 == digit)
 
 

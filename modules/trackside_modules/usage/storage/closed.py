@@ -8,7 +8,7 @@ were, in every process, without anybody telling anybody. What is going on or dir
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -81,6 +81,17 @@ def held(session: Session, what: Hashable, planned: Plan, read: Callable[[], Fou
     if found is None:
         found = read()
         shelf.keep(key, found)
+    return found
+
+
+def pieces(session: Session, what: Hashable, planned: Plan, read: Callable[[Plan], Found]) -> list[Found]:
+    """Return what `read` finds in the buckets that a plan takes from memory (`held`), and in the rest of it."""
+    found: list[Found] = []
+    if planned.kept:
+        over = replace(planned, parts=[])
+        found.append(held(session, what, planned, lambda: read(over)))
+    if planned.parts or not found:
+        found.append(read(Plan(parts=planned.parts)))
     return found
 
 

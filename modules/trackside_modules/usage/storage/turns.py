@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageEndpoint, UsageTurn
 from trackside_modules.usage.models.names import UNMATCHED
-from trackside_modules.usage.storage import crowds, minutes, tiers
+from trackside_modules.usage.storage import closed, crowds, minutes, tiers
 from trackside_modules.usage.storage.counts import LARGEST, Groups
 from trackside_modules.usage.storage.crowds import numbers, run
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
@@ -61,7 +61,10 @@ def read(
 ) -> Found:
     """Return the wrong turns in `[start, end)`: all, or those of one service or sort."""
     planned = plan(session, env_id, start, end, ("week", "day", "hour"))
-    tables = [table for _, table in _stored(session, env_id, planned, service)]
+    tables: list[Ints] = []
+    if planned.kept:
+        what = ("turns", env_id, service)
+        tables.append(closed.held(session, what, planned, lambda: _over(session, env_id, planned, service)))
     last = [part for part in planned.parts if part.unit == "minute" and part.end - part.start <= minutes.LONGEST]
     parts = [part for part in planned.parts if part not in last]
     rows = [table for part in last for table in _of_minutes(session, env_id, part)]
@@ -74,6 +77,12 @@ def read(
     if sort:
         table = table[table[:, 1] == SORTS.index(sort)]
     return Found(_folded(table), [part for part in planned.parts if part.unit == "day"])
+
+
+def _over(session: Session, env_id: int, planned: Plan, service: str) -> Ints:
+    """Return the rows of what is remembered, each user and sort once."""
+    tables = [table for _, table in _stored(session, env_id, planned, service)]
+    return np.column_stack(_folded(np.concatenate([np.zeros((0, _WIDTH), dtype=np.int64), *tables])))
 
 
 def pack(table: Ints) -> bytes:
