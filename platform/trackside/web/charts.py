@@ -102,11 +102,8 @@ class Chart(_Options):
 
     def labels(self) -> list[str]:
         """Return each x in the member's zone, in words."""
-        times = [at.astimezone(self.zone) for at in self.x]
-        if self.step_ms >= 86_400_000:
-            found = [f"{at.day} {MONTHS[at.month]} {at.year}" for at in times]
-        else:
-            found = [f"{at.day} {MONTHS[at.month]} {at.hour:02}:{at.minute:02}" for at in times]
+        days = self.step_ms >= 86_400_000
+        found = [_label(at, self.zone, days) for at in self.x]
         if self.unfinished and found:
             found[-1] += ", so far"
         return found
@@ -116,7 +113,7 @@ class Chart(_Options):
 
         Written here, since a page has a thousand of these cells and a template takes three times as long for each.
         """
-        columns = [[self._cell(value) for value in each.values] for each in self.columns]
+        columns = [[_cell(value, self.unit) for value in each.values] for each in self.columns]
         rows = []
         for at, label, cells in zip(self.x, self.labels(), zip(*columns, strict=True), strict=True):
             time = f'<time datetime="{at.isoformat()}">{label}</time>'
@@ -125,16 +122,9 @@ class Chart(_Options):
             rows.append(f'<tr><th scope="row">{time}</th>{"".join(cells)}</tr>\n')
         return Markup("".join(rows))  # noqa: S704 - the address is escaped, the rest are numbers and times
 
-    def _cell(self, value: float | None) -> str:
-        if value is None or not math.isfinite(value):
-            return f'<td class="num" data-v="">{ABSENT}</td>'
-        return f'<td class="num" data-v="{value:.12g}">{self.write(value)}</td>'
-
     def write(self, value: float | None) -> str:
         """Return `value` in this chart's unit."""
-        if self.unit == "%":
-            return f"{number(value)}%" if _known(value) else ABSENT
-        return _WRITTEN.get(self.unit, number)(value)
+        return _write(value, self.unit)
 
     def summary(self) -> str:
         """Return the chart in a sentence, for who hears it rather than sees it."""
@@ -155,6 +145,26 @@ class Chart(_Options):
 _WRITTEN: dict[str, Callable[[float | None], str]] = {"ms": ms, "bytes": bytes_}
 
 
+# What is written of a number or a time is the same on the next page, and in the other charts of this one.
+@lru_cache(maxsize=1 << 14)
+def _cell(value: float | None, unit: str) -> str:
+    if value is None or not math.isfinite(value):
+        return f'<td class="num" data-v="">{ABSENT}</td>'
+    return f'<td class="num" data-v="{value:.12g}">{_write(value, unit)}</td>'
+
+
+def _write(value: float | None, unit: str) -> str:
+    if unit == "%":
+        return f"{number(value)}%" if _known(value) else ABSENT
+    return _WRITTEN.get(unit, number)(value)
+
+
+@lru_cache(maxsize=1 << 12)
+def _label(at: datetime, zone: tzinfo, day: bool) -> str:
+    at = at.astimezone(zone)
+    return f"{at.day} {MONTHS[at.month]} " + (f"{at.year}" if day else f"{at.hour:02}:{at.minute:02}")
+
+
 def _known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
@@ -165,6 +175,11 @@ def sparkline(values: Sequence[float | None], width: int = 88, height: int = 20)
     >>> sparkline([0, 2, None, 1], 30, 10)
     'M0 10L10 0M30 5'
     """
+    return _drawn(tuple(values), width, height)
+
+
+@lru_cache(maxsize=1 << 10)
+def _drawn(values: tuple[float | None, ...], width: int, height: int) -> str:
     known = [value for value in values if value is not None and math.isfinite(value)]
     low, high = min(0, *known, 0), max(0, *known, 0)
     span = (high - low) or 1

@@ -8,12 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap64
-from sqlalchemy import BigInteger, SmallInteger, Subquery, cast, func, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    Select,
+    SmallInteger,
+    Subquery,
+    any_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageEndpoint
-from trackside_modules.usage.queries.figures import Figures, added, bucket, by_endpoint, grouped
-from trackside_modules.usage.queries.scope import Scope, Span, in_tiers, pieces, units_for
+from trackside_modules.usage.queries.figures import Figures, added, bucket, by_endpoint, figures_of, sums_of
+from trackside_modules.usage.queries.pieces import Question, Span, in_tiers, pieces
+from trackside_modules.usage.queries.scope import Scope, units_for
 from trackside_modules.usage.queries.window import DAY, HOUR, MINUTE, Window
 from trackside_modules.usage.storage import reach, tiers
 from trackside_modules.usage.storage.crowds import numbers, run
@@ -25,6 +39,8 @@ SORTS = ("endpoint", "calls", "users", "errors", "refused", "p50", "p95", "p99",
 _TRENDS = (MINUTE, 2 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)
 _POINTS = 40
 """Points of a trend at most: it is 88 pixels wide."""
+_MINE: Any = any_(bindparam("mine", type_=ARRAY(BigInteger)))
+"""The endpoints that are shown: a parameter."""
 
 
 @dataclass(slots=True)
@@ -64,17 +80,16 @@ def listed(session: Session, scope: Scope, window: Window, *, compare: bool, q: 
 
 def _calls(session: Session, scope: Scope, window: Window) -> dict[int, int]:
     """Return the calls of each endpoint in a window."""
-
-    def read(counted: Subquery) -> dict[int, int]:
-        it = counted.c
-        query = select(it.endpoint_id, func.sum(it.calls)).group_by(it.endpoint_id)
-        return {endpoint_id: int(calls) for endpoint_id, calls in session.execute(query)}
-
     found: dict[int, int] = {}
-    for piece in pieces(session, Span(scope, window.start, window.until), "calls", read):
+    asked = Question(_calls_each, lambda it: {row[0]: int(row[1]) for row in it})
+    for piece in pieces(session, Span(scope, window.start, window.until), asked):
         for endpoint_id, calls in piece.items():
             found[endpoint_id] = found.get(endpoint_id, 0) + calls
     return found
+
+
+def _calls_each(rows: Subquery) -> Select[*tuple[Any, ...]]:
+    return select(rows.c.endpoint_id, func.sum(rows.c.calls)).group_by(rows.c.endpoint_id)
 
 
 def named(session: Session, ids: set[int], q: str = "") -> dict[int, UsageEndpoint]:
@@ -112,44 +127,58 @@ def _rank(row: EndpointRow, name: str) -> Any:
 
 def add_users(session: Session, scope: Scope, window: Window, them: Sequence[EndpointRow]) -> None:
     """Fill in how many known users called each, united from the sets of the tiers."""
-    mine = tuple(sorted(row.endpoint.id for row in them))
-
-    def read(counted: Subquery) -> dict[int, BitMap64]:
-        it = counted.c
-        query = select(it.endpoint_id, *hung(it.users)).where(one_of(it.endpoint_id, mine)).group_by(it.endpoint_id)
-        return {id_: reach.unite(cut(bytes(data), bytes(lengths))) for id_, data, lengths in session.execute(query)}
-
-    found = pieces(session, Span(scope, window.start, window.until), ("users", mine), read)
+    asked = Question(_users_each, _united, (), (("mine", _ids(them)),))
+    found = pieces(session, Span(scope, window.start, window.until), asked)
     for row in them:
         sets = [piece[row.endpoint.id] for piece in found if row.endpoint.id in piece]
         row.users = len(sets[0].union(*sets[1:])) if sets else 0
 
 
+def _ids(them: Sequence[EndpointRow]) -> tuple[int, ...]:
+    return tuple(sorted(row.endpoint.id for row in them))
+
+
+def _users_each(rows: Subquery) -> Select[*tuple[Any, ...]]:
+    it = rows.c
+    return select(it.endpoint_id, *hung(it.users)).where(it.endpoint_id == _MINE).group_by(it.endpoint_id)
+
+
+def _united(found: Sequence[Any]) -> dict[int, BitMap64]:
+    return {id_: reach.unite(cut(bytes(data), bytes(lengths))) for id_, data, lengths in found}
+
+
 def add_trend(session: Session, scope: Scope, window: Window, them: Sequence[EndpointRow]) -> None:
     """Fill in the calls of each over the window, in at most forty steps; what is still going on is left out."""
     step = trend_step(window)
-    mine = tuple(sorted(row.endpoint.id for row in them))
     size = -((window.start - window.until) // step)
 
-    def read(counted: Subquery) -> dict[int, NDArray[np.float64]]:
+    def take(found: Sequence[Any]) -> dict[int, NDArray[np.float64]]:
         """Return the calls of each endpoint, a number for each step."""
-        it = counted.c
-        place = func.floor(func.extract("epoch", it.at - window.start) / step.total_seconds()).cast(BigInteger)
-        summed = select(it.endpoint_id, place.label("place"), func.sum(it.calls).label("calls"))
-        summed = summed.where(one_of(it.endpoint_id, mine)).group_by(literal_column("1"), literal_column("2"))
-        each = summed.subquery().c
-        found: dict[int, NDArray[np.float64]] = {}
-        query = select(each.endpoint_id, run(each.place), run(each.calls)).group_by(each.endpoint_id)
-        for endpoint_id, places, calls in session.execute(query):
-            found[endpoint_id] = np.zeros(size)
-            found[endpoint_id][numbers(places)] = numbers(calls)
-        return found
+        trends: dict[int, NDArray[np.float64]] = {}
+        for endpoint_id, places, calls in found:
+            trends[endpoint_id] = np.zeros(size)
+            trends[endpoint_id][numbers(places)] = numbers(calls)
+        return trends
 
-    span = Span(scope, window.start, window.until, step)
-    found = pieces(session, span, ("trend", mine, window.start, step, size), read)
-    nothing = np.zeros(size)
+    values = (("mine", _ids(them)), ("origin", window.start))
+    asked = Question(_steps_each, take, (step,), values)
+    found = pieces(session, Span(scope, window.start, window.until, step), asked)
     for row in them:
-        row.trend = sum((piece.get(row.endpoint.id, nothing) for piece in found), nothing)[: size - 1].tolist()
+        trend = np.zeros(size)
+        for piece in found:
+            if row.endpoint.id in piece:
+                trend += piece[row.endpoint.id]
+        row.trend = trend[: size - 1].tolist()
+
+
+def _steps_each(rows: Subquery, step: timedelta) -> Select[*tuple[Any, ...]]:
+    """Compose the steps that each endpoint was called in, by number, and the calls of each step."""
+    it = rows.c
+    seconds = func.extract("epoch", it.at) - func.extract("epoch", bindparam("origin", type_=DateTime(timezone=True)))
+    place = func.div(seconds, int(step.total_seconds()))
+    summed = select(it.endpoint_id, place.label("place"), func.sum(it.calls).label("calls"))
+    each = summed.where(it.endpoint_id == _MINE).group_by(literal_column("1"), literal_column("2")).subquery().c
+    return select(each.endpoint_id, run(each.place), run(each.calls)).group_by(each.endpoint_id)
 
 
 def trend_step(window: Window) -> timedelta:
@@ -161,15 +190,14 @@ def trend_step(window: Window) -> timedelta:
 
 def statuses(session: Session, scope: Scope, window: Window) -> dict[int, dict[datetime, Figures]]:
     """Return, for each status, the figures of each bucket of the window that had it."""
-
-    def read(parts: Sequence[Part]) -> dict[Any, Figures]:
-        counted = split(tiers.by_endpoint(scope.env_id, parts, scope.narrow), "status", users=False).subquery()
-        return grouped(session, counted, cast(counted.c.status, SmallInteger), bucket(counted, window))
-
-    what = ("statuses", scope, window.start, window.step)
-    span = (window.start, window.until)
-    told = in_tiers(session, scope.env_id, span, what, read, units=units_for(window.step))
+    asked = Question(_by_status, lambda it: figures_of(it, 2), (scope, window.step), (("origin", window.start),))
+    told = in_tiers(session, Span(scope, window.start, window.until), asked, units=units_for(window.step))
     found: dict[int, dict[datetime, Figures]] = {}
     for (status, at), each in added(told).items():
         found.setdefault(status, {})[at] = each
     return found
+
+
+def _by_status(parts: Sequence[Part], scope: Scope, step: timedelta) -> Select[*tuple[Any, ...]]:
+    it = split(tiers.by_endpoint(scope.env_id, parts, scope.narrow), "status", users=False).subquery().c
+    return sums_of(it, [cast(it.status, SmallInteger), bucket(it, step)])

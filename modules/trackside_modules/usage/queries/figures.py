@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Subquery, func, literal_column, select
+from sqlalchemy import ColumnElement, DateTime, Select, Subquery, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageMinute
-from trackside_modules.usage.queries.scope import Scope, Span, in_tiers, pieces
+from trackside_modules.usage.queries.pieces import Question, Span, in_tiers, pieces
+from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.queries.window import Window
 from trackside_modules.usage.storage import tiers
 from trackside_modules.usage.storage.packs import WIDTH, Ints, quantiles
@@ -79,32 +80,33 @@ def quantiles_of(them: Sequence[Figures | None]) -> list[list[float | None]]:
     return [[None if value is None else value * 1000 for value in each] for each in found]
 
 
-def grouped(session: Session, counted: Subquery, *keys: ColumnElement[Any], latency: bool = True) -> dict[Any, Figures]:
-    """Return the figures of rows (see `scope.sums`) by `keys`: one value, or a tuple of several.
+def sums_of(it: Any, keys: Sequence[Any], *, latency: bool = True) -> Select[*tuple[Any, ...]]:
+    """Compose what rows with the columns `it` come to by `keys`, for `figures_of`.
 
     `latency` False leaves the histograms out, which is much quicker where only numbers are wanted.
     """
-    it = counted.c
-    columns: list[ColumnElement[Any]] = [
+    columns: list[Any] = [
         *(func.sum(it[name]) for name in ("calls", "client_errors", "server_errors", "slow")),
         func.bool_or(it.approximate),
+        *(hung(it.latency) if latency else ()),
     ]
-    if latency:
-        columns += hung(it.latency)
-    query = select(*keys, *columns).group_by(*(literal_column(str(place + 1)) for place in range(len(keys))))
-    found = session.execute(query).all()
+    return select(*keys, *columns).group_by(*(literal_column(str(place + 1)) for place in range(len(keys))))
+
+
+def figures_of(found: Sequence[Any], width: int = 1, *, latency: bool = True) -> dict[Any, Figures]:
+    """Return the figures in rows of `sums_of` by their keys: one value, or a tuple of `width` of them."""
     matrix = histograms([tuple(row)[-2:] for row in found]) if latency else None
-    width, figures = len(keys), {}
+    figures: dict[Any, Figures] = {}
     for place, row in enumerate(found):
         calls, client, server, slow, approximate = row[width : width + 5]
-        one = Figures(int(calls), int(client), int(server), int(slow), approximate)
+        one = Figures(int(calls), int(client), int(server), int(slow), approximate, _NONE)
         if matrix is not None:
             one.latency = matrix[place]
         figures[row[0] if width == 1 else tuple(row[:width])] = one
     return figures
 
 
-def added(pieces: Sequence[Mapping[Any, Figures]]) -> dict[Any, Figures]:
+def added(pieces: Sequence[dict[Any, Figures]]) -> dict[Any, Figures]:
     """Return the figures of several pieces by key; the pieces stay as they are."""
     found = {key: it.copy() for key, it in pieces[0].items()} if pieces else {}
     for piece in pieces[1:]:
@@ -113,35 +115,41 @@ def added(pieces: Sequence[Mapping[Any, Figures]]) -> dict[Any, Figures]:
     return found
 
 
-def series(
-    session: Session, scope: Scope, window: Window, *, step: timedelta | None = None, latency: bool = True
-) -> dict[datetime, Figures]:
+def series(session: Session, scope: Scope, window: Window, *, latency: bool = True) -> dict[datetime, Figures]:
     """Return the figures of each bucket of the window that had calls."""
     span = Span(scope, window.start, window.until, window.step, whole=True)
-    what = ("series", window.start, step or window.step, latency)
-
-    def read(counted: Subquery) -> dict[datetime, Figures]:
-        return grouped(session, counted, bucket(counted, window, step), latency=latency)
-
-    return added(pieces(session, span, what, read))
+    args = (window.step, latency)
+    asked = Question(_by_time, lambda it: figures_of(it, latency=latency), args, (("origin", window.start),))
+    return added(pieces(session, span, asked))
 
 
-def bucket(counted: Subquery, window: Window, step: timedelta | None = None) -> ColumnElement[datetime]:
-    """Return the bucket of the window that a row falls into."""
-    return func.date_bin(step or window.step, counted.c.at, window.start)
+def _by_time(rows: Subquery, step: timedelta, latency: bool) -> Select[*tuple[Any, ...]]:
+    return sums_of(rows.c, [bucket(rows.c, step)], latency=latency)
+
+
+def bucket(it: Any, step: timedelta) -> ColumnElement[datetime]:
+    """Return the start of the step that a row falls into, counted from the parameter `origin`."""
+    return func.date_bin(step, it.at, bindparam("origin", type_=DateTime(timezone=True)))
 
 
 def summed(session: Session, scope: Scope, window: Window) -> Figures:
     """Return the figures of the whole window."""
     span = Span(scope, window.start, window.until, whole=True)
-    found = pieces(session, span, "summed", lambda counted: grouped(session, counted, literal_column("0")))
-    return added(found).get(0, Figures())
+    return added(pieces(session, span, Question(_all, figures_of))).get(0, Figures())
+
+
+def _all(rows: Subquery) -> Select[*tuple[Any, ...]]:
+    return sums_of(rows.c, [literal_column("0")])
 
 
 def by_endpoint(session: Session, scope: Scope, window: Window) -> dict[int, Figures]:
     """Return the figures of each endpoint that was called in the window."""
     span = Span(scope, window.start, window.until)
-    return added(pieces(session, span, "endpoints", lambda it: grouped(session, it, it.c.endpoint_id)))
+    return added(pieces(session, span, Question(_by_endpoint, figures_of)))
+
+
+def _by_endpoint(rows: Subquery) -> Select[*tuple[Any, ...]]:
+    return sums_of(rows.c, [rows.c.endpoint_id])
 
 
 def total(buckets: Mapping[Any, Figures]) -> Figures:
@@ -155,16 +163,14 @@ def total(buckets: Mapping[Any, Figures]) -> Figures:
 def unknown_share(session: Session, scope: Scope, window: Window, known: Figures) -> float | None:
     """Return the share of the window's calls (`known` are its figures) without a known user; None without calls."""
     nobody = Scope(scope.env_id, scope.service, scope.endpoint_id, user_id=0, status=scope.status)
-
-    def read(parts: Sequence[tiers.Part]) -> int:
-        if scope.service or scope.endpoint_id is not None or scope.status:
-            counted = tiers.by_user(scope.env_id, parts, nobody.narrow)
-        else:
-            counted = tiers.of_user(scope.env_id, parts, nobody.narrow)
-        return int(session.scalar(select(func.coalesce(func.sum(counted.c.calls), 0))) or 0)
-
-    calls = sum(in_tiers(session, scope.env_id, (window.start, window.until), (nobody, "calls"), read))
+    asked = Question(_calls, lambda it: int(it[0][0]), (nobody,))
+    calls = sum(in_tiers(session, Span(nobody, window.start, window.until), asked))
     return calls / known.calls if known.calls else None
+
+
+def _calls(parts: Sequence[tiers.Part], scope: Scope) -> Select[*tuple[Any, ...]]:
+    family = tiers.of_user if scope.only_users else tiers.by_user
+    return select(func.coalesce(func.sum(family(scope.env_id, parts, scope.narrow).c.calls), 0))
 
 
 def active_users(session: Session, scope: Scope, now: datetime, within: timedelta = timedelta(minutes=5)) -> int:

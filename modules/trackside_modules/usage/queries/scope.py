@@ -1,21 +1,17 @@
 """Whose usage a page asks for, and the rows of the tiers that hold it."""
 
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, Subquery, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
 from trackside_modules.usage.models import UsageEndpoint, UsageMinute
-from trackside_modules.usage.storage import closed, memory, tiers
-from trackside_modules.usage.storage import sums as remembered
+from trackside_modules.usage.storage import memory, tiers
 from trackside_modules.usage.storage.tiers import Unit
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,96 +81,6 @@ ALL_UNITS: tuple[memory.Unit, ...] = ("week", "day", "hour")
 def units_for(step: timedelta) -> tuple[memory.Unit, ...]:
     """Return the hours, days and weeks that fit into steps of this length; none where they are minutes."""
     return tuple(unit for unit in ALL_UNITS if step % memory.STEPS[unit] == timedelta())
-
-
-def sums(
-    session: Session,
-    scope: Scope,
-    start: datetime,
-    end: datetime,
-    step: timedelta = memory.STEPS["week"],
-    *,
-    whole: bool = False,
-) -> Subquery:
-    """Return the rows of `[start, end)` with their calls by sort (see `sums.COLUMNS`), none longer than `step`.
-
-    They are what is remembered and the tiers where that can be, so `at` may be the start of a week, day or hour; with
-    `whole` endpoints need not be told apart, and of users alone not whether latency is approximate.
-    """
-    units = units_for(step)
-    if whole and scope.only_users:
-        return _of_users(session, scope, start, end, tiers.unit_for(step))
-    if not units or scope.by_user or scope.status:
-        found = rows(session, scope, start, end, tiers.unit_for(step))
-        return remembered.split(found, users=not scope.by_user).subquery()
-    return _sums(scope, memory.plan(session, scope.env_id, start, end, units), whole)
-
-
-def _sums(scope: Scope, planned: memory.Plan, whole: bool) -> Subquery:
-    if scope.service or scope.endpoint_id is not None:
-        return remembered.of(scope.env_id, planned, scope.narrow)
-    return remembered.of(scope.env_id, planned, whole=whole)
-
-
-def _of_users(session: Session, scope: Scope, start: datetime, end: datetime, coarsest: Unit) -> Subquery:
-    """Return what `sums` does of users, from their own rows; none is told to be approximate."""
-    it = tiers.of_user(scope.env_id, tiers.parts(session, scope.env_id, start, end, coarsest), scope.narrow).c
-    names = ("at", "calls", "client_errors", "server_errors", "slow", "latency")
-    return select(*(it[name] for name in names), false().label("approximate")).subquery()
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What is read of the calls of a scope: `[start, end)`, in rows none longer than `step`, endpoints apart or not."""
-
-    scope: Scope
-    start: datetime
-    end: datetime
-    step: timedelta = memory.STEPS["week"]
-    whole: bool = False
-
-
-def pieces(session: Session, span: Span, what: Hashable, read: Callable[[Subquery], Found]) -> list[Found]:
-    """Return what `read` finds in the rows of a span (see `sums`), in one piece or two that are to be added up.
-
-    What it finds in those that are over is held by the process (see `closed`): `what` tells it from all else that is
-    read of the same rows, and nobody may change it.
-    """
-    scope, units = span.scope, units_for(span.step)
-    if not units or scope.by_user or scope.status:
-        return [read(sums(session, scope, span.start, span.end, span.step, whole=span.whole))]
-    planned = memory.plan(session, scope.env_id, span.start, span.end, units)
-    found: list[Found] = []
-    if planned.kept:
-        over = replace(planned, parts=[])
-        key = (scope, span.whole, what)
-        found.append(closed.held(session, key, planned, lambda: read(_sums(scope, over, span.whole))))
-    if planned.parts or not found:
-        found.append(read(_sums(scope, memory.Plan(parts=planned.parts), span.whole)))
-    return found
-
-
-def in_tiers(
-    session: Session,
-    env_id: int,
-    span: tuple[datetime, datetime],
-    what: Hashable,
-    read: Callable[[list[tiers.Part]], Found],
-    *,
-    units: tuple[memory.Unit, ...] = ALL_UNITS,
-) -> list[Found]:
-    """Return what `read` finds in the tiers of a span, as `pieces` does: for what is not remembered as sums.
-
-    `units` are those of the remembered buckets that may be read together, as days or hours; without any the whole
-    span is read as minutes.
-    """
-    if not units:
-        return [read(tiers.parts(session, env_id, *span, "minute"))]
-    planned = memory.plan(session, env_id, *span, units)
-    found = [closed.held(session, what, planned, lambda: read(planned.over()))] if planned.kept else []
-    if planned.parts or not found:
-        found.append(read(planned.parts))
-    return found
 
 
 @lru_cache(maxsize=256)

@@ -66,8 +66,8 @@ def overview(
     figures, before = queries.total(found), queries.Figures()
     earlier: dict[datetime, Figures] = {}
     if compare:
-        earlier = queries.series(session, scope, window.previous(), latency=False)
-        before = queries.summed(session, scope, window.previous())
+        earlier = queries.series(session, scope, window.previous())
+        before = queries.total(earlier)
     waiting = queries.waiting(session, scope.env_id)
     noticed = queries.warnings(session, scope.env_id, window.now - timedelta(hours=24))
     return Overview(

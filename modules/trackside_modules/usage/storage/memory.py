@@ -10,8 +10,7 @@ A forgotten bucket keeps its rows until it is made anew: a page that had begun t
 ago, and never a hole.
 """
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -92,54 +91,39 @@ def plan(session: Session, env_id: int, start: datetime, end: datetime, units: S
 
 def _plan(session: Session, env_id: int, start: datetime, end: datetime, units: Sequence[Unit]) -> Plan:
     marks = tiers.dirty(session, env_id, start, end)
-    fresh = _fresh(session, env_id, (start, end), units)
-    for unit, times in fresh.items():
-        for tier, at in marks:
-            if tier == "hour" or unit != "hour":
-                times.pop(floor(unit, at), None)
+    fresh = _fresh(session, env_id, start, end)
+    gone = {(unit, floor(unit, at)) for tier, at in marks for unit in STEPS if tier == "hour" or unit != "hour"}
+    wanted: list[tuple[Unit, timedelta, dict[datetime, datetime]]] = [
+        (unit, step, fresh.get(unit, {})) for unit, step in STEPS.items() if unit in units
+    ]
     found, rest = Plan(), list[tuple[datetime, datetime]]()
-    begins = sorted(set[datetime]().union(*fresh.values()))
     at, made = start, list[tuple[Unit, datetime, datetime]]()
     while at < end:
-        fitting = _fitting(fresh, at, end)
-        place = bisect_right(begins, at)
-        stop = at + STEPS[fitting] if fitting else min([end, *begins[place : place + 1]])
-        if fitting:
-            found.kept.setdefault(fitting, []).append(at)
-            made.append((fitting, at, fresh[fitting][at]))
-        elif rest and rest[-1][1] == at:
-            rest[-1] = (rest[-1][0], stop)
+        for unit, step, times in wanted:
+            if at in times and at + step <= end and (unit, at) not in gone:
+                found.kept.setdefault(unit, []).append(at)
+                made.append((unit, at, times[at]))
+                at += step
+                break
         else:
-            rest.append((at, stop))
-        at = stop
+            stop = min(end, floor("hour", at) + STEPS["hour"])
+            rest.append((rest.pop()[0] if rest and rest[-1][1] == at else at, stop))
+            at = stop
     for first, last in rest:
         found.parts.extend(tiers.cut(first, last, "hour" if set(units) == {"hour"} else "day", marks))
     return replace(found, made=tuple(made))
 
 
-def _fitting(fresh: Mapping[Unit, Mapping[datetime, datetime]], at: datetime, end: datetime) -> Unit | None:
-    """Return the longest bucket that is remembered, begins at `at` and ends by `end`."""
-    for unit, times in fresh.items():
-        if at in times and at + STEPS[unit] <= end:
-            return unit
-    return None
+def _fresh(session: Session, env_id: int, start: datetime, end: datetime) -> dict[Unit, dict[datetime, datetime]]:
+    """Return the buckets of a span (or a longer one) that are remembered and not forgotten, and when each was made."""
 
+    def read(start: datetime, end: datetime) -> dict[Unit, dict[datetime, datetime]]:
+        found: dict[Unit, dict[datetime, datetime]] = {}
+        for unit, at, made in session.execute(_FRESH, {"env": env_id, "start": start, "end": end}):
+            found.setdefault(unit, {})[at] = made
+        return found
 
-def _fresh(
-    session: Session, env_id: int, span: tuple[datetime, datetime], units: Sequence[Unit]
-) -> dict[Unit, dict[datetime, datetime]]:
-    """Return the buckets of a span that are remembered and not forgotten, the longest first, and when each was made."""
-    start, end = span
-
-    def read(start: datetime, end: datetime) -> list[tuple[Any, datetime, datetime]]:
-        query = {"env": env_id, "start": start, "end": end}
-        return [(unit, at.astimezone(UTC), made) for unit, at, made in session.execute(_FRESH, query)]
-
-    found: dict[Unit, dict[datetime, datetime]] = {unit: {} for unit in STEPS if unit in units}
-    for unit, at, made in held(session, "remembered", (env_id, start, end), read):
-        if unit in found and start <= at < end:
-            found[unit][at] = made
-    return found
+    return held(session, "remembered", (env_id, start, end), read)
 
 
 def floor(unit: Unit, at: datetime) -> datetime:

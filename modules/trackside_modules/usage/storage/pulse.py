@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from psycopg import Connection
 from pyroaring import BitMap64
-from sqlalchemy import ColumnElement, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, func, literal, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -108,11 +108,13 @@ def _summed(
     }
 
 
+_FIRSTS: tuple[Any, ...] = (UsageEndpointDay, UsageEndpointHour, UsageEndpointMinute)
+_FIRST = select(*(select(func.min(it.at)).where(it.env_id == bindparam("env")).scalar_subquery() for it in _FIRSTS))
+
+
 def first(session: Session, env_id: int) -> datetime | None:
     """Return the start of the first minute, hour or day that has calls; None where there are none."""
-    tables: tuple[Any, ...] = (UsageEndpointDay, UsageEndpointHour, UsageEndpointMinute)
-    firsts = [session.scalar(select(func.min(it.at)).where(it.env_id == env_id)) for it in tables]
-    return min((at for at in firsts if at), default=None)
+    return min((at for at in session.execute(_FIRST, {"env": env_id}).one() if at), default=None)
 
 
 def fill(session: Session, env_id: int, now: datetime, most: int = 5000) -> int:

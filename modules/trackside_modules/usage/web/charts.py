@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from functools import cache
 from typing import Any
 
 from flask import url_for
@@ -47,7 +48,8 @@ class Frame:
 def rows_at(**kept: Any) -> Callable[[datetime], str]:
     """Return the link from a bucket of a chart to the rows behind it."""
     where = url_for("usage.rows", **kept)
-    return lambda at: f"{where}&at={at.isoformat().replace(':', '%3A').replace('+', '%2B')}"
+    # each chart of a page asks for the same buckets
+    return cache(lambda at: f"{where}&at={at.isoformat().replace(':', '%3A').replace('+', '%2B')}")
 
 
 def rate_chart(found: Mapping[datetime, Figures], before: Mapping[datetime, Figures], frame: Frame) -> Chart:

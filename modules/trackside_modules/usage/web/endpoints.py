@@ -17,7 +17,7 @@ from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import endpoints as reading
 from trackside_modules.usage.queries import people
 from trackside_modules.usage.queries.endpoints import EndpointRow
-from trackside_modules.usage.queries.figures import Figures, series, summed, total
+from trackside_modules.usage.queries.figures import Figures, series, total
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.reports.heat import heat
 from trackside_modules.usage.web import export
@@ -91,7 +91,8 @@ def endpoint(endpoint_id: int) -> ResponseReturnValue:
     for buckets in by_status.values():
         for at, figures in buckets.items():
             found.setdefault(at, Figures()).add(figures)
-    now, before = total(found), summed(session, scope, span.previous()) if asked.compare else Figures()
+    earlier = series(session, scope, span.previous()) if asked.compare else {}
+    now, before = total(found), total(earlier)
     by = by or ("errors" if now.server_errors else "calls")
     users = people.crowd(session, scope, span)
     changed = marks(current_runtime(), session, asked.env.id, span.start, span.end)
@@ -104,7 +105,7 @@ def endpoint(endpoint_id: int) -> ResponseReturnValue:
         "before": before,
         "heat": heat(found, span, changed, link),
         "charts": [
-            rate_chart(found, reading_before(session, scope, asked), frame),
+            rate_chart(found, earlier, frame),
             errors_chart(found, frame),
             status_chart(by_status, frame),
         ],
@@ -117,11 +118,6 @@ def endpoint(endpoint_id: int) -> ResponseReturnValue:
         "link": link,
     }
     return render_template("usage/endpoint.html", **shown)
-
-
-def reading_before(session: Session, scope: Scope, asked: Asked) -> dict[Any, Figures]:
-    """Return the calls of each bucket of the period before, where they are compared."""
-    return series(session, scope, asked.span.previous(), latency=False) if asked.compare else {}
 
 
 def _one(session: Session, asked: Asked, endpoint_id: int) -> UsageEndpoint:
