@@ -1,10 +1,8 @@
 """Webhooks out: kept with the change, signed, sent until taken, paused when nobody takes them, never into the house."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import msgspec
@@ -23,6 +21,7 @@ from trackside.jobs.models import OPEN, Task
 from trackside.net import network_of
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings
+from trackside.testing.receiver import Receiver, listening
 from trackside.webhooks import Happened, publish, sending, service
 from trackside.webhooks.models import Delivery, Endpoint
 from trackside.webhooks.service import Wanted
@@ -33,51 +32,10 @@ from trackside_modules.support.drafts import Draft
 LOGGED = "support.interaction.created"
 
 
-@dataclass
-class Receiver:
-    """Somebody who listens, on a port of this machine."""
-
-    port: int = 0
-    answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
-    """What is answered next; 200 once they are used up."""
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook?token=t0ps3cret"
-
-    def serve(self) -> ThreadingHTTPServer:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append(({n.lower(): v for n, v in self.headers.items()}, body))
-                status, headers, said = receiver.answers.pop(0) if receiver.answers else (200, {}, b"thanks")
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = server.server_address[1]
-        return server
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    server = made.serve()
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
+    with listening() as made:
+        yield made
 
 
 @pytest.fixture
@@ -220,6 +178,22 @@ def test_one_message_that_is_refused_does_not_hold_up_the_others(
     sending.push(runtime, number)
 
     assert [(it.state, it.status) for it in deliveries(runtime)] == [("waiting", 422), ("delivered", 200)]
+
+
+def test_one_that_is_never_taken_holds_up_none_even_where_it_looks_like_an_outage(
+    runtime: Runtime, clock: FrozenClock, receiver: Receiver, add: Any, log: Any
+) -> None:
+    number, _ = add(LOGGED)
+    receiver.answers = [(503, {}, b"")]
+    log()
+    sending.push(runtime, number)
+    log("Invoice")
+    clock.advance(timedelta(seconds=70))
+    receiver.answers = [(200, {}, b""), (503, {}, b"")]
+
+    sending.push(runtime, number)
+
+    assert [(it.state, it.attempts) for it in deliveries(runtime)] == [("waiting", 2), ("delivered", 1)]
 
 
 def test_after_days_of_failures_it_is_paused_announced_and_goes_on_with_what_waited(

@@ -83,7 +83,7 @@ def types_of(runtime: Runtime) -> dict[str, WebhookType]:
 
 
 def _take(session: Session, endpoint_id: int, now: datetime) -> Delivery | None:
-    """Return the first that is due, held for this try; None where there is none, or the endpoint is left alone."""
+    """Return the next that is due, held for this try; None where there is none, or the endpoint is left alone."""
     endpoint = session.get(Endpoint, endpoint_id)
     if endpoint is None:
         return None
@@ -92,7 +92,9 @@ def _take(session: Session, endpoint_id: int, now: datetime) -> Delivery | None:
     )
     if endpoint.paused_at is not None or (endpoint.hold_until is not None and endpoint.hold_until > now):
         query = query.where(Delivery.type == TEST)
-    found = session.scalar(query.order_by(Delivery.id).limit(1).with_for_update(skip_locked=True))
+    # what was refused before comes after what was not: one that is never taken holds up none
+    order = query.order_by(Delivery.attempts, Delivery.id).limit(1)
+    found = session.scalar(order.with_for_update(skip_locked=True))
     if found is not None:
         found.attempts, found.next_at, found.tried_at = found.attempts + 1, now + _LEASE, now
         session.flush()

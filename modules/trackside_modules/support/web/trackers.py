@@ -9,6 +9,7 @@ from trackside.db import db
 from trackside.errors import Conflict, InputError
 from trackside.web.current import current_runtime
 from trackside.web.policy import require
+from trackside_modules.support import words
 from trackside_modules.support.models import Tracker
 from trackside_modules.support.queries import work
 from trackside_modules.support.service import trackers as service
@@ -78,6 +79,7 @@ def _trackers(form: TrackerForm) -> str:
         news=work.news(session),
         ships_on=service.SHIPS_ON,
         address=_address,
+        unknown=lambda row: ", ".join(words.ref(each) for each in row.unknown),
     )
 
 
