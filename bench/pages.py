@@ -5,7 +5,8 @@
 Throw-away servers, filled by pages_fill.py (which says what of; some twenty minutes for 10 million), at a time that
 stands still: the last Thursday, 15:40. With --keep the data stay in a folder, and a size that is there is not filled
 again. Every page is asked as a signed-in member asks for it, in this process, in turn: the whole request is timed, from
-WSGI call to last byte. Nothing is cached between requests but what PostgreSQL and the tables themselves remember.
+WSGI call to last byte. Between requests stay what PostgreSQL and the tables remember, and what a web process holds of
+minutes, hours, days and weeks that are over (ADRs 0190, 0194): here nothing is counted meanwhile.
 Printed: the first request after the start (cold: connections, templates and prepared statements too), median and p95 of
 each page after it, at each size, and how the median grows.
 """
@@ -31,6 +32,7 @@ from trackside.auth.audit import SYSTEM
 from trackside.clock import FrozenClock
 from trackside.embedded.postgres import Postgres
 from trackside.embedded.valkey import Valkey
+from trackside.process import settle
 from trackside.runtime import Runtime, build_runtime
 from trackside.settings import load_settings
 from trackside.testing.servers import Databases, session_folder
@@ -85,6 +87,7 @@ def build(databases: Databases, redis_url: str, rows: int) -> tuple[Runtime, Fla
     browser = app.test_client()
     with browser.session_transaction() as cookie:
         cookie["_user_id"], cookie["_fresh"] = token, True
+    settle()  # as `trackside web` does
     return runtime, browser, took
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from trackside.errors import TracksideError
 from trackside.logs import configure_logging
-from trackside.process import die_with, reachable, url_of
+from trackside.process import die_with, reachable, settle, url_of
 from trackside.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,7 @@ def load(name: str, settings: Settings, host: str, port: int, build: Build) -> A
     except TracksideError as error:
         click.echo(f"trackside: {error.message}", err=True)
         sys.exit(1)
+    settle()
     Thread(target=announce, args=(name, host, port), daemon=True).start()
     return app
 

@@ -4,7 +4,7 @@ PostgreSQL adds the numbers up and hangs the packed histograms of a group one af
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,7 +51,8 @@ class Figures:
 
     def copy(self) -> "Figures":
         """Return figures that can be added to while these stay as they are."""
-        return replace(self)
+        numbers = (self.calls, self.client_errors, self.server_errors, self.slow)
+        return Figures(*numbers, self.approximate, self.latency)
 
     @property
     def errors(self) -> int:
@@ -111,7 +112,10 @@ def added(pieces: Sequence[dict[Any, Figures]]) -> dict[Any, Figures]:
     found = {key: it.copy() for key, it in pieces[0].items()} if pieces else {}
     for piece in pieces[1:]:
         for key, it in piece.items():
-            found.setdefault(key, Figures()).add(it)
+            if key in found:
+                found[key].add(it)
+            else:
+                found[key] = it.copy()
     return found
 
 

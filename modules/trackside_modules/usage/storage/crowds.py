@@ -79,7 +79,6 @@ def read(
     endpoints: Sequence[int] | None = None,
 ) -> Crowd:
     """Return who called in `[start, end)`: anything, or one of some endpoints."""
-    units = [unit for unit in units if endpoints is None or unit != "hour"]
     planned = plan(session, env_id, start, end, tuple(units))
     pieces: list[Crowd] = []
     if planned.kept:
@@ -107,10 +106,15 @@ def read(
 
 
 def _over(session: Session, env_id: int, planned: Plan, endpoints: Sequence[int]) -> Crowd:
-    """Return who called in the remembered buckets of a plan."""
+    """Return who called in the buckets that a plan takes from memory; hours of one endpoint are in the tiers alone."""
     found = [(at, unpack(packed)) for _, at, packed in _stored(session, env_id, planned, endpoints)]
     times = [np.full(len(table), int(at.timestamp())) for at, table in found]
     tables = [table for _, table in found]
+    hours = [part for part in planned.over() if part.unit == "hour"]
+    if hours and EVERYTHING not in endpoints:
+        _, _, table, starts = _counted(session, _of_some(env_id, hours, endpoints), None)
+        tables.append(table)
+        times.append(starts)
     return _folded(np.concatenate([_none(), *tables]), np.concatenate([_none()[:, 0], *times]))
 
 
