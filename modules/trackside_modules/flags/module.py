@@ -63,7 +63,9 @@ MODULE = Module(
     stands_alone=f"{_FLAGS}.serving.memory:stands_alone",
     scopes={
         "flags:read": "Read flags, their states and their history",
-        "flags:write": "Create, change and archive flags",
+        "flags:write": "Change flags in the key's environment; a key of production, flags themselves too",
+        "flags:define": "Create, change and archive flags in every environment, by any environment's key",
+        "flags:approve": "Approve and refuse changes for the member who made the key",
     },
     permissions=(
         Permission("flags.view", "See flags", frozenset({"admin", "developer", "support", "viewer"})),

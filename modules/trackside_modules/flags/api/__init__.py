@@ -4,7 +4,8 @@ from trackside.api import Api
 
 api = Api("flags", title="Flags")
 READ, WRITE = "flags:read", "flags:write"
+DEFINE, APPROVE = "flags:define", "flags:approve"
 
 from trackside_modules.flags.api import changes, documents, flags, requests  # noqa: E402 - they declare on `api`
 
-__all__ = ["READ", "WRITE", "api", "changes", "documents", "flags", "requests"]
+__all__ = ["APPROVE", "DEFINE", "READ", "WRITE", "api", "changes", "documents", "flags", "requests"]

@@ -11,7 +11,7 @@ from trackside.errors import Conflict, InputError
 from trackside_client.flags.moments import parse_moment
 from trackside_modules.flags import service, shape
 from trackside_modules.flags.api import READ, WRITE, api
-from trackside_modules.flags.api.flags import matched, shown, state_of
+from trackside_modules.flags.api.flags import matched, must_reach_everywhere, shown, state_of
 from trackside_modules.flags.api.shapes import CHANGE, FLAG, ChangeOut, FlagOut, Key, Line, Reason, StepIn
 from trackside_modules.flags.queries import history
 from trackside_modules.flags.service import edits
@@ -81,6 +81,8 @@ def list_changes(call: Call, key: Key, query: Paged) -> Page[ChangeOut]:
 def revert_flag(call: Call, key: Key, body: Revert) -> FlagOut:
     """Make the state here, or the flag itself, what it was at a version; that is a new version."""
     here = body.of == "state"
+    if not here:
+        must_reach_everywhere(call)
     flag, now = matched(call, key, everywhere=not here), call.runtime.clock.now()
     env_id = call.env_id if here else None
     service.revert(call.session, env_id, key, body.version, who=key_actor(call.key), now=now, reason=body.reason)

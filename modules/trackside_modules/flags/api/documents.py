@@ -9,6 +9,7 @@ from trackside.api import Call, Input
 from trackside.auth.audit import key_actor
 from trackside.errors import Conflict
 from trackside_modules.flags.api import READ, WRITE, api
+from trackside_modules.flags.api.flags import reaches_everywhere
 from trackside_modules.flags.api.shapes import DIFF, FLAG, DiffOut, Reason
 from trackside_modules.flags.document import FORMAT
 from trackside_modules.flags.queries import exporting
@@ -70,7 +71,8 @@ def export_flags(call: Call) -> DocumentOut:
 def apply_flags(call: Call, body: Document) -> Applied:
     """Make flags what a document says, in one piece; the same again changes nothing.
 
-    The document may name this key's environment alone.
+    The document may name this key's environment alone; what flags themselves are takes a key of production, or one with
+    `flags:define`.
     """
     steps = applying.apply(
         call.session,
@@ -81,6 +83,7 @@ def apply_flags(call: Call, body: Document) -> Applied:
         dry=body.dry_run,
         prune=body.prune,
         env_ids=[call.env_id],
+        everywhere=reaches_everywhere(call),
     )
     changes = [
         StepOut(each.key, each.environment, each.what, [DiffOut(**place) for place in each.diff]) for each in steps

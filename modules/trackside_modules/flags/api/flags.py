@@ -7,12 +7,14 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from trackside.api import Call, Input, Page, Paged
 from trackside.auth.audit import key_actor
-from trackside.errors import Conflict
+from trackside.errors import Conflict, NotAllowed
+from trackside.workspace import environments
 from trackside_modules.flags import ruleset, service
-from trackside_modules.flags.api import READ, WRITE, api
+from trackside_modules.flags.api import DEFINE, READ, WRITE, api
 from trackside_modules.flags.api.shapes import FLAG, Fields, FlagOut, Key, Line, Reason, StateIn, version
 from trackside_modules.flags.models import Flag, State
 from trackside_modules.flags.queries import listing, seeing
+from trackside_modules.flags.service.work import REACH
 
 
 class FlagQuery(Paged):
@@ -81,7 +83,8 @@ def list_flags(call: Call, query: FlagQuery) -> Page[FlagOut]:
 
 @api.post("/flags", scope=WRITE, status=201, errors=(Conflict,), example=FLAG, sends={"key": "team/checkout"})
 def create_flag(call: Call, body: FlagNew) -> FlagOut:
-    """Make a flag. Its key and type are for ever."""
+    """Make a flag. Its key and type are for ever; it takes a key of production, or one with `flags:define`."""
+    must_reach_everywhere(call)
     who, now, session = key_actor(call.key), call.runtime.clock.now(), call.session
     given = body.fields() | ({"type": body.type} if body.type is not UNSET else {})
     with session.begin_nested():
@@ -101,7 +104,9 @@ def get_flag(call: Call, key: Key) -> FlagOut:
     "/flags/{key}", scope=WRITE, edits=True, errors=(Conflict,), example=FLAG, sends={"state": {"enabled": True}}
 )
 def edit_flag(call: Call, key: Key, body: FlagEdit) -> FlagOut:
-    """Change a flag and its state here, in one piece."""
+    """Change a flag and its state here, in one piece; a key of another environment than production, its state alone."""
+    if body.fields():
+        must_reach_everywhere(call)
     flag = matched(call, key, everywhere=bool(body.fields()))
     how: dict[str, Any] = {"who": key_actor(call.key), "now": call.runtime.clock.now(), "reason": body.reason}
     state = body.state.parts() if body.state is not UNSET else None
@@ -111,6 +116,7 @@ def edit_flag(call: Call, key: Key, body: FlagEdit) -> FlagOut:
 @api.post("/flags/{key}:archive", scope=WRITE, edits=True, errors=(Conflict,), example=FLAG)
 def archive_flag(call: Call, key: Key, body: Because) -> FlagOut:
     """Take a flag out of every environment: programs get the default in their code."""
+    must_reach_everywhere(call)
     flag, now = matched(call, key, everywhere=True), call.runtime.clock.now()
     return shown(call, service.archive(call.session, flag.key, who=key_actor(call.key), now=now, reason=body.reason))
 
@@ -118,6 +124,7 @@ def archive_flag(call: Call, key: Key, body: Because) -> FlagOut:
 @api.post("/flags/{key}:restore", scope=WRITE, edits=True, errors=(Conflict,), example=FLAG)
 def restore_flag(call: Call, key: Key, body: Because) -> FlagOut:
     """Put an archived flag back, off in every environment."""
+    must_reach_everywhere(call)
     flag, now = matched(call, key, everywhere=True), call.runtime.clock.now()
     return shown(call, service.restore(call.session, flag.key, who=key_actor(call.key), now=now, reason=body.reason))
 
@@ -139,6 +146,17 @@ def shown(call: Call, flag: Flag) -> FlagOut:
     """Return a flag as the API shows it, with its ETag."""
     state = state_of(call, flag)
     return call.tagged(FlagOut.of(flag, state), version(flag, state))
+
+
+def reaches_everywhere(call: Call) -> bool:
+    """Whether a key may change what flags are: one of the first environment, production, or with the scope for it."""
+    return DEFINE in call.key.scopes or environments(call.session)[0].id == call.env_id
+
+
+def must_reach_everywhere(call: Call) -> None:
+    """Raise NotAllowed, saying which key it takes, where a key may change states in its own environment alone."""
+    if not reaches_everywhere(call):
+        raise NotAllowed(REACH[0].upper() + REACH[1:])
 
 
 def matched(call: Call, key: str, *, everywhere: bool = False) -> Flag:

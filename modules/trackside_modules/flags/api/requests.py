@@ -1,24 +1,37 @@
-"""Change requests: proposed by a key, decided by members on their pages."""
+"""Change requests: proposed by a key, decided by members, also by keys that they made for it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from trackside.api import Call, Id, Input, Page, Paged
 from trackside.auth.audit import key_actor
 from trackside.errors import Conflict
-from trackside_modules.flags.api import READ, WRITE, api
+from trackside_modules.flags.api import APPROVE, READ, WRITE, api
 from trackside_modules.flags.api.flags import matched
 from trackside_modules.flags.api.shapes import REQUEST, Key, RequestOut, StateIn
 from trackside_modules.flags.models import Flag, Request
 from trackside_modules.flags.queries import requests as queries
 from trackside_modules.flags.service import requests
+from trackside_modules.flags.service.deciding import decider
 
 
 class RequestQuery(Paged):
     """Which change requests."""
 
     status: Annotated[str, Meta(max_length=20, description="open, approved, refused, withdrawn, applied, stale")] = ""
+
+
+class Approval(Input):
+    """What the second member says, if anything."""
+
+    note: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Refusal(Input):
+    """Why not: who proposed it will want to know."""
+
+    note: Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
 class Proposal(Input):
@@ -53,6 +66,27 @@ def get_request(call: Call, request_id: Id) -> RequestOut:
     return _shown(call, requests.get(call.session, call.env_id, request_id))
 
 
+@api.post(
+    "/flag-requests/{request_id}:approve", scope=APPROVE, edits=True, errors=(Conflict,), example=REQUEST, sends={}
+)
+def approve_request(call: Call, request_id: Id, body: Approval) -> RequestOut:
+    """Agree to a change, for the member who made this key; never to one of theirs, whichever key proposed it."""
+    return _shown(call, requests.approve(call.session, request_id, note=body.note, **_deciding(call, request_id)))
+
+
+@api.post(
+    "/flag-requests/{request_id}:refuse",
+    scope=APPROVE,
+    edits=True,
+    errors=(Conflict,),
+    example=REQUEST,
+    sends={"note": "Not before the price list is out"},
+)
+def refuse_request(call: Call, request_id: Id, body: Refusal) -> RequestOut:
+    """Turn a change down, with the reason, for the member who made this key."""
+    return _shown(call, requests.refuse(call.session, request_id, note=body.note, **_deciding(call, request_id)))
+
+
 @api.post("/flag-requests/{request_id}:apply", scope=WRITE, edits=True, errors=(Conflict,), example=REQUEST)
 def apply_request(call: Call, request_id: Id) -> RequestOut:
     """Make the change that was approved; 412 where the flag has changed since."""
@@ -67,6 +101,13 @@ def withdraw_request(call: Call, request_id: Id) -> RequestOut:
     requests.get(call.session, call.env_id, request_id)
     now = call.runtime.clock.now()
     return _shown(call, requests.withdraw(call.session, request_id, who=key_actor(call.key), now=now))
+
+
+def _deciding(call: Call, request_id: int) -> dict[str, Any]:
+    """Return who decides, and when; raises as `decider` does, NotFound for a request of another environment."""
+    requests.get(call.session, call.env_id, request_id)
+    who = decider(call.session, call.runtime.registry, key_actor(call.key))
+    return {"who": who, "now": call.runtime.clock.now()}
 
 
 def _shown(call: Call, row: Request) -> RequestOut:

@@ -50,15 +50,16 @@ def apply(
     env_ids: Collection[int] | None = None,
     what: str = "applied",
     approved: bool = False,
+    everywhere: bool = True,
 ) -> list[Step]:
     """Make flags what the document `given` says, and return what that changes; `dry`: change nothing.
 
-    `prune` archives the flags that the document does not name. `env_ids` are the environments it may name (None: all).
-    Raises InputError naming every wrong place, ApprovalNeeded where an environment demands a second member; nothing is
-    changed then.
+    `prune` archives the flags that the document does not name. `env_ids` are the environments it may name (None: all),
+    `everywhere` whether flags themselves may change. Raises InputError naming every wrong place, ApprovalNeeded where
+    an environment demands a second member, NotAllowed where `who` may not; nothing is changed then.
     """
     entries = document.read(given)
-    with Work.on(session, who, reason, now=now, approved=approved, dry=dry) as work:
+    with Work.on(session, who, reason, now=now, approved=approved, dry=dry, everywhere=everywhere) as work:
         applier = _Applier(session, work, _slugs(session, entries, env_ids), now, what)
         applier.run(entries)
         if prune:

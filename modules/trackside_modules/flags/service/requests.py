@@ -142,22 +142,31 @@ def apply(session: Session, request_id: int, *, who: Actor, now: datetime) -> Re
 def _decided(session: Session, request_id: int, who: Actor, note: str, now: datetime) -> Request:
     row = get(session, None, request_id, lock=True)
     _must_be(row, ("open",))
-    if who.member_id is None:
-        raise NotAllowed("Only a member can decide on a change request.")
+    member_id = behind(session, who.member_id, who.key_id)
+    if member_id is None:
+        raise NotAllowed(
+            "Only a member can decide on a change request, or a key that a member made: nobody stands behind this one."
+        )
     if is_own(session, row, who):
-        raise NotAllowed("You proposed this yourself: another member must decide.")
+        raise NotAllowed("You proposed this yourself, or by a key of yours: another member must decide.")
     row.note = clean_line(" ".join(note.split()), "note", longest=LONGEST_REASON, empty=True)
-    row.decided_at, row.decided_by, row.decided_member_id = now, who.name, who.member_id
+    row.decided_at, row.decided_by, row.decided_member_id = now, who.name, member_id
     return row
 
 
 def is_own(session: Session, row: Request, who: Actor) -> bool:
-    """Whether `who` proposed it: the same member, also by a key that they made, or the same key."""
-    if who.member_id is None:
-        return row.member_id is None and row.key_id == who.key_id and row.who == who.name
-    if row.member_id is None and row.key_id is not None:
-        return session.scalar(select(ApiKey.created_by).where(ApiKey.id == row.key_id)) == who.member_id
-    return row.member_id == who.member_id
+    """Whether `who` proposed it: the same member, whichever of their keys was used for either, or the same key."""
+    member_id = behind(session, who.member_id, who.key_id)
+    if member_id is not None:
+        return behind(session, row.member_id, row.key_id) == member_id
+    return row.member_id is None and row.key_id == who.key_id and row.who == who.name
+
+
+def behind(session: Session, member_id: int | None, key_id: int | None) -> int | None:
+    """Return the member who acts, or who made the key that does; None for what was made from the shell."""
+    if member_id is not None or key_id is None:
+        return member_id
+    return session.scalar(select(ApiKey.created_by).where(ApiKey.id == key_id))
 
 
 def _must_be(row: Request, statuses: tuple[str, ...]) -> None:

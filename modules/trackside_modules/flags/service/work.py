@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor, audit
-from trackside.errors import Conflict
+from trackside.errors import Conflict, NotAllowed
 from trackside.events import FlagChanged, announce
 from trackside.text import clean_line
 from trackside.workspace import Environment
@@ -35,6 +35,11 @@ where flag.id = it.flag_id and flag.id = any(:flags) and it.status in ('open', '
     and (flag.archived_at is not null or it.version <> case when it.env_id is null then flag.version
         else (select s.version from flags_state s where s.env_id = it.env_id and s.flag_id = it.flag_id) end)
 """)
+REACH = (
+    "what a flag itself is holds in every environment, production too. This takes a key of production, or one with the "
+    "scope flags:define; yours changes how flags are rolled out in its own environment."
+)
+"""Why a key may not do something."""
 SERVED = ("type", "salt", "variants", "hash", "facts", "archived_at")
 """What of a flag itself is in the rulesets."""
 
@@ -57,6 +62,8 @@ class Work:
     """Locked, by id."""
     approved: bool = False
     request_id: int | None = None
+    everywhere: bool = True
+    """Whether flags themselves may be changed, and not their states alone."""
     _done: list[tuple[Change, Flag, frozenset[int]]] = field(default_factory=list)
     _rows: dict[tuple[int, int], State] = field(default_factory=dict)
     """States as they are under the lock, by environment and flag."""
@@ -74,6 +81,7 @@ class Work:
         approved: bool = False,
         request_id: int | None = None,
         dry: bool = False,
+        everywhere: bool = True,
     ) -> Iterator["Work"]:
         """Lock `env_ids` (None: all environments), give the work, then check and announce what it did.
 
@@ -82,7 +90,7 @@ class Work:
         reason = clean_line(" ".join(reason.split()), "reason", longest=LONGEST_REASON, empty=True)
         with session.begin_nested() as savepoint:
             locked = {row.env_id: row for row in ruleset.lock(session, env_ids)}
-            work = cls(session, who, reason, now, locked, approved, request_id)
+            work = cls(session, who, reason, now, locked, approved, request_id, everywhere)
             yield work
             touched = work._checked()
             if dry:
@@ -130,6 +138,7 @@ class Work:
         changed = [name for name in values if differs(before[name], after[name])]
         if not changed:
             return
+        self._must_reach_everywhere(flag)
         served = any(name in SERVED for name in changed)
         if served and not approved:
             self.must_be_approved(self.environments)
@@ -142,6 +151,7 @@ class Work:
 
     def begin(self, flag: Flag, configs: Mapping[int, Mapping[str, Any]], what: str = "created") -> None:
         """Add a new flag, with its state in each environment."""
+        self._must_reach_everywhere(flag)
         if flag.id is None:
             self.session.add(flag)
             self.session.flush()
@@ -168,6 +178,10 @@ class Work:
             raise ApprovalNeeded(
                 f"Changes in {names} take a second member's approval: propose this as a change request."
             )
+
+    def _must_reach_everywhere(self, flag: Flag) -> None:
+        if not self.everywhere:
+            raise NotAllowed(f"{flag.key}: {REACH}")
 
     def note(
         self,
