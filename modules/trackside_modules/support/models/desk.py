@@ -22,6 +22,10 @@ class Macro(Base):
     """Markdown with variables: `{{user.name}}`."""
     acts: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     """What else it does: `{"status": "solved", "add_tags": ["key"]}`."""
+    position: Mapped[int] = mapped_column(server_default="0")
+    """Its place among the shared ones, or among its owner's."""
+    archived_at: Mapped[datetime | None]
+    """Since when it is offered no more."""
     version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime]
 

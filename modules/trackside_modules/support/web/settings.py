@@ -19,7 +19,12 @@ from trackside_modules.support.web import clock_forms as forms
 from trackside_modules.support.web.base import MANAGE, VIEW, blueprint, how, whole
 from trackside_modules.support.web.clock_forms import AskingForm, CalendarForm, PolicyForm
 
-SECTIONS = (("Service levels", "support.levels"), ("Topics", "support.topics"), ("Trackers", "support.trackers"))
+SECTIONS = (
+    ("Service levels", "support.levels"),
+    ("Topics", "support.topics"),
+    ("Macros", "support.macros"),
+    ("Trackers", "support.trackers"),
+)
 
 
 @blueprint.app_template_global()

@@ -5,10 +5,8 @@ from typing import Any
 from flask import flash, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from trackside.customers.models import Account, User
 from trackside.db import db
 from trackside.errors import Conflict, InputError, NotFound, TooLarge
 from trackside.web.policy import require
@@ -16,6 +14,7 @@ from trackside_modules.support import attachments, macros, service
 from trackside_modules.support.markdown import render
 from trackside_modules.support.models import Interaction, Macro
 from trackside_modules.support.queries import threads
+from trackside_modules.support.service import macros as offered
 from trackside_modules.support.web.base import (
     VIEW,
     WORK,
@@ -31,6 +30,7 @@ from trackside_modules.support.web.base import (
     whole,
 )
 from trackside_modules.support.web.files import folder
+from trackside_modules.support.web.macros import filling_of
 from trackside_modules.support.web.show import show_page
 
 FIELDS = ("mode", "body", "then", "do", "version", "next", "macro", "macro_id", "told")
@@ -117,19 +117,13 @@ def usable(macro: Macro) -> bool:
 
 
 def macros_of(session: Session) -> list[Macro]:
-    """Return the macros that the signed-in member may use, by name."""
-    mine = or_(Macro.member_id.is_(None), Macro.member_id == current_user.id)
-    return list(session.scalars(select(Macro).where(mine).order_by(Macro.name).limit(200)))
+    """Return the macros that the signed-in member may use, in their order."""
+    return offered.seen_by(session, current_user.id)
 
 
 def _filled(it: Interaction, macro_id: int | None) -> str:
-    session = db.session()
-    macro = session.get(Macro, macro_id) if macro_id else None
-    if macro is None or not usable(macro):
-        raise NotFound("There is no such macro.")
-    user = session.get(User, it.user_id) if it.user_id else None
-    account = session.get(Account, it.account_id) if it.account_id else None
-    return macros.fill(macro.body, macros.values_of(it, user, account, current_user.name or current_user.email))
+    macro = offered.get(db.session(), macro_id or 0, current_user.id)
+    return macros.fill(macro.body, filling_of(db.session(), it))
 
 
 def _with_macro(it: Interaction, fields: dict[str, str]) -> dict[str, str]:
