@@ -161,10 +161,12 @@ def _matching(session: Session, asked: Asked, now: datetime, said: str | None = 
     holds = conditions(asked.filter, now=now)
     exact = [] if named is None else list(session.scalars(select(Interaction.id).where(Interaction.id == named)))
     if not text_asked:
-        newest = select(Interaction.id).where(*holds).order_by(Interaction.updated_at.desc(), Interaction.id.desc())
-        return list(session.scalars(newest.limit(CANDIDATES)))
+        latest = select(Interaction.id).where(*holds).order_by(Interaction.updated_at.desc(), Interaction.id.desc())
+        return list(session.scalars(latest.limit(CANDIDATES)))
     plain = replace(asked.filter, text="") == Filter()
-    newest = _newest_of_words(session, text_asked) if plain else _newest_of(text_asked, holds)
+    newest: Select[int] | Sequence[int] = _newest_of(text_asked, holds)
+    if plain:
+        newest = _newest_of_words(session, text_asked)
     rank = func.ts_rank(SearchRow.document, query_of(text_asked), 1)
     best = (
         select(SearchRow.interaction_id)

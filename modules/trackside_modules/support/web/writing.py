@@ -8,7 +8,7 @@ from flask_login import current_user
 from sqlalchemy.orm import Session
 
 from trackside.db import db
-from trackside.errors import Conflict, InputError, NotFound, TooLarge
+from trackside.errors import Conflict, InputError, TooLarge
 from trackside.web.policy import require
 from trackside_modules.support import attachments, macros, service
 from trackside_modules.support.markdown import render
