@@ -30,7 +30,8 @@ MODULE = Module(
         Permission("jobs.view", "See background work and its failures", frozenset({"admin", "developer"})),
         Permission("jobs.manage", "Retry and discard failed work", frozenset({"admin"})),
     ),
-    jobs=(Job("jobs.send", "trackside.jobs.outbox:send", timeout=timedelta(minutes=1), max_attempts=8),),
+    # about a day: a mail server that is away over night costs nobody a mail
+    jobs=(Job("jobs.send", "trackside.jobs.outbox:send", timeout=timedelta(minutes=1), max_attempts=100),),
     subscribes={TaskEnqueued: "trackside.jobs.bells:on_enqueued"},
     senders={"console": "trackside.jobs.outbox:console", "mail": "trackside.jobs.mail:build"},
 )
