@@ -1,24 +1,26 @@
 """One user or account: what they call and since when, what fails for them, and on which days they came."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import Select, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageDay, UsageEndpoint
 from trackside_modules.usage.models.names import UNMATCHED
 from trackside_modules.usage.queries.endpoints import named
 from trackside_modules.usage.queries.figures import Figures, quantiles_of
-from trackside_modules.usage.queries.scope import Scope, rows
+from trackside_modules.usage.queries.pieces import ask
+from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.queries.window import DAY, Window, floor
 from trackside_modules.usage.storage import tiers
 from trackside_modules.usage.storage.sums import histograms, hung
 
 STRIP = 90
 """Days that the strip of active days shows."""
+_READ = ("endpoint_id", "status", "calls", "slow", "approximate", "latency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,8 @@ class Calls:
 
 def calls(session: Session, scope: Scope, window: Window) -> Calls:
     """Return what the scope's user or account called in the window."""
-    it = rows(session, scope, window.start, window.until).c
-    sums = func.sum(it.calls), func.sum(it.slow), func.bool_or(it.approximate), func.max(it.at)
-    query = select(it.endpoint_id, it.status, *sums, *hung(it.latency)).group_by(it.endpoint_id, it.status)
-    found = session.execute(query).all()
+    spans = tiers.parts(session, scope.env_id, window.start, window.until)
+    found = ask(session, _by_status, spans, (scope.shape,), _values(scope))
     known = named(session, {row[0] for row in found})
     figures: dict[int, Figures] = {}
     turns: list[TurnRow] = []
@@ -83,20 +83,34 @@ def calls(session: Session, scope: Scope, window: Window) -> Calls:
     return Calls(rows_, turns)
 
 
+def _by_status(parts: Sequence[tiers.Part], scope: Scope) -> Select[*tuple[Any, ...]]:
+    it = tiers.by_user(scope.env_id, parts, scope.narrow, _READ).c
+    sums = func.sum(it.calls), func.sum(it.slow), func.bool_or(it.approximate), func.max(it.at)
+    return select(it.endpoint_id, it.status, *sums, *hung(it.latency)).group_by(it.endpoint_id, it.status)
+
+
+def _values(scope: Scope) -> tuple[tuple[str, Hashable], ...]:
+    return tuple((name, tuple(value)) for name, value in scope.given.items())
+
+
 def _since(session: Session, scope: Scope, ids: list[int]) -> dict[int, datetime]:
     """Return the first day of each endpoint; one that is not there was first called today."""
     query = select(UsageDay.endpoint_id, func.min(UsageDay.at)).group_by(UsageDay.endpoint_id)
     query = query.where(
         UsageDay.env_id == scope.env_id, tiers.one_of(UsageDay.endpoint_id, ids), scope.narrow(UsageDay)
     )
-    return dict(session.execute(query).all())
+    return dict(session.execute(query, scope.given).all())
 
 
 def days(session: Session, scope: Scope, now: datetime) -> dict[date, tuple[int, int]]:
     """Return calls and failed calls of each of the last 90 days (UTC) that had calls."""
     start = floor(now, DAY) - (STRIP - 1) * DAY
     spans = tiers.parts(session, scope.env_id, start, now + timedelta(minutes=1))
-    it = tiers.of_user(scope.env_id, spans, scope.narrow).c
-    day: Any = func.date_trunc("day", it.at)
-    query = select(day, func.sum(it.calls), func.sum(it.server_errors)).group_by(literal_column("1"))
-    return {at.date(): (int(calls), int(failed)) for at, calls, failed in session.execute(query)}
+    found = ask(session, _by_day, spans, (scope.shape,), _values(scope))
+    return {at.date(): (int(calls), int(failed)) for at, calls, failed in found}
+
+
+def _by_day(parts: Sequence[tiers.Part], scope: Scope) -> Select[*tuple[Any, ...]]:
+    it = tiers.of_user(scope.env_id, parts, scope.narrow, ("calls", "server_errors")).c
+    sums = func.sum(it.calls), func.sum(it.server_errors)
+    return select(func.date_trunc("day", it.at), *sums).group_by(literal_column("1"))

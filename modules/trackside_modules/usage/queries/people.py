@@ -101,7 +101,7 @@ def _sums(session: Session, scope: Scope, window: Window) -> tuple[Ints, Ints]:
     span = (scope.env_id, window.start, window.until)
     whole = not (scope.service or scope.endpoint_id or scope.status)
     if scope.by_user or scope.status:
-        found = crowds.among(session, *span, scope.narrow, whole=whole)
+        found = crowds.among(session, *span, scope.narrow, whole=whole, given=scope.given)
     else:
         mine = UsageEndpoint.env_id == scope.env_id, *scope.of_endpoints()
         found = crowds.read(
@@ -203,7 +203,7 @@ def active_days(session: Session, env_id: int, window: Window, ids: Sequence[int
     root = func.coalesce(User.merged_into, User.id)
     mine = select(User.id).where(or_(tiers.one_of(User.id, ids), tiers.one_of(User.merged_into, ids)))
     spans = tiers.parts(session, env_id, window.start, window.until)
-    it = tiers.of_user(env_id, spans, lambda table: tiers.among(table.user_id, mine)).c
+    it = tiers.of_user(env_id, spans, lambda table: tiers.among(table.user_id, mine), ()).c
     days = func.count(func.date_trunc("day", it.at).distinct())
     query = select(root, days).join(User, User.id == it.user_id).group_by(root)
     return {user_id: int(count) for user_id, count in session.execute(query)}

@@ -129,8 +129,9 @@ def _of_kept(session: Session, span: Span, question: Question[Found], planned: m
 
 
 def _of_parts(session: Session, span: Span, question: Question[Found], parts: Sequence[Part]) -> Found:
-    args = (span.scope, span.whole, question.compose, question.args)
-    return question.take(ask(session, _over, parts, args, question.values))
+    args = (span.scope.shape, span.whole, question.compose, question.args)
+    users = tuple((name, tuple(value)) for name, value in span.scope.given.items())
+    return question.take(ask(session, _over, parts, args, question.values + users))
 
 
 def _over(
@@ -146,8 +147,8 @@ def _over(
 
 def _rows(parts: Sequence[Part], scope: Scope, whole: bool) -> Subquery:
     if whole and scope.only_users:
-        it = tiers.of_user(scope.env_id, parts, scope.narrow).c
-        names = ("at", "calls", "client_errors", "server_errors", "slow", "latency")
-        return select(*(it[name] for name in names), false().label("approximate")).subquery()
+        names = ("calls", "client_errors", "server_errors", "slow", "latency")
+        it = tiers.of_user(scope.env_id, parts, scope.narrow, names).c
+        return select(it.at, *(it[name] for name in names), false().label("approximate")).subquery()
     family = tiers.by_user if scope.by_user else tiers.by_endpoint
     return remembered.split(family(scope.env_id, parts, scope.narrow), users=not scope.by_user).subquery()

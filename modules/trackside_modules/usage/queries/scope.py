@@ -5,13 +5,15 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, or_, select, true
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, Subquery, and_, any_, bindparam, or_, select, true
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
 from trackside_modules.usage.models import UsageEndpoint, UsageMinute
 from trackside_modules.usage.storage import memory, tiers
 from trackside_modules.usage.storage.tiers import Unit
+
+_USERS: Any = bindparam("users", type_=ARRAY(BigInteger))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,23 @@ class Scope:
     status: str = ""
     """`4` or `5` for a class, a whole status such as `404`, empty for all."""
     account_id: int | None = None
+    users: tuple[int, ...] = ()
+    """The ids of that user or account (see `known`), where they were looked up: each part of a span would again."""
+
+    def known(self, session: Session) -> "Scope":
+        """Return the same of one user or account, with the ids that its calls were ever counted under looked up."""
+        query = everyone(self.user_id) if self.user_id is not None else everyone_of(self.account_id or 0)
+        return replace(self, users=tuple(session.scalars(query)))
+
+    @property
+    def shape(self) -> "Scope":
+        """What its statements differ by: whose users they are is the parameter `users`, where they were looked up."""
+        return replace(self, user_id=None, account_id=None, users=(0,)) if self.users else self
+
+    @property
+    def given(self) -> dict[str, list[int]]:
+        """The parameters of the condition."""
+        return {"users": list(self.users)} if self.users else {}
 
     def of(self, *, endpoint_id: int | None = None, user_id: int | None = None) -> "Scope":
         """Return the same, for one endpoint or user."""
@@ -33,7 +52,7 @@ class Scope:
     @property
     def by_user(self) -> bool:
         """Whether it takes rows of users: those of endpoints alone do not tell who called."""
-        return self.user_id is not None or self.account_id is not None
+        return self.user_id is not None or self.account_id is not None or bool(self.users)
 
     @property
     def only_users(self) -> bool:
@@ -52,9 +71,11 @@ class Scope:
             found.append(tiers.among(table.endpoint_id, of_service(self.env_id, self.service)))
         if self.endpoint_id is not None:
             found.append(table.endpoint_id == self.endpoint_id)
-        if self.user_id is not None:
+        if self.users:
+            found.append(table.user_id == any_(_USERS))
+        if self.user_id is not None and not self.users:
             found.append(tiers.among(table.user_id, everyone(self.user_id)))
-        if self.account_id is not None:
+        if self.account_id is not None and not self.users:
             found.append(tiers.among(table.user_id, everyone_of(self.account_id)))
         if len(self.status) == 1:
             found.append(table.status.between(int(self.status) * 100, int(self.status) * 100 + 99))

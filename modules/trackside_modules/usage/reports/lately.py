@@ -64,7 +64,10 @@ def last_days(session: Session, env_id: int, user_ids: Select[int], now: datetim
     start = floor(now, DAY) - (days - 1) * DAY
     found = _read(session, env_id, user_ids, (start, now), "day")
     rows = tiers.of_user(
-        env_id, tiers.parts(session, env_id, start - days * DAY, floor(now - days * DAY, MINUTE)), _mine(user_ids)
+        env_id,
+        tiers.parts(session, env_id, start - days * DAY, floor(now - days * DAY, MINUTE)),
+        _mine(user_ids),
+        ("calls",),
     )
     before = session.scalar(select(func.coalesce(func.sum(rows.c.calls), 0)))
     return Standing(found.starts, found.each, found.p50_ms, found.p95_ms, int(before or 0), found.total)

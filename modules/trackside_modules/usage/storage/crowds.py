@@ -3,7 +3,7 @@
 A crowd is a column of user ids and one for each of `SUMS`; it is kept in one piece, which numpy reads as it lies.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -118,11 +118,25 @@ def _over(session: Session, env_id: int, planned: Plan, endpoints: Sequence[int]
     return _folded(np.concatenate([_none(), *tables]), np.concatenate([_none()[:, 0], *times]))
 
 
-def among(session: Session, env_id: int, start: datetime, end: datetime, narrow: tiers.Narrow, *, whole: bool) -> Crowd:
-    """Return some users who called in `[start, end)`, read from the tiers; `whole` where `narrow` is of users alone."""
+def among(
+    session: Session,
+    env_id: int,
+    start: datetime,
+    end: datetime,
+    narrow: tiers.Narrow,
+    *,
+    whole: bool,
+    given: Mapping[str, Any] | None = None,
+) -> Crowd:
+    """Return some users who called in `[start, end)`, read from the tiers.
+
+    `whole` where `narrow` is of users alone; `given` are its parameters, where it has some.
+    """
     parts = tiers.parts(session, env_id, start, end)
-    counted = tiers.of_user(env_id, parts, narrow) if whole else _by_sort(env_id, tiers.by_user(env_id, parts, narrow))
-    _, _, table, seconds = _counted(session, counted, None)
+    counted = (
+        tiers.of_user(env_id, parts, narrow, SUMS) if whole else _by_sort(env_id, tiers.by_user(env_id, parts, narrow))
+    )
+    _, _, table, seconds = _counted(session, counted, None, given)
     return _folded(table, seconds)
 
 
@@ -187,7 +201,7 @@ def raw(session: Session, env_id: int, part: Part, narrow: tiers.Narrow) -> list
 
 
 def _of_all(env_id: int, parts: Sequence[Part], narrow: tiers.Narrow | None = None) -> Subquery:
-    it = tiers.of_user(env_id, parts, narrow).c
+    it = tiers.of_user(env_id, parts, narrow, SUMS).c
     sums = [it[name] for name in SUMS]
     return select(it.at, literal(EVERYTHING).label("endpoint_id"), it.user_id, *sums).subquery()
 
@@ -208,7 +222,9 @@ def _by_sort(env_id: int, counted: Subquery) -> Subquery:
     return select(it.at, it.endpoint_id, it.user_id, it.calls, *sorts, it.slow).subquery()
 
 
-def _counted(session: Session, counted: Subquery, bins: Any) -> tuple[Ints, Ints, Ints, Ints]:
+def _counted(
+    session: Session, counted: Subquery, bins: Any, given: Mapping[str, Any] | None = None
+) -> tuple[Ints, Ints, Ints, Ints]:
     """Return columns: the bucket (seconds) by `bins`, the endpoint, the table of id and sums, the last wrong turn.
 
     Without `bins` all buckets and endpoints are one.
@@ -222,7 +238,7 @@ def _counted(session: Session, counted: Subquery, bins: Any) -> tuple[Ints, Ints
     columns: list[Any] = [summed.user_id, *(summed[name] for name in SUMS), turned]
     if bins is not None:
         columns += [func.extract("epoch", summed.bin), summed.endpoint_id]
-    row = session.execute(select(*map(run, columns))).one()
+    row = session.execute(select(*map(run, columns)), given).one()
     user, *sums, seconds = map(numbers, row[: 2 + len(SUMS)])
     table = np.column_stack((user, *sums))
     at, endpoint = (

@@ -1,5 +1,6 @@
 """One user's or account's usage: what they call and since when, what fails for them, when they came."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -65,7 +66,7 @@ def _page(kind: Kind, model: type[User] | type[Account], row_id: int) -> Respons
         raise NotFound(f"There is no {kind} of this number: look for them in the list.")
     if who.merged_into is not None and who.erased_at is None:
         return redirect(url_for(f".{kind}", **{f"{kind}_id": who.merged_into}, **asked.kept))
-    scope = Scope(asked.env.id, asked.service, **{f"{kind}_id": who.id})
+    scope = Scope(asked.env.id, asked.service, **{f"{kind}_id": who.id}).known(session)
     calls = reading.calls(session, scope, asked.span)
     if form := export.asked():
         return export.send(f"{kind}-{who.id}", form, _COLUMNS, calls.called)
@@ -79,7 +80,7 @@ def _content(session: Session, asked: Asked, kind: Kind, who: Any, scope: Scope)
     ghost, before = _before(session, scope, span.previous()) if asked.compare else ({}, Figures())
     changed = marks(current_runtime(), session, asked.env.id, span.start, span.end)
     frame = Frame(span, changed, zone(), rows_at(**{kind: who.id}, **asked.kept))
-    whole = Scope(asked.env.id, **{f"{kind}_id": who.id})
+    whole = replace(scope, service="")
     users = people.crowd(session, scope, span) if kind == "account" else None
     return {
         "asked": asked,
