@@ -171,7 +171,7 @@ def policy_of(form: PolicyForm, policy_id: int) -> Policy:
     _refuse(problems)
     lists = ("kinds", "priorities", "channels", "topics")
     chosen: dict[str, Any] = {name: tuple(form[name].data or ()) for name in lists}
-    typed = {
+    typed: dict[str, Any] = {
         name: tuple(dict.fromkeys(filter(None, (each.strip() for each in (form[name].data or "").split(",")))))
         for name in ("plans", "tags")
     }
