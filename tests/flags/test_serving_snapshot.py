@@ -66,6 +66,9 @@ def test_flags_answer_after_a_restart_without_servers_and_say_so(kept: str, else
     assert ready.status_code == 503
     assert ready.json["parts"]["flags"] == "stale"  # type: ignore[index]
     assert ready.json["parts"]["database"] == "missing"  # type: ignore[index]
+    alone = web.get("/readyz/flags")
+    assert (alone.status_code, alone.json) == (200, {"ready": True, "parts": {"flags": "stale"}})
+    assert web.get("/readyz/database").status_code == 404
 
 
 def test_a_key_that_nobody_knows_is_told_to_come_again(kept: str, elsewhere: Any) -> None:

@@ -9,7 +9,9 @@ from trackside.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 UNMATCHED = "(unmatched)"
-QUIET = frozenset({"static", "assets.static", "probes.healthz", "probes.readyz", "probes.metrics"})
+QUIET = frozenset(
+    {"static", "assets.static", "probes.healthz", "probes.readyz", "probes.readyz_part", "probes.metrics"}
+)
 """Endpoints that are asked all the time: counted, but logged only when they fail."""
 
 

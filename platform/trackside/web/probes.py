@@ -31,6 +31,8 @@ KEPT = 1.0
 """Seconds that an answer is good for, so that asking often costs little."""
 NEEDED = frozenset({"database", "migrations"})
 """Parts without which nothing can be served; without the others Trackside is degraded, and says so."""
+SERVING = frozenset({"ok", "stale"})
+"""States of a part that answers."""
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
@@ -46,12 +48,23 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Say which parts are there: 200 when requests can be served, 503 when not.
 
-    Flags answer from memory and snapshot also then: where balancers should keep sending them, ask /healthz instead.
+    Flags answer from memory and snapshot also then: a balancer in front of them asks /readyz/flags.
     """
     parts = _readiness().parts()
     ready = all(parts.get(name) == "ok" for name in NEEDED)
-    body = msgspec.json.encode({"ready": ready, "parts": parts})
-    return Response(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"}, content_type="application/json")
+    return _answer(ready, parts)
+
+
+@blueprint.get("/readyz/<part>")
+@public("load balancers ask without a key; it tells how one part is, and no detail of it")
+def readyz_part(part: str) -> Response:
+    """Say whether one part serves, asking for nothing else: 200 also where it is stale, 503 where it is missing."""
+    runtime = current_runtime()
+    state = module_parts(runtime).get(part)
+    if state is None:  # said here: a page of errors would ask for more than a probe may
+        detail = "There is no such part that can be asked alone: /readyz names all there are."
+        return Response(msgspec.json.encode({"ready": False, "detail": detail}), 404, content_type="application/json")
+    return _answer(state in SERVING, {part: state})
 
 
 @blueprint.get("/metrics")
@@ -61,6 +74,11 @@ def metrics() -> Response:
     check_metrics_reader(current_runtime().settings, request.environ)
     found: Metrics = current_app.extensions["trackside.metrics"]
     return Response(found.render(), content_type="text/plain; version=1.0.0; charset=utf-8")
+
+
+def _answer(ready: bool, parts: dict[str, str]) -> Response:
+    body = msgspec.json.encode({"ready": ready, "parts": parts})
+    return Response(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"}, content_type="application/json")
 
 
 def check_metrics_reader(settings: Settings, environ: dict[str, Any]) -> None:
@@ -107,14 +125,21 @@ class Readiness:
     def _ask(self) -> dict[str, str]:
         found = database_parts(self._runtime.settings.database_url)
         found["redis"] = _redis(self._runtime)
-        for ref in self._runtime.registry.each(lambda m: filter(None, (m.readiness,))):
-            found |= resolve(ref)(self._runtime)
+        found |= module_parts(self._runtime)
         if found["migrations"] == "ok":
             try:
                 found |= {each.name: "behind" if each.behind else "ok" for each in contributed(self._runtime)}
             except SQLAlchemyError:
                 found["database"] = "missing"
         return found
+
+
+def module_parts(runtime: Runtime) -> dict[str, str]:
+    """Return how the modules' own parts are, without asking PostgreSQL or Redis."""
+    found: dict[str, str] = {}
+    for ref in runtime.registry.each(lambda m: filter(None, (m.readiness,))):
+        found |= resolve(ref)(runtime)
+    return found
 
 
 def database_parts(url: str) -> dict[str, str]:
