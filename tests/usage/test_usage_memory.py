@@ -172,6 +172,24 @@ def test_what_a_process_holds_of_buckets_is_read_anew_once_one_of_them_is_made_a
     assert people_calls < before[1]
 
 
+def test_minutes_of_a_remembered_hour_are_held_until_it_is_marked(
+    session: Session, history: Callable[..., None]
+) -> None:
+    ago = timedelta(hours=2, minutes=10)
+    history([(NOW - ago, "shop", 1, 200), (NOW - timedelta(minutes=5), "shop", 1, 200)], NOW)
+    memories.fill(session, 1, NOW)
+
+    def read() -> int:
+        return figures.total(figures.series(session, Scope(1), window("6h", NOW))).calls
+
+    before = read()
+    session.execute(update(UsageEndpointMinute).values(calls=UsageEndpointMinute.calls + 100))
+    assert read() == before + 100, "the minute going on is read by every page, what is over is held"
+    session.add(UsageDirty(env_id=1, tier="hour", at=pulse.floor("hour", NOW - ago), number=3))
+    session.flush()
+    assert read() == before + 200
+
+
 def test_a_shelf_lets_go_of_what_nobody_asked_for_longest() -> None:
     shelf = closed.Shelf(2500)
     for name in "abc":

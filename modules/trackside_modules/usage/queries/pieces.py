@@ -6,7 +6,7 @@ alone, so each shape of it is composed once: putting one together takes longer t
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -53,17 +53,19 @@ class Span:
 def pieces(session: Session, span: Span, question: Question[Found]) -> list[Found]:
     """Return the answer about a span in pieces that are to be added up; nobody may change them."""
     scope, units = span.scope, units_for(span.step)
-    if not units or scope.by_user or scope.status:
+    if scope.by_user or scope.status:
         parts = tiers.parts(session, scope.env_id, span.start, span.end, tiers.unit_for(span.step))
         return [_of_parts(session, span, question, parts)]
-    planned = memory.plan(session, scope.env_id, span.start, span.end, units)
+    planned = _planned(session, span, units)
     found: list[Found] = []
+    key = (scope, span.whole, question.compose, question.args, question.values)
     if planned.kept:
-        key = (scope, span.whole, question.compose, question.args, question.values)
         found.append(closed.held(session, key, planned, lambda: _of_kept(session, span, question, planned)))
-    if planned.parts or not found:
-        found.append(_of_parts(session, span, question, planned.parts))
-    return found
+
+    def read(parts: Sequence[Part]) -> Found:
+        return _of_parts(session, span, question, parts)
+
+    return found + _rest(session, span, planned, key, read)
 
 
 def in_tiers(
@@ -78,19 +80,30 @@ def in_tiers(
     `units` are those of the remembered buckets that may be read together, as days or hours; without any the whole
     span is read as minutes.
     """
-    env_id = span.scope.env_id
 
     def read(parts: Sequence[Part]) -> Found:
         return question.take(ask(session, question.compose, parts, question.args, question.values))
 
-    if not units:
-        return [read([Part("minute", span.start, span.end)])]
-    planned = memory.plan(session, env_id, span.start, span.end, units)
+    planned = _planned(session, span, units)
     key = (question.compose, question.args, question.values)
     found = [closed.held(session, key, planned, lambda: read(planned.over()))] if planned.kept else []
-    if planned.parts or not found:
-        found.append(read(planned.parts))
-    return found
+    return found + _rest(session, span, planned, key, read)
+
+
+def _planned(session: Session, span: Span, units: tuple[memory.Unit, ...]) -> memory.Plan:
+    if units:
+        return memory.plan(session, span.scope.env_id, span.start, span.end, units)
+    return memory.Plan(parts=[Part("minute", span.start.astimezone(UTC), span.end.astimezone(UTC))])
+
+
+def _rest(
+    session: Session, span: Span, planned: memory.Plan, key: Hashable, read: Callable[[Sequence[Part]], Found]
+) -> list[Found]:
+    """Return the pieces of what a plan reads from the tiers: minutes of hours that are over are held as well."""
+    over, rest = memory.settled(session, span.scope.env_id, planned.parts)
+    ends = [(part.start, part.end) for part in over.parts]
+    found = [closed.held(session, (key, *ends), over, lambda: read(over.parts))] if ends else []
+    return [*found, read(rest)] if rest or not (found or planned.kept) else found
 
 
 def ask(

@@ -114,6 +114,32 @@ def _plan(session: Session, env_id: int, start: datetime, end: datetime, units: 
     return replace(found, made=tuple(made))
 
 
+def settled(session: Session, env_id: int, parts: Sequence[Part]) -> tuple[Plan, list[Part]]:
+    """Return the minutes of parts that lie in remembered hours, as a plan, and the rest.
+
+    Such minutes are over, and change only with their hour; so what is read of them can be held (see `closed`).
+    """
+    over, rest, made = list[Part](), list[Part](), list[tuple[Unit, datetime, datetime]]()
+    for part in parts:
+        if part.unit != "minute" or part.start >= part.end:
+            rest.append(part)
+            continue
+        hours = _fresh(session, env_id, floor("hour", part.start), part.end).get("hour", {})
+        gone = {at for tier, at in tiers.dirty(session, env_id, part.start, part.end) if tier == "hour"}
+        at = part.start
+        while at < part.end:
+            hour = floor("hour", at)
+            stop = min(part.end, hour + STEPS["hour"])
+            still = hour in hours and hour not in gone
+            into = over if still else rest
+            joins = bool(into) and into[-1].unit == "minute" and into[-1].end == at
+            into.append(Part("minute", into.pop().start if joins else at, stop))
+            if still:
+                made.append(("hour", hour, hours[hour]))
+            at = stop
+    return Plan(parts=over, made=tuple(made)), rest
+
+
 def _fresh(session: Session, env_id: int, start: datetime, end: datetime) -> dict[Unit, dict[datetime, datetime]]:
     """Return the buckets of a span (or a longer one) that are remembered and not forgotten, and when each was made."""
 
