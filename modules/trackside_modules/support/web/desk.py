@@ -118,6 +118,8 @@ class Desk:
     view: str
     q: str
     sort: str
+    """As it was chosen; empty: the view's own."""
+    own_sort: str
     whole_query: str
     """What the view and the search ask for together, as it is typed."""
     chips: list[Chip]
@@ -199,6 +201,7 @@ def desk_of(session: Session, view: str = "") -> Desk:
         view=key if text("view") or not q else "",
         q=q,
         sort=sort,
+        own_sort=one.sort,
         whole_query=typed,
         chips=_chips(q, found.asked),
         problems=found.asked.problems,
