@@ -1,17 +1,23 @@
 """`trackside support export` and `import`: the log as files, out and in."""
 
+import os
+import shutil
 import sys
-from dataclasses import asdict, replace
+import tempfile
+from dataclasses import replace
 from typing import BinaryIO
 
 import click
 
 from trackside.auth.audit import COMMAND_LINE
 from trackside.cli import as_json, runtime, say
-from trackside.customers import sheets
-from trackside_modules.support.importing import sheet, zendesk
+from trackside_modules.support.importing import reading, sheet
+from trackside_modules.support.importing.records import Broken
 from trackside_modules.support.queries import chips, exporting
 from trackside_modules.support.service import imports
+from trackside_modules.support.service.imports import Outcome
+
+MOST_TOLD = 100
 
 
 @click.command("export")
@@ -41,36 +47,53 @@ def import_(file: BinaryIO, *, form: str, mapping: tuple[str, ...], source: str,
 
     Ends with 1 where rows were left out, each told with its line; the others are in.
     """
-    content, encoding = sheets.decoded(file.read())
-    here, quiet = runtime(), as_json or not sys.stderr.isatty()
-    if form == "zendesk":
-        found, count = list(zendesk.records(content)), 0
-    else:
-        rows = sheets.parsed(content)
-        found, count = list(sheet.records(rows, sheet.mapping_of(rows.columns, _asked(mapping)))), len(rows.rows)
-    with click.progressbar(length=count or len(found), label="Interactions", file=sys.stderr, hidden=quiet) as bar:
-        done = imports.run(
-            here.database.session,
-            found,
-            source=source or form,
-            who=COMMAND_LINE,
-            now=here.clock.now(),
-            dry=dry_run,
-            tell=lambda so_far: bar.update(so_far.total - bar.pos),
-        )
-    told = [f"Line {each.line}: {each.problem}" for each in sorted(done.problems, key=lambda each: each.line)]
-    if done.broken > len(told):
-        told.append(f"... and {done.broken - len(told):,} more.")
-    does = "would be brought in" if dry_run else "were brought in"
-    rest = f"{done.known:,} were here already, {done.broken:,} left out ({encoding})"
+    file, here = _seekable(file), runtime()
+    kind = reading.look(file) if form == reading.CSV else reading.Kind(reading.ZENDESK)
+    problems: list[Broken] = []
+    with click.progressbar(length=_size(file), label="Interactions", file=sys.stderr, hidden=_quiet(as_json)) as bar:
+
+        def tell(so_far: Outcome) -> None:
+            problems.extend(so_far.take_problems())
+            bar.update(file.tell() - bar.pos)
+
+        found = reading.records(file, form, lambda columns: sheet.mapping_of(columns, _asked(mapping)))
+        how = {"source": source or form, "who": COMMAND_LINE, "now": here.clock.now()}
+        done = imports.run(here.database.session, found, **how, dry=dry_run, tell=tell)
+    told = [f"Line {each.line}: {each.problem}" for each in sorted(problems, key=lambda each: each.line)]
+    if len(told) > MOST_TOLD:
+        told[MOST_TOLD:] = [f"... and {len(told) - MOST_TOLD:,} more."]
+    what = "1 interaction" if done.made == 1 else f"{done.made:,} interactions"
+    does = "would be brought in" if dry_run else "was brought in" if done.made == 1 else "were brought in"
     say(
         as_json,
-        {**asdict(done), "dry_run": dry_run, "encoding": encoding},
+        {
+            **{name: getattr(done, name) for name in ("made", "known", "broken")},
+            "problems": problems,
+            "dry_run": dry_run,
+            "encoding": kind.encoding,
+        },
         *told,
-        f"{done.made:,} interactions {does}, {rest}.",
+        f"{what} {does}, {done.known:,} were here already, {done.broken:,} left out ({kind.encoding}).",
     )
     if done.broken:
         sys.exit(1)
+
+
+def _seekable(file: BinaryIO) -> BinaryIO:
+    """Return what is read twice: a pipe is kept in a file first."""
+    if file.seekable():
+        return file
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the command
+    shutil.copyfileobj(file, kept)
+    return kept
+
+
+def _size(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)
+
+
+def _quiet(as_json: bool) -> bool:
+    return as_json or not sys.stderr.isatty()
 
 
 def _asked(mapping: tuple[str, ...]) -> dict[str, str]:

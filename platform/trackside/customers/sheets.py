@@ -5,7 +5,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from trackside.csv_lines import unquoted
 from trackside.errors import InputError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 20
 MAX_ROWS = 100_000
 MAX_COLUMNS = 100
+DELIMITERS = ",;\t"
+PIECE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,17 @@ class Sheet:
 
     columns: list[str]
     rows: list[tuple[int, list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A file's head, and its rows as they are asked for: no more than one of them is held."""
+
+    encoding: str
+    delimiter: str
+    columns: list[str]
+    rows: Iterator[tuple[int, list[str] | InputError]]
+    """Each with the number of the line it starts on; an error where it cannot be read: the next may be."""
 
 
 def decoded(content: bytes) -> tuple[str, str]:
@@ -38,9 +51,76 @@ def decoded(content: bytes) -> tuple[str, str]:
             continue
         if "\0" not in text:
             return text, encoding
-    raise InputError(
+    raise _no_text()
+
+
+def encoding_of(file: BinaryIO) -> str:
+    """Return the encoding of a file as `decoded` does, by reading it piece by piece.
+
+    Raises InputError for what is no text in any of them.
+    """
+    file.seek(0)
+    for encoding in _candidates(file.read(1000)):
+        decoder = codecs.getincrementaldecoder(encoding)()
+        file.seek(0)
+        try:
+            pieces = iter(lambda: file.read(PIECE), b"")
+            if not any("\0" in decoder.decode(piece) for piece in pieces):
+                decoder.decode(b"", final=True)
+                return encoding
+        except UnicodeDecodeError:
+            continue
+    raise _no_text()
+
+
+def opened(file: BinaryIO) -> Stream:
+    """Return the sheet in `file`, which is read as its rows are asked for; see `decoded` and `parsed`.
+
+    Raises InputError for what is no text, is empty or has too many columns.
+    """
+    encoding = encoding_of(file)
+    file.seek(0)
+    head = next((line for line in _text(file, encoding) if line.strip("\r\n")), "")
+    delimiter = max(DELIMITERS, key=head.count)
+    file.seek(0)
+    text = _text(file, encoding)
+    lines = _readable(csv.reader(text, delimiter=delimiter, strict=True))
+    return Stream(encoding, delimiter, _head(next(lines, (0, []))[1]), lines)
+
+
+class _Borrowed(io.RawIOBase):
+    """A file of somebody else's, whom closing is left to."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        piece = self._file.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedReader(_Borrowed(file), PIECE), encoding, newline="")
+
+
+def _no_text() -> InputError:
+    return InputError(
         "This is not a text file in UTF-8, UTF-16 or Windows-1252: export it as CSV (UTF-8) and try again."
     )
+
+
+def _head(columns: list[str] | InputError) -> list[str]:
+    if isinstance(columns, InputError):
+        raise columns
+    if not columns:
+        raise InputError("This file is empty: its first line names the columns, each line after it is one row.")
+    if len(columns) > MAX_COLUMNS:
+        raise InputError(f"This file has {len(columns)} columns; at most {MAX_COLUMNS} are read.")
+    return [column.strip() for column in columns]
 
 
 def _candidates(content: bytes) -> tuple[str, ...]:
@@ -63,13 +143,9 @@ def parsed(text: str) -> Sheet:
     Raises InputError, with the line, for what cannot be read, has no rows or too many.
     """
     head = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
+    delimiter = max(DELIMITERS, key=head.count)
     lines = _lines(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    _, columns = next(lines, (0, []))
-    if not columns:
-        raise InputError("This file is empty: its first line names the columns, each line after it is one row.")
-    if len(columns) > MAX_COLUMNS:
-        raise InputError(f"This file has {len(columns)} columns; at most {MAX_COLUMNS} are read.")
+    columns = _head(next(lines, (0, []))[1])
     rows = []
     for number, cells in lines:
         rows.append((number, cells))
@@ -77,10 +153,18 @@ def parsed(text: str) -> Sheet:
             raise InputError(f"This file has more than {MAX_ROWS:,} rows: split it and import the parts.")
     if not rows:
         raise InputError("This file has a first line with columns, and no rows below it.")
-    return Sheet([column.strip() for column in columns], rows)
+    return Sheet(columns, rows)
 
 
 def _lines(reader: "Reader") -> Iterator[tuple[int, list[str]]]:
+    """Yield each line that is not blank with the number it starts on; raises InputError where one cannot be read."""
+    for number, cells in _readable(reader):
+        if isinstance(cells, InputError):
+            raise cells
+        yield number, cells
+
+
+def _readable(reader: "Reader") -> Iterator[tuple[int, list[str] | InputError]]:
     """Yield each line that is not blank with the number it starts on; a quoted cell may span lines."""
     while True:
         number = reader.line_num + 1
@@ -89,6 +173,7 @@ def _lines(reader: "Reader") -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise InputError(f"Line {number} cannot be read as CSV: {error}.") from None
+            yield number, InputError(f"Line {number} cannot be read as CSV: {error}.")
+            continue
         if any(cell.strip() for cell in cells):
             yield number, [unquoted(cell.strip()) for cell in cells]

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
-from trackside.customers.sheets import Sheet
+from trackside.customers.sheets import Stream
 from trackside.errors import InputError
 from trackside_modules.support.importing.records import Broken, Record, Records, Said
 
@@ -46,27 +47,39 @@ def mapping_of(columns: Sequence[str], asked: Mapping[str, str]) -> dict[str, in
             raise _wrong(f"There is no column {column!r}: there are {', '.join(columns)}.")
         if field not in SYNONYMS and field:
             raise _wrong(f"There is no field {field!r}: choose of {', '.join(FIELDS)}, or nothing.")
-    found = {field: columns.index(column) for column, field in asked.items() if field}
-    for place, column in enumerate(columns):
-        name = "".join(letter for letter in column.casefold() if letter.isalnum())
-        guess = next((each for each, names in SYNONYMS.items() if name in names and each not in found), None)
-        if guess is not None and column not in asked:
-            found[guess] = place
-    missing = [each for each in ("external_ref", "subject", "occurred_at") if each not in found]
-    if not {"user", "email", "account"} & set(found):
-        missing.append("email")
+    missing = lacking(fields := guess(columns, asked))
     if missing:
         raise _wrong(f"No column is {', '.join(missing)}: name them, --map COLUMN=FIELD.")
+    return {field: place for place, field in enumerate(fields) if field}
+
+
+def guess(columns: Sequence[str], asked: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Return which field each column is: as `asked` (column to field), else by its name; empty: none."""
+    found = [asked.get(column, "") for column in columns]
+    for place, column in enumerate(columns):
+        name = "".join(letter for letter in column.casefold() if letter.isalnum())
+        if column not in asked:
+            found[place] = next((it for it, names in SYNONYMS.items() if name in names and it not in found), "")
     return found
 
 
-def records(sheet: Sheet, mapping: Mapping[str, int]) -> Records:
+def lacking(fields: Sequence[str]) -> list[str]:
+    """Return which fields that are needed no column is."""
+    missing = [each for each in ("external_ref", "subject", "occurred_at") if each not in fields]
+    return missing if {"user", "email", "account"} & set(fields) else [*missing, "email"]
+
+
+def records(sheet: Stream, mapping: Mapping[str, int]) -> Records:
     """Yield each row as a record, or what is wrong with it."""
+    width = len(sheet.columns)
     for line, cells in sheet.rows:
+        if isinstance(cells, InputError):
+            yield Broken(line, cells.message)
+            continue
         values = {field: cells[place].strip() if place < len(cells) else "" for field, place in mapping.items()}
         try:
-            if len(cells) > len(sheet.columns):
-                raise _wrong(f"it has {len(cells)} cells, the first line has {len(sheet.columns)}")
+            if len(cells) > width:
+                raise _wrong(f"it has {len(cells)} cells, the first line has {width}")
             yield _record(line, values)
         except InputError as error:
             yield Broken(line, error.message)

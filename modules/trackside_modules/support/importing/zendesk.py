@@ -1,8 +1,9 @@
 """Zendesk's JSON export: a ticket a line, a list of tickets, or `{"tickets": [...], "users": [...]}`; with comments."""
 
+import codecs
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -22,14 +23,22 @@ _CHANNEL = {
     "api": "api",
 }
 _SCORE = {"good": 5, "bad": 1}
+MOST_WHOLE = 64 << 20
+"""Bytes of an export that is one document."""
+MOST_LINE = 16 << 20
+"""Bytes of a ticket."""
 _ENDED = ("solved", "closed")
 People = dict[int, Mapping[str, Any]]
 
 
-def records(content: str) -> Records:
-    """Yield each ticket as a record, or what is wrong with it; the line is the ticket's place in a list."""
+def records(file: BinaryIO) -> Records:
+    """Yield each ticket as a record, or what is wrong with it; the line is the ticket's place in a list.
+
+    Tickets that stand each on a line of its own are read one by one; a single document is held whole, so that one may
+    have `MOST_WHOLE` bytes. Raises InputError for more, and for what holds no tickets.
+    """
     people: People = {}
-    for line, ticket in _tickets(content, people):
+    for line, ticket in _tickets(file, people):
         if isinstance(ticket, Broken):
             yield ticket
         elif ticket.get("status") != "deleted":
@@ -40,11 +49,25 @@ def records(content: str) -> Records:
                 yield Broken(line, f"this is no ticket that can be read: {said}")
 
 
-def _tickets(content: str, people: People) -> Iterator[tuple[int, Any]]:
+def _tickets(file: BinaryIO, people: People) -> Iterator[tuple[int, Any]]:
+    file.seek(0)
+    if _stands_alone(file.readline(MOST_LINE)):
+        file.seek(0)
+        yield from _lines(file)
+        return
+    file.seek(0)
+    content = file.read(MOST_WHOLE + 1)
+    if len(content) > MOST_WHOLE:
+        raise InputError(
+            f"An export that is one document may have {MOST_WHOLE >> 20} MiB: write a ticket a line (JSON Lines), as"
+            " Zendesk's own full export does.",
+            {"file": "is too large for one document"},
+        )
     try:
-        whole = msgspec.json.decode(content)
-    except msgspec.DecodeError:
-        yield from _lines(content)
+        whole = msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        file.seek(0)
+        yield from _lines(file)
         return
     if isinstance(whole, dict):
         _know(people, *whole.get("users", []))
@@ -54,12 +77,21 @@ def _tickets(content: str, people: People) -> Iterator[tuple[int, Any]]:
     yield from enumerate(whole, start=1)
 
 
-def _lines(content: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(content.splitlines(), start=1):
+def _stands_alone(line: bytes) -> bool:
+    """Whether a first line is a whole ticket."""
+    try:
+        found = msgspec.json.decode(line.removeprefix(codecs.BOM_UTF8))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(found, dict) and "tickets" not in found
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b""), start=1):
         if line.strip():
             try:
-                yield number, msgspec.json.decode(line)
-            except msgspec.DecodeError as error:
+                yield number, msgspec.json.decode(line.removeprefix(codecs.BOM_UTF8))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 yield number, Broken(number, f"this line is no JSON: {error}")
 
 

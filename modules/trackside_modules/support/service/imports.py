@@ -52,6 +52,11 @@ class Outcome:
         self.broken += 1
         self.problems.append(Broken(line, problem))
 
+    def take_problems(self) -> list[Broken]:
+        """Return what was not told yet."""
+        told, self.problems = self.problems, []
+        return told
+
     @property
     def total(self) -> int:
         """Rows that were read."""
