@@ -1,6 +1,7 @@
 """What the support log does by itself: following its customers, measuring anew, asking for ratings."""
 
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -15,7 +16,7 @@ from trackside_modules.support import attachments
 from trackside_modules.support.events import InteractionsErased, StatusChanged
 from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.mail import outgoing
-from trackside_modules.support.service import csat, erasing, mails, metrics, sending, trackers
+from trackside_modules.support.service import csat, erasing, mails, metrics, sending, trackers, uploads
 from trackside_modules.support.service.contexts import freezer
 
 log = structlog.get_logger(__name__)
@@ -30,8 +31,11 @@ def customers_changed(runtime: Runtime, _event: UserErased | AccountErased | Use
 
 
 def remove_files(runtime: Runtime, event: InteractionsErased) -> None:
-    """Remove the bytes of files that no interaction has any more."""
+    """Remove the bytes of files that no interaction has any more, and what was uploaded: they may be in there."""
     attachments.remove(attachments.folder_of(runtime.settings), event.files)
+    with runtime.database.session() as session:
+        folder = uploads.folder_of(runtime.settings)
+        uploads.forget(session, folder, now=runtime.clock.now(), everything=True)
 
 
 def follow(runtime: Runtime) -> None:
@@ -42,6 +46,19 @@ def follow(runtime: Runtime) -> None:
             count = erasing.follow(session, now=runtime.clock.now())
         if count:
             log.info("support.followed", count=count)
+
+
+def bring_in(runtime: Runtime, import_id: int) -> None:
+    """Bring in a file that a member uploaded, or try what would become of it."""
+    folder = uploads.folder_of(runtime.settings)
+    uploads.work(partial(fenced, runtime), folder, import_id, clock=runtime.clock.now)
+    log.info("support.imported", upload=import_id)
+
+
+def forget_imports(runtime: Runtime) -> None:
+    """Remove uploaded files that are of no use any more."""
+    with fenced(runtime) as session:
+        uploads.forget(session, uploads.folder_of(runtime.settings), now=runtime.clock.now())
 
 
 def forget_mails(runtime: Runtime) -> None:

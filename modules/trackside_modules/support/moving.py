@@ -57,8 +57,15 @@ def import_(file: BinaryIO, *, form: str, mapping: tuple[str, ...], source: str,
             bar.update(file.tell() - bar.pos)
 
         found = reading.records(file, form, lambda columns: sheet.mapping_of(columns, _asked(mapping)))
-        how = {"source": source or form, "who": COMMAND_LINE, "now": here.clock.now()}
-        done = imports.run(here.database.session, found, **how, dry=dry_run, tell=tell)
+        done = imports.run(
+            here.database.session,
+            found,
+            source=source or form,
+            who=COMMAND_LINE,
+            now=here.clock.now(),
+            dry=dry_run,
+            tell=tell,
+        )
     told = [f"Line {each.line}: {each.problem}" for each in sorted(problems, key=lambda each: each.line)]
     if len(told) > MOST_TOLD:
         told[MOST_TOLD:] = [f"... and {len(told) - MOST_TOLD:,} more."]

@@ -9,6 +9,7 @@ from trackside_modules.support.models.clocks import Metric, RatingLink, RulesRow
 from trackside_modules.support.models.desk import Macro, SavedView
 from trackside_modules.support.models.events import EventRow, FrozenContext
 from trackside_modules.support.models.files import File
+from trackside_modules.support.models.imports import Import, LeftOut
 from trackside_modules.support.models.interactions import Interaction, Link
 from trackside_modules.support.models.mails import Mail
 from trackside_modules.support.models.search import SearchRow, Word
@@ -19,7 +20,9 @@ __all__ = [
     "EventRow",
     "File",
     "FrozenContext",
+    "Import",
     "Interaction",
+    "LeftOut",
     "Link",
     "Macro",
     "Mail",

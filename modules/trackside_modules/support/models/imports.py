@@ -1,9 +1,8 @@
 """Files of elsewhere that members bring in, and what became of them."""
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ForeignKey, Identity
+from sqlalchemy import ForeignKey, Identity, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
@@ -32,7 +31,7 @@ class Import(Base):
     """Where it comes from: ids are known by it."""
     state: Mapped[str] = mapped_column(server_default="new")
     """`new`, `tried` (a dry run told what would become of it), `running`, `done`, or `failed`."""
-    dry: Mapped[bool] = mapped_column(server_default="false")
+    dry: Mapped[bool] = mapped_column(server_default=false())
     """Whether what runs, or ran, only tries."""
     task_id: Mapped[int | None]
     created_at: Mapped[datetime]

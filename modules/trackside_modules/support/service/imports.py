@@ -107,6 +107,39 @@ def run(
     return it.outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A record, and what would become of it."""
+
+    record: Record | Broken
+    events: Sequence[Event] = ()
+    """What would be written; nothing where it is known, or left out."""
+    problem: str = ""
+    known: bool = False
+
+
+def preview(
+    session: Session, records: Iterable[Record | Broken], *, source: str, who: Actor, now: datetime
+) -> list[Seen]:
+    """Return what would become of some `records`; those whom they name are made, until the caller rolls back."""
+    given = list(records)
+    asked = [each for each in given if isinstance(each, Record)]
+    known = known_of(session, source, [each.external_ref for each in asked])
+    people = people_of(session, [each for each in asked if each.external_ref not in known], who, now, {})
+    found = []
+    for record in given:
+        try:
+            if isinstance(record, Broken):
+                found.append(Seen(record, problem=record.problem))
+            elif record.external_ref in known:
+                found.append(Seen(record, known=True))
+            else:
+                found.append(Seen(record, history(record, people, source, who, now)))
+        except InputError as error:
+            found.append(Seen(record, problem=error.message))
+    return found
+
+
 def _write_all(it: _Import, batches: Iterator[list[Record | Broken]]) -> None:
     writing: set[Future[tuple[int, int]]] = set()
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="import") as pool:
@@ -137,7 +170,7 @@ def _write(it: _Import, histories: Histories) -> tuple[int, int]:
             _bring(session, it, histories)
     except IntegrityError:
         with it.sessions() as session:
-            known = _known(session, it, [_ref(events) for _, events in histories])
+            known = known_of(session, it.source, [_ref(events) for _, events in histories])
             histories = [each for each in histories if _ref(each[1]) not in known]
             _bring(session, it, histories)
         return len(histories), len(known)
@@ -152,7 +185,7 @@ def _bring(session: Session, it: _Import, histories: Histories) -> None:
 def _prepared(session: Session, it: _Import, batch: Sequence[Record | Broken]) -> list[list[Event]]:
     """Return what happened to those of `batch` that are new and right; the others are counted."""
     asked = [each for each in batch if _readable(each, it)]
-    known = _known(session, it, [each.external_ref for each in asked])
+    known = known_of(session, it.source, [each.external_ref for each in asked])
     again = sum(made_at == it.now for made_at in known.values()) if it.going_on else 0
     it.outcome.made += again
     it.outcome.known += len(known) - again
@@ -179,10 +212,10 @@ def _readable(record: Record | Broken, it: _Import) -> TypeGuard[Record]:
     return True
 
 
-def _known(session: Session, it: _Import, refs: Sequence[str]) -> dict[str, datetime]:
-    """Return when those of `refs` were brought in that are here."""
+def known_of(session: Session, source: str, refs: Sequence[str]) -> dict[str, datetime]:
+    """Return when those of `refs` were brought in that are here from `source`."""
     query = select(Interaction.external_ref, Interaction.created_at).where(
-        Interaction.source == it.source, Interaction.external_ref == any_of(refs)
+        Interaction.source == source, Interaction.external_ref == any_of(refs)
     )
     return {str(ref): made_at for ref, made_at in session.execute(query)}
 

@@ -24,6 +24,7 @@ SECTIONS = (
     ("Topics", "support.topics"),
     ("Macros", "support.macros"),
     ("Trackers", "support.trackers"),
+    ("Import", "support.imports"),
 )
 
 

@@ -1,0 +1,239 @@
+"""Files that members bring in by a page: kept, looked at, tried, brought in by a task, forgotten.
+
+The bytes are below the data directory, read by nobody but the one who runs Trackside. They are removed a week after
+they were last of use, and as soon as a customer is erased: they may be in there.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from trackside.auth.audit import Actor
+from trackside.csv_lines import line
+from trackside.customers import sheets
+from trackside.errors import Conflict, InputError, NotFound, TooLarge
+from trackside.jobs.models import DISCARDED, Task
+from trackside.jobs.models import FAILED as FAILED_TASK
+from trackside.jobs.tasks import enqueue
+from trackside.settings import Settings
+from trackside.text import clean_line, is_hidden
+from trackside_modules.support.importing import reading, sheet
+from trackside_modules.support.models import Import, LeftOut
+from trackside_modules.support.service import imports, rows
+from trackside_modules.support.service.imports import Outcome, Seen, Sessions
+
+MOST_BYTES = 256 << 20
+FOLDER = "imports"
+TASK = "support.import"
+KEPT = timedelta(days=7)
+SHOWN_FOR = timedelta(days=90)
+SAMPLE = 20
+NEW, TRIED, RUNNING, DONE, FAILED = "new", "tried", "running", "done", "failed"
+EXTRA = ("trackside_line", "trackside_problem")
+"""Columns beside a file's own in what was left out of it; bringing it in again passes them over."""
+
+
+def folder_of(settings: Settings) -> Path:
+    """Return where the files are kept."""
+    return settings.data.absolute() / FOLDER
+
+
+def keep(session: Session, folder: Path, file: BinaryIO, name: str, *, who: Actor, now: datetime) -> Import:
+    """Keep a file that was uploaded, with what it is and what its columns probably are.
+
+    Raises InputError for what is neither CSV nor Zendesk's JSON, TooLarge for too many bytes.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if size > MOST_BYTES:
+        raise TooLarge(f"A file may have {MOST_BYTES >> 20} MiB: split it, or use trackside support import.")
+    if not size:
+        raise InputError("This file is empty.")
+    kind = reading.look(file)
+    before = _before(session, kind)
+    row = Import(
+        member_id=who.member_id,
+        who=who.name,
+        name="".join(each for each in name if not is_hidden(each))[:100] or "file",
+        bytes=size,
+        form=kind.form,
+        encoding=kind.encoding,
+        delimiter=kind.delimiter,
+        columns=list(kind.columns),
+        fields=before.fields if before else sheet.guess(kind.columns),
+        source=before.source if before else kind.form,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    _write(folder / str(row.id), file)
+    return row
+
+
+def get(session: Session, import_id: int) -> Import:
+    """Return an import; raises NotFound."""
+    found = session.get(Import, import_id) if 0 < import_id < 1 << 63 else None
+    if found is None:
+        raise NotFound("There is no such import: they are shown for 90 days.")
+    return found
+
+
+def latest(session: Session, most: int = 20) -> Sequence[Import]:
+    """Return the last imports, the newest first."""
+    return session.scalars(select(Import).order_by(Import.id.desc()).limit(most)).all()
+
+
+def remembered(session: Session, row: Import) -> Import | None:
+    """Return the import whose columns and source this one was given."""
+    return _before(session, reading.Kind(row.form, columns=tuple(row.columns)), row.id)
+
+
+def mapping(columns: Sequence[str], fields: Sequence[str]) -> dict[str, int]:
+    """Return where each field is, by what each column is; raises InputError where that cannot be."""
+    if len(fields) != len(columns) or not set(fields) <= {"", *sheet.FIELDS}:
+        raise InputError("The choice of columns does not fit this file: upload it again.")
+    twice = next((each for each in fields if each and fields.count(each) > 1), None)
+    if twice:
+        raise InputError(f"Two columns are chosen as {twice}: choose one.")
+    if missing := sheet.lacking(fields):
+        raise InputError(f"Choose which column is {' and which is '.join(missing)}.")
+    return {field: place for place, field in enumerate(fields) if field}
+
+
+def preview(session: Session, folder: Path, row: Import, *, who: Actor, now: datetime) -> list[Seen]:
+    """Return what would become of the first records; the caller rolls back. Raises InputError for wrong columns."""
+    with _opened(folder, row) as file:
+        found = reading.records(file, row.form, lambda columns: mapping(columns, row.fields))
+        first = [record for record, _ in zip(found, range(SAMPLE), strict=False)]
+    return imports.preview(session, first, source=clean_line(row.source, "source", longest=50), who=who, now=now)
+
+
+def begin(session: Session, row: Import, *, dry: bool) -> None:
+    """Let a task try an import, or do it; raises Conflict while it runs or is done, InputError for wrong columns."""
+    session.flush()
+    session.refresh(row, with_for_update=True)
+    if row.state == DONE or row.removed_at or (row.state == RUNNING and not stopped(session, row)):
+        raise Conflict("This import runs, or is done: upload the file again to do it once more.")
+    if row.form == reading.CSV:
+        mapping(row.columns, row.fields)
+    clean_line(row.source, "source", longest=50)
+    row.state, row.dry, row.started_at, row.finished_at, row.problem = RUNNING, dry, None, None, ""
+    row.read_bytes = row.made = row.known = row.broken = 0
+    row.task_id = enqueue(session, TASK, {"import_id": row.id})
+
+
+def work(sessions: Sessions, folder: Path, import_id: int, *, clock: Callable[[], datetime]) -> None:
+    """Try an import, or do it, and tell on the way how far it is. One that was stopped goes on."""
+    with sessions() as session:
+        row = get(session, import_id)
+        if row.state != RUNNING:
+            return
+        going_on = row.started_at is not None
+        row.started_at = now = row.started_at or clock()
+        session.execute(delete(LeftOut).where(LeftOut.import_id == import_id))
+        who = Actor(row.who, member_id=row.member_id)
+    try:
+        with _opened(folder, row) as file:
+            found = reading.records(file, row.form, lambda columns: mapping(columns, row.fields))
+            done = imports.run(
+                sessions,
+                found,
+                source=row.source,
+                who=who,
+                now=now,
+                dry=row.dry,
+                going_on=going_on,
+                tell=lambda so_far: _tell(sessions, import_id, so_far, read_bytes=min(file.tell(), row.bytes)),
+            )
+        state = TRIED if row.dry else DONE
+        _tell(sessions, import_id, done, state=state, finished_at=clock(), read_bytes=row.bytes)
+    except (InputError, NotFound) as error:
+        _tell(sessions, import_id, None, state=FAILED, finished_at=clock(), problem=error.message)
+
+
+def stopped(session: Session, row: Import) -> str:
+    """Return why the task of an import that should run was given up; empty while it was not."""
+    task = session.get(Task, row.task_id) if row.state == RUNNING and row.task_id else None
+    return (task.error or "It was discarded.") if task is not None and task.state in (FAILED_TASK, DISCARDED) else ""
+
+
+def left_out(session: Session, import_id: int, *, after: int, most: int) -> Sequence[LeftOut]:
+    """Return the rows that were left out, beyond the line `after`."""
+    query = select(LeftOut).where(LeftOut.import_id == import_id, LeftOut.line > after)
+    return session.scalars(query.order_by(LeftOut.line).limit(most)).all()
+
+
+def mending(session: Session, folder: Path, row: Import) -> Iterator[str]:
+    """Yield the lines of a CSV of what was left out, with why: to be mended, and brought in again."""
+    query = select(LeftOut.line, LeftOut.problem).where(LeftOut.import_id == row.id).order_by(LeftOut.line)
+    problems: dict[int, str] = dict(session.execute(query).all())
+    if row.form != reading.CSV:
+        yield line(EXTRA)
+        yield from (line([str(number), problem]) for number, problem in problems.items())
+        return
+    with _opened(folder, row) as file:
+        found = sheets.opened(file)
+        yield line([*found.columns, *EXTRA])
+        for number, cells in found.rows:
+            if number in problems:
+                given = [""] * len(found.columns) if isinstance(cells, InputError) else cells
+                padded = [*given, *[""] * (len(found.columns) - len(given))]
+                yield line([*padded, str(number), problems[number]])
+
+
+def forget(session: Session, folder: Path, *, now: datetime, everything: bool = False) -> None:
+    """Remove files that were of no use for a week (`everything`: all that do not run), and imports of long ago."""
+    query = select(Import).where(Import.removed_at.is_(None), Import.state != RUNNING)
+    if not everything:
+        query = query.where(Import.created_at < now - KEPT)
+    for row in session.scalars(query):
+        (folder / str(row.id)).unlink(missing_ok=True)
+        row.removed_at = now
+        if everything:
+            session.execute(update(LeftOut).where(LeftOut.import_id == row.id).values(problem="(removed)"))
+    session.execute(delete(Import).where(Import.created_at < now - SHOWN_FOR, Import.removed_at.is_not(None)))
+
+
+def _before(session: Session, kind: reading.Kind, but: int = 0) -> Import | None:
+    """Return the last import that was done of a file with the same columns."""
+    query = select(Import).where(Import.form == kind.form, Import.state == DONE, Import.id != but)
+    query = query.where(Import.columns == list(kind.columns))
+    return session.scalars(query.order_by(Import.id.desc()).limit(1)).first()
+
+
+def _tell(sessions: Sessions, import_id: int, so_far: Outcome | None, **values: object) -> None:
+    facts: Mapping[str, object] = {}
+    with sessions() as session:
+        if so_far is not None:
+            facts = {"made": so_far.made, "known": so_far.known, "broken": so_far.broken}
+            told = {each.line: each.problem for each in so_far.take_problems()}
+            found = [{"import_id": import_id, "line": at, "problem": told[at]} for at in sorted(told)]
+            rows.insert(session, LeftOut, found, replace="import_id, line")
+        session.execute(update(Import).where(Import.id == import_id).values(**facts, **values))
+
+
+@contextmanager
+def _opened(folder: Path, row: Import) -> Iterator[BinaryIO]:
+    try:
+        file = (folder / str(row.id)).open("rb")
+    except FileNotFoundError:
+        raise NotFound("The bytes of this file are gone: upload it again.") from None
+    with file:
+        yield file
+
+
+def _write(path: Path, file: BinaryIO) -> None:
+    """Write a file whole or not at all, readable by its owner alone."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent)
+    file.seek(0)
+    with os.fdopen(handle, "wb") as out:
+        while piece := file.read(1 << 20):
+            out.write(piece)
+    Path(partial).replace(path)
