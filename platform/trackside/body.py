@@ -5,9 +5,10 @@ not tell apart is a chunked body whose sender went away: it looks complete. A le
 each reveal it; docs/adr/0061-reading-bodies.md says which routes rely on which.
 """
 
+import tempfile
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from trackside.errors import BadRequest, InputError, TooLarge
 
@@ -83,6 +84,28 @@ def read_body(
         return _gunzip(environ["wsgi.input"], length, meter)
     takes = "gzip or no encoding" if gzip else "no encoding"
     raise UnsupportedEncoding(f"The Content-Encoding {encoding[:40]!r} is not taken: send {takes}.")
+
+
+def receive_on_disk(environ: Mapping[str, Any], limit: int) -> IO[bytes]:
+    """Return the whole body in a file that goes away when it is closed; raises as `read_body` does."""
+    length = _declared(environ)
+    meter, received = _Meter(limit, None), 0
+    meter.count(length or 0)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asked closes it
+    try:
+        while length is None or received < length:
+            part = environ["wsgi.input"].read(CHUNK if length is None else min(CHUNK, length - received))
+            if not part:
+                break
+            received += len(part)
+            meter.count(received)
+            file.write(part)
+        _check_complete(received, length)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
 
 
 def _declared(environ: Mapping[str, Any]) -> int | None:

@@ -242,6 +242,8 @@ class Module:
     """Package whose folder holds the module's own line of migrations; built-in modules share `migrations/versions`."""
     blueprints: tuple[Ref, ...] = ()
     """Flask blueprints: pages."""
+    uploads: Mapping[str, int] = field(default_factory=dict)
+    """Paths of pages that take large files of who is signed in, with the most bytes: these are received on disk."""
     api: tuple[Ref, ...] = ()
     """`trackside.api.Api` values: management routes under `/api/v1`."""
     lane: tuple[LaneRoute, ...] = ()

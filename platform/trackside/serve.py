@@ -5,8 +5,9 @@ of the threads, so that a slow page never holds up a hot route (see `trackside.p
 """
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import structlog
@@ -15,7 +16,7 @@ from werkzeug.wsgi import ClosingIterator
 from trackside.api.blueprint import KEYRING
 from trackside.app import MANAGEMENT_LIMIT, create_app
 from trackside.auth.principal import KeyPrincipal
-from trackside.body import read_body
+from trackside.body import read_body, receive_on_disk
 from trackside.customers.sheets import MAX_BYTES
 from trackside.errors import NotAuthenticated, TooLarge, TracksideError, Unavailable
 from trackside.lane import Complete, LaneRequest, LaneResponse, complete, problem, status_line
@@ -178,12 +179,16 @@ def _refusal(endpoint: _Endpoint, request: LaneRequest, error: Exception) -> Lan
     return refusal
 
 
+NONE: Mapping[str, int] = MappingProxyType({})
+
+
 class Pages:
     """Flask behind the lane: within its share of the threads, and chunked bodies counted."""
 
-    def __init__(self, app: Wsgi, places: Places) -> None:
+    def __init__(self, app: Wsgi, places: Places, uploads: Mapping[str, int] = NONE) -> None:
         self._app = app
         self._places = places
+        self._uploads = uploads
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or 503 when every place stays taken."""
@@ -193,7 +198,7 @@ class Pages:
         try:
             if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
                 with self._places.receiving():
-                    _receive(environ)
+                    _receive(environ, self._uploads)
             self._places.take("pages")
         except TracksideError as error:
             return _refused(error, environ, start_response)
@@ -207,14 +212,19 @@ class Pages:
         self._places.free("pages")
 
 
-def _receive(environ: Environ) -> None:
+def _receive(environ: Environ, uploads: Mapping[str, int]) -> None:
     """Read the body before a page's place is taken, so that slow senders keep nobody else from a page.
 
     A chunked one is counted too: Werkzeug silently cuts it at MAX_CONTENT_LENGTH and goes on with the rest.
     """
+    # who has no session is refused anyway, and need not fill the disk first
+    on_disk = uploads.get(environ["PATH_INFO"]) if "HTTP_COOKIE" in environ else None
     chunked = not environ.get("CONTENT_LENGTH")
-    most = HOOK_LIMIT if environ["PATH_INFO"].startswith(HOOKS) else UPLOAD_LIMIT
+    most = on_disk or (HOOK_LIMIT if environ["PATH_INFO"].startswith(HOOKS) else UPLOAD_LIMIT)
     try:
+        if on_disk and not chunked:
+            environ["wsgi.input"] = receive_on_disk(environ, most)
+            return
         limit = MANAGEMENT_LIMIT if chunked else most
         body = read_body({**environ, "HTTP_CONTENT_ENCODING": ""}, limit)
     except TooLarge:
@@ -240,6 +250,12 @@ def _refused(error: TracksideError, environ: Environ, start_response: StartRespo
     return [error.message.encode()]
 
 
+def uploads_of(runtime: Runtime) -> dict[str, int]:
+    """Return the paths that take large files, with the bytes of a request at most: the form around it is small."""
+    found = {path: most for module in runtime.registry.modules for path, most in module.uploads.items()}
+    return {path: most + (1 << 16) for path, most in found.items()}
+
+
 def build(runtime: Runtime | None = None) -> Lane:
     """Return the WSGI callable of `runtime`, or of the settings in this process's environment."""
     runtime = runtime or build_runtime(load_settings())
@@ -248,4 +264,4 @@ def build(runtime: Runtime | None = None) -> Lane:
     places = Places(runtime.settings.web_threads)
     keys = resolve(KEYRING)(runtime)
     keys.begin()
-    return Lane(runtime, keys, Pages(app, places), places, count=metrics.lane)
+    return Lane(runtime, keys, Pages(app, places, uploads_of(runtime)), places, count=metrics.lane)

@@ -14,6 +14,7 @@ from trackside.customers.models import User
 from trackside.jobs.models import Task
 from trackside.runtime import Runtime
 from trackside_modules.support import service
+from trackside_modules.support.markdown import render
 from trackside_modules.support.models import Interaction, Metric
 
 Run = Callable[..., Any]
@@ -139,3 +140,48 @@ def test_a_ticket_of_zendesk_becomes_its_conversation(run: Run, runtime: Runtime
         assert kinds == ["created", "message", "note", "message", "status", "csat"]
     whole = {"tickets": [ticket], "users": [{"id": 1, "email": "dev@customer.example"}]}
     assert run(json.dumps(whole), "--from", "zendesk")["known"] == 1
+
+
+def test_files_of_zendesk_are_linked_below_what_was_said(run: Run, runtime: Runtime) -> None:
+    files = [
+        {"file_name": "log [1].txt", "content_url": "https://z.example/attachments/1?name=log", "size": 2048},
+        {"file_name": "evil", "content_url": "javascript:alert(1)", "size": 1},
+    ]
+    comment = {"author_id": 1, "body": "See.", "created_at": "2026-06-01T09:00:00Z", "attachments": files}
+    ticket = {
+        "id": 1,
+        "created_at": "2026-06-01T09:00:00Z",
+        "requester": {"id": 1, "email": "dev@customer.example"},
+        "comments": [comment],
+    }
+    assert run(json.dumps(ticket), "--from", "zendesk")["made"] == 1
+    with runtime.database.session() as session:
+        number = session.scalars(select(Interaction.id)).one()
+        body = service.history_of(session, number)[1].data["body"]
+    assert body.splitlines()[2:] == [
+        "Files at Zendesk, which were not copied:",
+        r"- [log \[1\].txt](<https://z.example/attachments/1?name=log>) (2,048 bytes)",
+        "- evil (1 bytes)",
+    ]
+    assert 'href="https://z.example/attachments/1?name=log"' in render(body)
+
+
+def test_words_of_other_tools_are_understood(run: Run, runtime: Runtime) -> None:
+    row = ROW.format("T1").replace("solved", "Resolved")
+    assert run((HEAD + row).replace("Topic,", "Priority,").replace("Auth", "Medium"))["made"] == 1
+    with runtime.database.session() as session:
+        found = session.scalars(select(Interaction)).one()
+        assert (found.status, found.priority) == ("solved", "normal")
+
+
+def test_one_interaction_is_told_as_one(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("trackside_modules.support.moving.runtime", lambda: runtime)
+    path = tmp_path / "one.csv"
+    path.write_text(HEAD + ROW.format("T1"))
+    told = CliRunner().invoke(cli.trackside, ["support", "import", str(path), "--dry-run"]).output
+    assert "1 interaction would be brought in" in told
+
+
+def test_a_row_that_is_no_csv_is_told_and_the_next_goes_in(run: Run) -> None:
+    told = run(HEAD + '"T1"x,broken\n' + ROW.format("T2"), code=1)
+    assert (told["made"], [each["line"] for each in told["problems"]]) == (1, [2])

@@ -63,6 +63,7 @@ MODULE = Module(
         InteractionsErased: f"{_SUPPORT}.jobs:remove_files",
         StatusChanged: f"{_SUPPORT}.jobs:solved",
     },
+    uploads={"/support/settings/import": 256 << 20},
     blueprints=(f"{_SUPPORT}.web:blueprint", f"{_SUPPORT}.web.hooks:blueprint"),
     nav=(
         NavItem("Support", "support.index", "support", "support.view", order=12, count=f"{_SUPPORT}.contrib:waiting"),

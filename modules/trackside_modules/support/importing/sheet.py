@@ -33,6 +33,22 @@ SYNONYMS: Mapping[str, frozenset[str]] = {
 }
 """The fields a column can be, each with the names that such columns have elsewhere, letters alone."""
 FIELDS = tuple(SYNONYMS)
+_MEANT: Mapping[str, Mapping[str, str]] = {
+    "status": {
+        "resolved": "solved",
+        "done": "solved",
+        "fixed": "solved",
+        "pending": "waiting_customer",
+        "waiting": "waiting_customer",
+        "hold": "waiting_dev",
+        "on hold": "waiting_dev",
+        "on-hold": "waiting_dev",
+    },
+    "priority": {"medium": "normal", "critical": "urgent", "highest": "urgent", "lowest": "low"},
+    "kind": {"problem": "bug", "defect": "bug", "task": "other", "feature request": "feature", "complaint": "other"},
+    "channel": {"e-mail": "email", "mail": "email", "voice": "phone", "call": "phone", "messaging": "chat"},
+}
+"""What values of elsewhere are called here."""
 _PLAIN = ("user", "email", "account", "topic", "assignee", "status")
 _WORDS = {"kind": "question", "channel": "other", "direction": "in", "priority": "normal"}
 
@@ -99,7 +115,8 @@ def _record(line: int, values: Mapping[str, str]) -> Record:
     given |= {name: values.get(name, "").lower() or usual for name, usual in _WORDS.items()}
     at = moment(values["occurred_at"], "occurred_at")
     solved = moment(values["solved_at"], "solved_at") if values.get("solved_at") else None
-    given["status"] = values.get("status", "").lower() or ("solved" if solved else "")
+    given["status"] = given["status"].lower() or ("solved" if solved else "")
+    given |= {name: meant.get(given[name], given[name]) for name, meant in _MEANT.items()}
     return Record(
         line=line,
         external_ref=values["external_ref"],

@@ -1,6 +1,7 @@
 """Zendesk's JSON export: a ticket a line, a list of tickets, or `{"tickets": [...], "users": [...]}`; with comments."""
 
 import codecs
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -135,11 +136,26 @@ def _said(comment: Mapping[str, Any], requester: int, people: People) -> Said:
     customer = author == requester or (people.get(author) or {}).get("role") == "end-user"
     return Said(
         at=moment(comment["created_at"], "created_at"),
-        body=str(comment.get("plain_body") or comment.get("body") or "(empty)"),
+        body=_body(comment),
         side="customer" if customer else "staff",
         public=bool(comment.get("public", True)),
         author="" if customer else str((people.get(author) or {}).get("email") or ""),
     )
+
+
+def _body(comment: Mapping[str, Any]) -> str:
+    """Return what was said, and below it links to its files: an export has their addresses alone."""
+    body = str(comment.get("plain_body") or comment.get("body") or "(empty)")
+    links = [_link(each) for each in comment.get("attachments") or () if isinstance(each, dict)]
+    return "\n\n".join([body, "Files at Zendesk, which were not copied:\n" + "\n".join(links)]) if links else body
+
+
+def _link(file: Mapping[str, Any]) -> str:
+    name = re.sub(r"([\\\[\]<>*_`!])", r"\\\1", " ".join(str(file.get("file_name") or "file").split()))
+    size, url = file.get("size"), str(file.get("content_url") or "")
+    told = f" ({size:,} bytes)" if isinstance(size, int) else ""
+    plain = url.startswith("https://") and not re.search(r"[\s<>\\]", url)
+    return f"- [{name}](<{url}>){told}" if plain else f"- {name}{told}"
 
 
 def _ended(ticket: Mapping[str, Any]) -> datetime | None:

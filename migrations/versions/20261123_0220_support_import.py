@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0216"
-down_revision = "0215"
+revision = "0220"
+down_revision = "0219"
 branch_labels = None
 depends_on = None
 
