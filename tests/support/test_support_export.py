@@ -88,3 +88,33 @@ def test_it_is_taken_away_from_the_shell(runtime: Runtime, monkeypatch: pytest.M
     monkeypatch.setattr("trackside_modules.support.moving.runtime", lambda: runtime)
     result = CliRunner().invoke(cli.trackside, ["support", "export", "--format", "json", "kind:question"])
     assert [each["subject"] for each in json.loads(result.stdout)] == ["How to?"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+@pytest.mark.parametrize("what", ["interactions", "events"])
+def test_the_api_sends_the_files_of_the_shell(
+    client: FlaskClient, runtime: Runtime, clock: FrozenClock, api_key: Callable[..., str], what: str, form: str
+) -> None:
+    with runtime.database.session() as session:
+        for subject, kind in (("=HYPERLINK(1)", "question"), ("=Two", "bug")):
+            draft = Draft(subject=subject, user="dev@customer.example", kind=kind)
+            service.log(session, draft, who=COMMAND_LINE, now=clock.now())
+    headers = {"Authorization": f"Bearer {api_key('admin', scopes=['support:read'])}"}
+    answer = client.get(f"/api/v1/support/export/{what}.{form}?q=kind:bug", headers=headers)
+    with runtime.database.session() as session:
+        asked = Filter(merged=True, kind=("bug",))
+        pieces = list(exporting.export(session, asked, now=clock.now(), form=form, by_event=what == "events"))
+    assert (answer.status_code, answer.text) == (200, "".join(pieces))
+    assert answer.headers["Content-Type"].startswith({"csv": "text/csv", "json": "application/json"}[form])
+    assert "HYPERLINK" not in answer.text
+    assert (form == "csv" and what == "interactions") == ("'=Two" in answer.text)
+
+
+def test_the_api_refuses_other_files_and_other_scopes(client: FlaskClient, api_key: Callable[..., str]) -> None:
+    def status(path: str, scope: str = "support:read") -> int:
+        headers = {"Authorization": f"Bearer {api_key('admin', scopes=[scope])}"}
+        return client.get(f"/api/v1/support/export/{path}", headers=headers).status_code
+
+    assert status("interactions.csv", "support:write") == 403
+    assert status("members.csv") in (404, 422)
+    assert status("events.csv?q=status:nonsense") == 422

@@ -54,9 +54,7 @@ def refs(runtime: Runtime) -> list[Any]:
         return list(session.scalars(select(Interaction.external_ref).order_by(Interaction.id)))
 
 
-def test_a_file_is_shown_as_the_interactions_it_would_become(
-    admin: FlaskClient, upload: Any, runtime: Runtime
-) -> None:
+def test_a_file_is_shown_as_the_interactions_it_would_become(admin: FlaskClient, upload: Any, runtime: Runtime) -> None:
     page = admin.get(upload((HEAD + ROW.format("T1") + BAD).encode("cp1252"))).text
     assert "CP1252, parted by semicolons" in page
     assert "Überweisung T1" in page

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from trackside.api import openapi
 from trackside.api.call import Call
 from trackside.api.reading import read_json, read_path, read_query
 from trackside.api.routes import Api, Operation
+from trackside.api.types import Streamed
 from trackside.body import UnsupportedEncoding, read_body
 from trackside.db import db
 from trackside.errors import StartError
@@ -91,6 +93,10 @@ def _body(kind: type[msgspec.Struct]) -> msgspec.Struct:
 
 def _answer(operation: Operation, call: Call, value: Any) -> Response:
     call.session.commit()
+    if isinstance(value, Streamed):
+        # the first pieces are made here, so that what goes wrong is still answered as an error
+        pieces = chain(list(islice(value.pieces, 2)), value.pieces)
+        return Response(pieces, operation.status, call.headers, content_type=f"{value.media_type}; charset=utf-8")
     body = b"" if value is None else msgspec.json.encode(value)
     response = Response(body, operation.status, call.headers)
     if value is not None:

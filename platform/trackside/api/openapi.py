@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from trackside.api.routes import Operation
+from trackside.api.types import Streamed
 from trackside.body import UnsupportedEncoding
 from trackside.errors import (
     BadRequest,
@@ -55,7 +56,7 @@ def document(runtime: Runtime, operations: Iterable[Operation]) -> dict[str, Any
 
 
 def _types(operation: Operation) -> Iterator[Any]:
-    yield from (kind for kind in (operation.returns, operation.body) if kind is not None)
+    yield from (kind for kind in (operation.returns, operation.body) if kind is not None and kind is not Streamed)
 
 
 def _security(runtime: Runtime) -> dict[str, Any]:
@@ -112,6 +113,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _success(operation: Operation) -> dict[str, Any]:
     if operation.returns is None:
         return {"description": "Done"}
+    if operation.returns is Streamed:
+        text = {"schema": {"type": "string"}, "example": operation.example}
+        return {"description": "A file, as it is made", "content": {"text/csv": text, "application/json": text}}
     made = {"description": "Done", "content": {"application/json": _content(operation.returns, operation.example)}}
     if operation.edits:
         made["headers"] = {"ETag": {"description": "The version, for If-Match", "schema": {"type": "string"}}}

@@ -1,5 +1,7 @@
 """Types that API modules share: what comes in is strict, and texts that break a page or a log stay out."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
@@ -33,6 +35,15 @@ class Paged(Input):
 
     cursor: Annotated[str, Meta(max_length=2000, description="`next` of the page before; empty for the first")] = ""
     limit: Annotated[int, Meta(ge=1, le=MOST, description="Rows of a page")] = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer of any length, sent as it is made: what goes wrong after the first piece ends it early."""
+
+    pieces: Iterator[str]
+    media_type: str
+    """`text/csv` or `application/json`."""
 
 
 class Page(msgspec.Struct, Generic[T]):

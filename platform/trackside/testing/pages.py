@@ -17,7 +17,16 @@ from trackside.testing.running import Up
 
 VISITORS = {"auth.sign_in", "auth.forgot_password", "auth.link", "dead link"}
 """Pages for people who are not signed in."""
-BY_FORM = {"users.preview", "accounts.preview", "support.file", "support.rate", "webhooks.show", "webhooks.edit"}
+BY_FORM = {
+    "users.preview",
+    "accounts.preview",
+    "support.show_import",
+    "support.left_out",
+    "support.file",
+    "support.rate",
+    "webhooks.show",
+    "webhooks.edit",
+}
 """Pages that only a sent form or a mail leads to, and files that only some rows have: their own tests look at them."""
 STARTS = ("/", "/profile", "/-/palette?q=a", "/-/patterns")
 MOST = 20_000

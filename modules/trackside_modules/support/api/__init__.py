@@ -5,6 +5,6 @@ from trackside.api import Api
 api = Api("support", title="Support")
 READ, WRITE = "support:read", "support:write"
 
-from trackside_modules.support.api import acts, interactions  # noqa: E402 - they declare on `api`
+from trackside_modules.support.api import acts, exports, interactions  # noqa: E402 - they declare on `api`
 
-__all__ = ["READ", "WRITE", "acts", "api", "interactions"]
+__all__ = ["READ", "WRITE", "acts", "api", "exports", "interactions"]

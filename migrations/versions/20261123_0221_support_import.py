@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0220"
-down_revision = "0219"
+revision = "0221"
+down_revision = "0220"
 branch_labels = None
 depends_on = None
 
