@@ -58,7 +58,7 @@ def test_a_file_is_shown_as_the_interactions_it_would_become(admin: FlaskClient,
     page = admin.get(upload((HEAD + ROW.format("T1") + BAD).encode("cp1252"))).text
     assert "CP1252, parted by semicolons" in page
     assert "Überweisung T1" in page
-    assert "yesterday" in page
+    assert "Created at: &#39;yesterday&#39;" in page, "by the file's own name of the column"
     assert '<option value="subject" selected>' in page
     assert refs(runtime) == []
 

@@ -23,7 +23,7 @@ SYNONYMS: Mapping[str, frozenset[str]] = {
     "channel": frozenset({"channel", "via"}),
     "direction": frozenset({"direction"}),
     "status": frozenset({"status", "state"}),
-    "priority": frozenset({"priority"}),
+    "priority": frozenset({"priority", "prio", "severity"}),
     "assignee": frozenset({"assignee", "agent", "assigneeemail", "owner"}),
     "tags": frozenset({"tags", "labels"}),
     "occurred_at": frozenset({"occurredat", "createdat", "created", "date", "openedat"}),

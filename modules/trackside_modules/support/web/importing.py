@@ -1,6 +1,7 @@
 """Bringing in what was logged elsewhere: upload a file, choose its columns, see what would become of it, do it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -136,12 +137,19 @@ def _page(import_id: int, problem: str = "", form: MultiDict[str, str] | None = 
         "following": refused[PAGE - 1].line if len(refused) > PAGE else None,
         "form_name": reading.FORMS[row.form],
         "parted": DELIMITERS.get(row.delimiter, ""),
+        "told": partial(_told, dict(zip(row.fields, row.columns, strict=True))),
     }
     if "HX-Request" in request.headers:
         return render_template("support/_import_live.html", polled=True, **shown)
     if shown["open"] and not row.removed_at:
         shown |= _preview(row, form)
     return render_template("support/import.html", **shown)
+
+
+def _told(columns: Mapping[str, str], problem: str) -> str:
+    """Return why a row was left out by the name that the file has for the column, not by the field's."""
+    field, colon, why = problem.partition(": ")
+    return f"{columns[field]}{colon}{why}" if colon and columns.get(field) else problem
 
 
 def _preview(row: Import, form: MultiDict[str, str] | None) -> dict[str, Any]:
@@ -162,6 +170,7 @@ def _preview(row: Import, form: MultiDict[str, str] | None) -> dict[str, Any]:
         "choices": choices,
         "source": source,
         "seen": seen,
+        "told": partial(_told, dict(zip(fields, columns, strict=True))),
         "unfit": problem,
     }
 
