@@ -35,7 +35,7 @@ from trackside.testing.servers import Databases, session_folder
 from trackside.workspace import seed_workspace
 from trackside_modules.support import service
 from trackside_modules.support.history import Event
-from trackside_modules.support.queries import board, chips, lists, reports, search, similar, threads
+from trackside_modules.support.queries import board, cells, chips, lists, reports, search, similar, threads
 from trackside_modules.support.queries.measures import MEASURES
 from trackside_modules.support.service import metrics, rebuilding, rules
 
@@ -193,13 +193,14 @@ def questions(runtime: Runtime, count: int) -> dict[str, Callable[[], object]]:
 
         def ask() -> object:
             given = {name: value() for name, value in narrowed.items()}
-            asked = reports.Asked(NOW - timedelta(days=days), NOW + timedelta(hours=15), NOW, **given)
-            step = timedelta(days=7 if days > 120 else 1)
+            asked = cells.Asked(NOW - timedelta(days=days), NOW + timedelta(hours=15), NOW, **given)
+            beginnings = reports.days_of(asked, "Europe/Berlin", timedelta(days=7 if days > 120 else 1))
             with runtime.database.session() as session:
+                found = cells.gather(session, asked, beginnings)
                 return (
-                    reports.report(session, asked),
-                    reports.by_day(session, asked, "Europe/Berlin", step),
-                    reports.by_topic(session, asked),
+                    reports.report(session, asked, found),
+                    reports.by_day(session, asked, beginnings, found),
+                    reports.by_topic(session, asked, found),
                     reports.backlog_ages(session, asked),
                 )
 
@@ -207,7 +208,7 @@ def questions(runtime: Runtime, count: int) -> dict[str, Callable[[], object]]:
 
     def behind() -> object:
         measure = MEASURES[random.choice(list(MEASURES))]
-        asked = reports.Asked(NOW - timedelta(days=90), NOW + timedelta(hours=15), NOW)
+        asked = cells.Asked(NOW - timedelta(days=90), NOW + timedelta(hours=15), NOW)
         with runtime.database.session() as session:
             return reports.rows(session, asked, measure)
 

@@ -5,6 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
@@ -13,8 +16,9 @@ from trackside.customers.models import Account
 from trackside_modules.support import service
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.queries import reports
+from trackside_modules.support.queries.cells import Asked, percentile
 from trackside_modules.support.queries.measures import MEASURES
-from trackside_modules.support.queries.reports import Asked, Report
+from trackside_modules.support.queries.reports import Report
 from trackside_modules.support.service import csat
 
 Log = Callable[..., Interaction]
@@ -142,9 +146,9 @@ def test_topics_days_and_ages(session: Session, ada: Actor, clock: FrozenClock, 
     assert [(each.path, each.count, each.before) for each in lines] == [("auth/keys", 2, 0), ("auth", 1, 0)]
     assert reports.report(session, replace(asked, topic_id=auth.id)).now["volume"].count == 3
     assert reports.report(session, replace(asked, topic_id=below.id)).now["volume"].count == 2
-    days = reports.by_day(session, asked, "Asia/Kathmandu", DAY)
+    days = reports.by_day(session, asked, reports.days_of(asked, "Asia/Kathmandu", DAY))
     assert sum(each.volume for each in days) == 3
-    weeks = reports.by_day(session, asked, "UTC", 7 * DAY)
+    weeks = reports.by_day(session, asked, reports.days_of(asked, "UTC", 7 * DAY))
     assert [each.volume for each in weeks] == [0, 0, 0, 1, 1, 1]
     assert [count for _, count in reports.backlog_ages(session, asked)] == [1, 1, 0, 1, 0]
 
@@ -163,3 +167,40 @@ def test_what_narrows_a_report_narrows_every_figure(
             continue
         assert reports.report(session, narrowed).now["volume"].count == 1
     assert reports.rows(session, asked, MEASURES["backlog"], "-value", limit=1)[1] == 2
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=9), st.sampled_from((0.5, 0.9)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+def test_percentiles_are_those_of_postgresql(session: Session, values: list[int], share: float) -> None:
+    query = text("select percentile_cont(:share) within group (order by v) from unnest(cast(:values as int[])) v")
+    expected = session.scalar(query, {"share": share, "values": values})
+    assert percentile(sorted(values), share) == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_reports_are_narrowed_to_follows_every_change(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log, asked: Asked, report: Callable[[], Report]
+) -> None:
+    how = {"who": ada, "now": clock.now()}
+    auth = service.topics.create(session, "Auth", **how)
+    first, second, third = (log().id for _ in range(3))
+    service.set_kind(session, first, "bug", **how)
+    service.set_topic(session, first, auth.id, **how)
+    service.set_status(session, second, "solved", **how)
+    service.set_status(session, third, "spam", **how)
+    same = text("""
+        select count(*) from support_metric m join support_interaction i on i.id = m.interaction_id
+        where (m.kind, m.channel, m.topic_id, m.user_id, m.account_id, m.inbound, m.counted, m.active)
+            is not distinct from (i.kind, i.channel, i.topic_id, i.user_id, i.account_id, i.direction = 'in',
+                i.status <> 'spam', i.status in ('new', 'open', 'waiting_customer', 'waiting_dev'))
+    """)
+    assert session.scalar(same) == 3
+    assert report().now["volume"].count == 2
+    narrowed = replace(asked, kind="bug", topic_id=auth.id)
+    assert [line.number for line in reports.rows(session, narrowed, MEASURES["backlog"])[0]] == [first]
+
+
+def test_a_day_begins_when_it_does_where_the_member_lives(asked: Asked) -> None:
+    spring = replace(asked, start=datetime(2026, 3, 27, 23, tzinfo=UTC), end=datetime(2026, 3, 30, 22, tzinfo=UTC))
+    days = reports.days_of(spring, "Europe/Berlin", DAY)
+    assert [day.astimezone(UTC).hour for day in days] == [23, 23, 22]
+    assert [day.isoweekday() for day in reports.days_of(asked, "Europe/Berlin", 7 * DAY)] == [1] * 6

@@ -8,8 +8,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
 
-MOMENTS = ("started_at", "first_reply_at", "resolved_at", "csat_asked_at")
-"""What a period of a report is of. Rows lie about in the order of time, so an index of blocks is enough, and cheap."""
+MOMENTS = ("started_at", "first_reply_at", "resolved_at")
+"""What periods of reports are of. Rows lie about in the order of time, so an index of blocks is enough, and cheap."""
+
+RARE = ("csat_asked_at", "logged_at")
+"""The same, which only some have."""
 
 
 class RulesRow(Base):
@@ -30,7 +33,8 @@ class RulesRow(Base):
 class Metric(Base):
     """What the clocks of an interaction showed, by `rules_version`: a cache of its events.
 
-    Durations are seconds of business time; columns are those of `clocks.metrics.Metrics`.
+    Durations are seconds of business time; columns are those of `clocks.metrics.Metrics`. What reports are narrowed to
+    and told by stands here as well, so that they read nothing else: see ADR 0220.
     """
 
     __tablename__ = "support_metric"
@@ -44,6 +48,8 @@ class Metric(Base):
             postgresql_ops=dict.fromkeys(MOMENTS, "timestamptz_minmax_multi_ops"),
             postgresql_with={"autosummarize": "on", "pages_per_range": 16},
         ),
+        Index("ix_support_metric_active", "started_at", postgresql_where=text("active")),
+        *(Index(f"ix_support_metric_{at}", at, postgresql_where=text(f"{at} is not null")) for at in RARE),
         Index("ix_support_metric_due_at", "due_at", postgresql_where=text("due_at is not null")),
     )
 
@@ -76,9 +82,22 @@ class Metric(Base):
     reopens: Mapped[int]
     logged_ms: Mapped[int | None]
     """Milliseconds from opening the form to saving."""
+    logged_at: Mapped[datetime | None]
+    """When that was."""
     csat_asked_at: Mapped[datetime | None]
     csat_at: Mapped[datetime | None]
     csat_score: Mapped[int | None]
+    counted: Mapped[bool]
+    """Whether reports count it: what is spam, or goes on in another interaction, they do not."""
+    active: Mapped[bool]
+    """Whether they do, and it is not solved."""
+    inbound: Mapped[bool]
+    """Whether the customer came to us."""
+    kind: Mapped[str]
+    channel: Mapped[str]
+    topic_id: Mapped[int | None]
+    user_id: Mapped[int | None]
+    account_id: Mapped[int | None]
 
 
 class RatingLink(Base):

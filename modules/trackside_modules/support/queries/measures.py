@@ -10,31 +10,22 @@ from typing import Literal
 Unit = Literal["count", "business", "elapsed", "ms", "score"]
 NO_VALUE = "null::bigint"
 WEEK = "interval '7 days'"
-BACKLOG = "i.status in ('new', 'open', 'waiting_customer', 'waiting_dev')"
-"""What is not solved now: as the index of active interactions has it."""
-ROWS = """
-support_metric m
-join support_interaction i on i.id = m.interaction_id and i.merged_into is null and i.status <> 'spam'
-left join support_topic t on t.id = i.topic_id
-"""
-"""What every measure selects from: merged interactions count where they went, spam does not count."""
-TOPIC = "coalesce(t.merged_into, t.id)"
-_REPEATED = f"""i.id in (
+FROM = "support_metric m"
+"""What every measure selects from, and nothing else: see ADR 0220."""
+COUNTED = "m.counted"
+"""Merged interactions count where they went, spam does not count."""
+_REPEATED = f"""m.interaction_id in (
     select it.id from (
-        select e.id, e.occurred_at, lag(e.occurred_at) over (
-            partition by e.user_id, coalesce(et.merged_into, et.id) order by e.occurred_at, e.id) as last
-        from support_interaction e join support_topic et on et.id = e.topic_id
-        where e.user_id is not null and e.merged_into is null and e.status <> 'spam'
-            and e.occurred_at >= :before - {WEEK} and e.occurred_at < :end
-    ) it where it.last >= it.occurred_at - {WEEK})"""  # noqa: S608 - pieces of our own
+        select e.interaction_id as id, e.started_at, lag(e.started_at) over (
+            partition by e.user_id, coalesce(t.merged_into, t.id) order by e.started_at, e.interaction_id) as last
+        from support_metric e join support_topic t on t.id = e.topic_id
+        where e.counted and e.user_id is not null and e.started_at >= :before - {WEEK} and e.started_at < :end
+    ) it where it.last >= it.started_at - {WEEK})"""  # noqa: S608 - pieces of our own
 """Whose user wrote of the same topic shortly before: one walk through the period, not one for each interaction."""
-_SETTLED = "(m.{0}_missed is not null or coalesce(m.{0}_due < :now, false))"
-_MISSED = "(coalesce(m.{0}_missed, false) or coalesce(m.{0}_due < :now, false))"
-_CLOCKS = ("first_reply", "next_reply", "resolution")
-
-
-def _any(template: str) -> str:
-    return "(" + " or ".join(template.format(clock) for clock in _CLOCKS) + ")"
+_OVERDUE = "coalesce(m.due_at < :now, false)"
+_MISSED = f"(m.missed or {_OVERDUE})"
+_SETTLED = f"""({_OVERDUE}
+    or coalesce(m.first_reply_missed, m.next_reply_missed, m.resolution_missed) is not null)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ MEASURES = {
             "Interactions that a customer began in the period.",
             "count",
             "m.started_at",
-            "i.direction = 'in'",
+            "m.inbound",
         ),
         Measure(
             "first_reply",
@@ -128,7 +119,7 @@ MEASURES = {
             "Contacts that began in the period and have both a user and a topic.",
             "count",
             "m.started_at",
-            "i.direction = 'in' and i.user_id is not null and t.id is not null",
+            "m.inbound and m.user_id is not null and m.topic_id is not null",
         ),
         Measure(
             "repeated",
@@ -136,7 +127,7 @@ MEASURES = {
             "Of those, the ones that follow another interaction of the same user on the same topic within 7 days.",
             "count",
             "m.started_at",
-            f"i.direction = 'in' and i.user_id is not null and t.id is not null and {_REPEATED}",
+            f"m.inbound and m.user_id is not null and m.topic_id is not null and {_REPEATED}",
         ),
         Measure(
             "promised",
@@ -145,7 +136,7 @@ MEASURES = {
             "kept, or is past its time.",
             "count",
             "m.started_at",
-            _any(_SETTLED),
+            _SETTLED,
         ),
         Measure(
             "kept",
@@ -153,7 +144,7 @@ MEASURES = {
             "Of those, the ones in which no promise was missed or is overdue.",
             "count",
             "m.started_at",
-            f"{_any(_SETTLED)} and not {_any(_MISSED)}",
+            f"{_SETTLED} and not {_MISSED}",
         ),
         Measure(
             "missed",
@@ -161,7 +152,7 @@ MEASURES = {
             "Of those, the ones in which a promise was missed or is overdue.",
             "count",
             "m.started_at",
-            _any(_MISSED),
+            _MISSED,
         ),
         Measure(
             "asked",
@@ -194,7 +185,7 @@ MEASURES = {
             "Logging time",
             "From opening the form to saving it, of interactions that people logged by hand in the period.",
             "ms",
-            "i.created_at",
+            "m.logged_at",
             "m.logged_ms is not null",
             "m.logged_ms",
         ),
@@ -204,7 +195,7 @@ MEASURES = {
             "How long ago those that are not solved now began, nights and weekends included.",
             "elapsed",
             "",
-            BACKLOG,
+            "m.active",
             "extract(epoch from :now - m.started_at)::bigint",
         ),
     )

@@ -3,72 +3,22 @@
 # ruff: noqa: S608 - the SQL is put together of our own pieces; what is asked for is bound
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from trackside_modules.support.queries.measures import BACKLOG, MEASURES, NO_VALUE, ROWS, SHARES, TOPIC, Measure
+from trackside_modules.support.models import Topic
+from trackside_modules.support.queries.cells import DAILY, NOTHING, Asked, Cell, Cells, Figure, gather
+from trackside_modules.support.queries.measures import FROM, MEASURES, SHARES, Measure
 
 PAGE = 50
 MOST = 10_000
 """Rows of an export."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which interactions a report is of."""
-
-    start: datetime
-    end: datetime
-    """Not in it any more."""
-    now: datetime
-    topic_id: int | None = None
-    """This topic, and those below it."""
-    kind: str = ""
-    channel: str = ""
-    account_id: int | None = None
-
-    @property
-    def before(self) -> datetime:
-        """When the period before began: it is as long."""
-        return self.start - (self.end - self.start)
-
-    def where(self) -> str:
-        """Return the SQL of what narrows it, besides the period."""
-        parts = ["true"]
-        parts += ["i.kind = :kind"] if self.kind else []
-        parts += ["i.channel = :channel"] if self.channel else []
-        parts += ["i.account_id = :account_id"] if self.account_id is not None else []
-        if self.topic_id is not None:
-            parts.append(
-                f"{TOPIC} in (select b.id from support_topic a join support_topic b on b.id = a.id "
-                "or starts_with(b.path, a.path || '/') where a.id = :topic_id)"
-            )
-        return " and ".join(parts)
-
-    def values(self) -> dict[str, Any]:
-        """Return what its SQL is bound to."""
-        return {
-            "start": self.start,
-            "end": self.end,
-            "before": self.before,
-            "now": self.now,
-            "topic_id": self.topic_id,
-            "kind": self.kind,
-            "channel": self.channel,
-            "account_id": self.account_id,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A measure in a period: how many rows, and of their values the exact percentiles."""
-
-    count: int = 0
-    p50: float | None = None
-    p90: float | None = None
+TOPICS = 500
+"""Lines by topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,59 +43,16 @@ class Report:
         return (self.before if before else self.now)["contacts"].count * 100 / accounts if accounts else None
 
 
-def report(session: Session, asked: Asked) -> Report:
-    """Return every figure; percentiles are exact, over the rows."""
-    found: dict[bool, dict[str, Any]] = {True: {}, False: {}}
-    for at in dict.fromkeys(measure.at for measure in MEASURES.values()):
-        measures = [measure for measure in MEASURES.values() if measure.at == at]
-        parts = ", ".join(part for measure in measures for part in _parts(measure))
-        some = " or ".join(f"({measure.where})" for measure in measures)
-        side, period = (f"{at} >= :start", _period(session, asked, ":before", at)) if at else ("true", BACKLOG)
-        some = "true" if "(true)" in some else some
-        query = f"select {side} as now, {parts} from {ROWS} where {asked.where()} and {period} and ({some}) group by 1"
-        for line in session.execute(text(query), asked.values()).mappings():
-            found[line["now"]].update(line)
-    now, before = ({name: _figure(found[side], name) for name in MEASURES} for side in (True, False))
+def report(session: Session, asked: Asked, cells: Cells | None = None) -> Report:
+    """Return every figure; percentiles are exact, over the rows. `cells` are of `gather`, where they are there."""
+    found = (cells or gather(session, asked)).figures(MEASURES, lambda cell: cell.now)
+    now, before = ({name: found.get(side, {}).get(name, NOTHING) for name in MEASURES} for side in (True, False))
     return Report(
         now,
         before,
         active_accounts(session, asked.start, asked.end),
         active_accounts(session, asked.before, asked.start),
     )
-
-
-def _period(session: Session, asked: Asked, start: str, *moments: str) -> str:
-    """Return the condition that one of `moments` lies in the period from `start` on.
-
-    It says between which numbers such rows are, too: they lie close together, and PostgreSQL reads no others then.
-    """
-    within = " or ".join(f"{at} >= {start} and {at} < :end" for at in moments)
-    if moments[0].startswith("i."):
-        return f"({within})"
-    ends = f"select min({_NUMBER}), max({_NUMBER}) from (select * from support_metric m where {within} offset 0) m"
-    low, high = session.execute(text(ends), asked.values()).one()
-    if low is None:
-        return "false"
-    return f"({within}) and {_NUMBER} between {low} and {high} and i.id between {low} and {high}"
-
-
-def _parts(measure: Measure) -> list[str]:
-    """Return the columns of a figure: how many rows, and of their values the percentiles."""
-    rows = f"filter (where {measure.where})"
-    parts = [f"count(*) {rows} as {measure.name}"]
-    if measure.value != NO_VALUE:
-        order = f"within group (order by {measure.value}) {rows}"
-        parts += [f"percentile_cont({share / 100}) {order} as {measure.name}_p{share}" for share in (50, 90)]
-    return parts
-
-
-def _figure(found: Mapping[str, Any], name: str) -> Figure:
-    return Figure(found.get(name) or 0, found.get(f"{name}_p50"), found.get(f"{name}_p90"))
-
-
-def _within(measure: Measure, start: str, end: str) -> str:
-    period = f"{measure.at} >= {start} and {measure.at} < {end} and " if measure.at else ""
-    return f"{period}({measure.where})"
 
 
 def active_accounts(session: Session, start: datetime, end: datetime) -> int:
@@ -179,32 +86,27 @@ class TopicLine:
     satisfied: int
 
 
-def by_topic(session: Session, asked: Asked) -> list[TopicLine]:
+def by_topic(session: Session, asked: Asked, cells: Cells | None = None) -> list[TopicLine]:
     """Return every topic that had interactions in the period or in the one before, the busiest first."""
+    query = select(Topic.id, Topic.merged_into, Topic.name, Topic.path)
+    topics = {number: (into or number, name, path) for number, into, name, path in session.execute(query)}
+    names = ("volume", "first_reply", "resolution", "solved", "reopened", "rated", "satisfied")
 
-    def rows(name: str) -> str:
-        return f"filter (where {_within(MEASURES[name], ':start', ':end')})"
+    def key(cell: Cell) -> tuple[bool, int | None] | None:
+        topic_id = topics[cell.topic_id][0] if cell.topic_id in topics else None
+        return None if cell.now is None else (cell.now, topic_id)
 
-    def median(name: str) -> str:
-        return f"percentile_cont(0.5) within group (order by {MEASURES[name].value}) {rows(name)}"
-
-    later = {MEASURES[name].at for name in ("first_reply", "resolution", "rated")}
-    period = _period(session, asked, ":before", "m.started_at", *sorted(later))
-    query = f"""
-    with line as (
-        select {TOPIC} as topic_id, count(*) {rows("volume")} as count,
-            count(*) filter (where m.started_at >= :before and m.started_at < :start) as before,
-            {median("first_reply")} as first_reply, {median("resolution")} as resolution,
-            count(*) {rows("solved")} as solved, count(*) {rows("reopened")} as reopened,
-            count(*) {rows("rated")} as rated, count(*) {rows("satisfied")} as satisfied
-        from {ROWS} where {asked.where()} and {period} group by 1
-    )
-    select line.topic_id, coalesce(topic.name, '') as name, coalesce(topic.path, '') as path, line.count, line.before,
-        line.first_reply, line.resolution, line.solved, line.reopened, line.rated, line.satisfied
-    from line left join support_topic topic on topic.id = line.topic_id
-    where line.count > 0 or line.before > 0 order by line.count desc, topic.path limit 500
-    """
-    return [TopicLine(*row) for row in session.execute(text(query), asked.values())]
+    found = (cells or gather(session, asked)).figures(names, key)
+    lines = []
+    for topic_id in {topic_id for _, topic_id in found}:
+        now, before = (found.get((side, topic_id), {}) for side in (True, False))
+        of = {name: now.get(name, NOTHING) for name in names}
+        _, name, path = topics[topic_id] if topic_id is not None else (None, "", "")
+        counts = (of["volume"].count, before.get("volume", NOTHING).count)
+        medians = (of["first_reply"].p50, of["resolution"].p50)
+        rest = (of[each].count for each in ("solved", "reopened", "rated", "satisfied"))
+        lines += [TopicLine(topic_id, name, path, *counts, *medians, *rest)] if any(counts) else []
+    return sorted(lines, key=lambda line: (-line.count, line.path))[:TOPICS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,28 +120,24 @@ class DayLine:
     first_reply_p90: float | None
 
 
-def by_day(session: Session, asked: Asked, zone: str, step: timedelta) -> list[DayLine]:
-    """Return a line for each day in the member's `zone`, or for each week (from Monday) where `step` is one."""
-    unit = "week" if step > timedelta(days=1) else "day"
-    ends = []
-    for name, values in (("volume", ""), ("resolution", ""), ("first_reply", MEASURES["first_reply"].value)):
-        measure = MEASURES[name]
-        period = _period(session, asked, ":start", measure.at)
-        day = f"date_trunc('{unit}', {measure.at} at time zone :zone)::date"
-        ends.append(
-            f"select {day} as day, '{name}' as name, {values or 'null::bigint'} as value from {ROWS} "
-            f"where {asked.where()} and {period} and {measure.where}"
-        )
-    query = f"""
-    with days as (select generate_series(date_trunc('{unit}', cast(:start as timestamptz) at time zone :zone),
-            cast(:end as timestamptz) at time zone :zone - interval '1 microsecond', interval '1 {unit}')::date as day),
-        rows as ({" union all ".join(ends)})
-    select days.day, count(*) filter (where name = 'volume'), count(*) filter (where name = 'resolution'),
-        percentile_cont(0.5) within group (order by value) filter (where name = 'first_reply'),
-        percentile_cont(0.9) within group (order by value) filter (where name = 'first_reply')
-    from days left join rows on rows.day = days.day group by 1 order by 1
-    """
-    return [DayLine(*row) for row in session.execute(text(query), asked.values() | {"zone": zone})]
+def days_of(asked: Asked, zone: str, step: timedelta) -> list[datetime]:
+    """Return when each day in the member's `zone` begins, or each week (from Monday) where `step` is one."""
+    local = ZoneInfo(zone)
+    first, last = (at.astimezone(local).date() for at in (asked.start, asked.end - timedelta(microseconds=1)))
+    if step > timedelta(days=1):
+        first, step = first - timedelta(days=first.weekday()), timedelta(days=7)
+    days = (first + step * at for at in range((last - first) // step + 1))
+    return [datetime.combine(day, time(), local) for day in days]
+
+
+def by_day(session: Session, asked: Asked, days: Sequence[datetime], cells: Cells | None = None) -> list[DayLine]:
+    """Return a line for each of `days`, by which `cells` were gathered."""
+    found = (cells or gather(session, asked, days)).figures(DAILY, lambda cell: cell.day)
+    lines = []
+    for at, day in enumerate(days, start=1):
+        volume, solved, reply = (found.get(at, {}).get(name, NOTHING) for name in DAILY)
+        lines.append(DayLine(day.date(), volume.count, solved.count, reply.p50, reply.p90))
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,12 +156,11 @@ class RowLine:
     value: float | None
 
 
-_NUMBER = "m.interaction_id"
 ORDERS = {
-    "-value": "value desc nulls last, i.id desc",
-    "value": "value nulls last, i.id",
-    "-at": "at desc, i.id desc",
-    "at": "at, i.id",
+    "-value": "value desc nulls last, id desc",
+    "value": "value nulls last, id",
+    "-at": "at desc, id desc",
+    "at": "at, id",
 }
 
 
@@ -271,13 +168,16 @@ def rows(
     session: Session, asked: Asked, measure: Measure, order: str = "-at", *, limit: int = PAGE, offset: int = 0
 ) -> tuple[list[RowLine], int]:
     """Return rows behind a figure of the period, in one of `ORDERS`, and how many there are."""
-    period = _period(session, asked, ":start", measure.at) if measure.at else "true"
+    period = f"{measure.at} >= :start and {measure.at} < :end" if measure.at else "true"
     where = f"{asked.where()} and {period} and {measure.where}"
-    total = session.scalar(text(f"select count(*) from {ROWS} where {where}"), asked.values()) or 0
+    total = session.scalar(text(f"select count(*) from {FROM} where {where}"), asked.values()) or 0
     query = f"""
-    select i.id, i.subject, i.status, i.kind, coalesce(t.path, ''), i.user_id, i.account_id,
-        {measure.at or "m.started_at"} as at, {measure.value} as value
-    from {ROWS} where {where} order by {ORDERS[order]} limit :limit offset :offset
+    select i.id, i.subject, i.status, i.kind, coalesce(t.path, ''), i.user_id, i.account_id, line.at, line.value
+    from (
+        select m.interaction_id as id, {measure.at or "m.started_at"} as at, {measure.value} as value
+        from {FROM} where {where} order by {ORDERS[order]} limit :limit offset :offset
+    ) line join support_interaction i on i.id = line.id left join support_topic t on t.id = i.topic_id
+    order by {ORDERS[order]}
     """
     found = session.execute(text(query), asked.values() | {"limit": limit, "offset": offset})
     return [RowLine(*row) for row in found], int(total)
@@ -300,7 +200,7 @@ def backlog_ages(session: Session, asked: Asked) -> list[tuple[str, int]]:
         parts.append(f"count(*) filter (where {days} >= {youngest} and {days} < {oldest.days}) as a{place}")
         youngest = oldest.days
     where = f"{asked.where()} and {MEASURES['backlog'].where}"
-    found = _one(session, f"select {', '.join(parts)} from {ROWS} where {where}", asked)
+    found = _one(session, f"select {', '.join(parts)} from {FROM} where {where}", asked)
     return [(name, found[f"a{place}"]) for place, (name, _) in enumerate(AGES)]
 
 

@@ -13,11 +13,12 @@ import msgspec
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from trackside_modules.support import words
 from trackside_modules.support.clocks.hours import hours_of
 from trackside_modules.support.clocks.metrics import Metrics, measure
 from trackside_modules.support.clocks.rules import About, Rules
 from trackside_modules.support.clocks.walks import Walk, walk
-from trackside_modules.support.history import Event
+from trackside_modules.support.history import Event, State
 from trackside_modules.support.lookup.interactions import histories_of
 from trackside_modules.support.models import FrozenContext, Metric
 from trackside_modules.support.service import rules as ruling
@@ -51,7 +52,7 @@ def metric_of(number: int, walk: Walk, rules: Rules, plan: str = "") -> dict[str
     hours = hours_of(rules.calendar(policy.calendar_id))
     found = measure(walk.steps, policy, hours, inbound=state.direction == "in")
     row = {"interaction_id": number, "seq": state.version, "rules_version": rules.version, "policy_id": policy.id}
-    return row | _values(found) | _said(walk.events)
+    return row | _values(found) | _said(walk.events) | _told_by(state)
 
 
 def _values(found: Metrics) -> dict[str, Any]:
@@ -82,11 +83,28 @@ def _said(events: Sequence[Event]) -> dict[str, Any]:
     """Return what is of no clock: how long the logging took, and what the customer said of us."""
     asked = next((event.at for event in events if event.kind == "csat_asked"), None)
     rated = next((event for event in reversed(events) if event.kind == "csat"), None)
+    logged_ms = events[0].data.get("logged_ms")
     return {
-        "logged_ms": events[0].data.get("logged_ms"),
+        "logged_ms": logged_ms,
+        "logged_at": None if logged_ms is None else events[0].recorded_at,
         "csat_asked_at": asked,
         "csat_at": rated.at if rated else None,
         "csat_score": rated.data["score"] if rated else None,
+    }
+
+
+def _told_by(state: State) -> dict[str, Any]:
+    """Return what reports are narrowed to and told by."""
+    counted = state.merged_into is None and state.status != "spam"
+    return {
+        "counted": counted,
+        "active": counted and state.status in words.ACTIVE,
+        "inbound": state.direction == "in",
+        "kind": state.kind,
+        "channel": state.channel,
+        "topic_id": state.topic_id,
+        "user_id": state.user_id,
+        "account_id": state.account_id,
     }
 
 

@@ -11,7 +11,7 @@ from trackside.errors import InputError, NotFound
 from trackside.web.look import now, zone
 from trackside_modules.support import words
 from trackside_modules.support.models import Topic
-from trackside_modules.support.queries.reports import Asked
+from trackside_modules.support.queries.cells import Asked
 
 RANGES = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
 DEFAULT = "30d"

@@ -19,6 +19,7 @@ from trackside.web.marks import marks
 from trackside.web.policy import require
 from trackside_modules.support import words
 from trackside_modules.support.queries import reports as reading
+from trackside_modules.support.queries.cells import gather
 from trackside_modules.support.queries.measures import MEASURES, SHARES
 from trackside_modules.support.queries.reports import MOST, ORDERS, PAGE, DayLine, Report, RowLine
 from trackside_modules.support.service import metrics, rules
@@ -48,12 +49,13 @@ UNITS = {"business": "seconds of business time", "elapsed": "seconds", "ms": "mi
 def reports() -> ResponseReturnValue:
     """Show all figures of a period beside those of the period before."""
     session, period = db.session(), ask_period()
-    found = reading.report(session, period.asked)
+    step = timedelta(days=7 if period.days > WEEKS_FROM else 1)
+    days = reading.days_of(period.asked, period.zone_name, step)
+    cells = gather(session, period.asked, days)
+    found = reading.report(session, period.asked, cells)
     kind = one_of("format", _MIME)
     if kind:
         return _send("support-report", kind, FIGURE, _lines(found))
-    step = timedelta(days=7 if period.days > WEEKS_FROM else 1)
-    days = reading.by_day(session, period.asked, period.zone_name, step)
     ruling = rules.current(session)
     return render_template(
         "support/reports.html",
@@ -61,9 +63,9 @@ def reports() -> ResponseReturnValue:
         report=found,
         measures=MEASURES,
         shares=SHARES,
-        topics=reading.by_topic(session, period.asked),
+        topics=reading.by_topic(session, period.asked, cells),
         ages=reading.backlog_ages(session, period.asked),
-        charts=_charts(days, period, step),
+        charts=_charts(reading.by_day(session, period.asked, days, cells), period, step),
         rules=ruling,
         stale=metrics.stale(session, ruling),
     )
