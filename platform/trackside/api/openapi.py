@@ -115,7 +115,8 @@ def _success(operation: Operation) -> dict[str, Any]:
         return {"description": "Done"}
     if operation.returns is Streamed:
         text = {"schema": {"type": "string"}, "example": operation.example}
-        return {"description": "A file, as it is made", "content": {"text/csv": text, "application/json": text}}
+        rows = {"schema": {"type": "array", "items": {"type": "object"}}}
+        return {"description": "A file, as it is made", "content": {"text/csv": text, "application/json": rows}}
     made = {"description": "Done", "content": {"application/json": _content(operation.returns, operation.example)}}
     if operation.edits:
         made["headers"] = {"ETag": {"description": "The version, for If-Match", "schema": {"type": "string"}}}
