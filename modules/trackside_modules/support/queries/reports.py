@@ -170,7 +170,8 @@ def rows(
     """Return rows behind a figure of the period, in one of `ORDERS`, and how many there are."""
     period = f"{measure.at} >= :start and {measure.at} < :end" if measure.at else "true"
     where = f"{asked.where()} and {period} and {measure.where}"
-    total = session.scalar(text(f"select count(*) from {FROM} where {where}"), asked.values()) or 0
+    given = asked.values() | {"before": asked.start}  # nothing of the period before is walked through
+    total = session.scalar(text(f"select count(*) from {FROM} where {where}"), given) or 0
     query = f"""
     select i.id, i.subject, i.status, i.kind, coalesce(t.path, ''), i.user_id, i.account_id, line.at, line.value
     from (
@@ -179,7 +180,7 @@ def rows(
     ) line join support_interaction i on i.id = line.id left join support_topic t on t.id = i.topic_id
     order by {ORDERS[order]}
     """
-    found = session.execute(text(query), asked.values() | {"limit": limit, "offset": offset})
+    found = session.execute(text(query), given | {"limit": limit, "offset": offset})
     return [RowLine(*row) for row in found], int(total)
 
 
