@@ -143,8 +143,8 @@ class Desk:
 
     @property
     def sorts(self) -> Pairs:
-        """Return the orders to choose from."""
-        return [(name, each.title) for name, each in lists.SORTS.items()]
+        """Return the orders to choose from; the view's own needs no name."""
+        return [("" if name == self.own_sort else name, each.title) for name, each in lists.SORTS.items()]
 
     @property
     def ranked(self) -> bool:
