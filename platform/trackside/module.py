@@ -103,6 +103,8 @@ class WebhookType:
     """`An interaction was solved`."""
     data: Ref
     """`(Runtime, Session, ref) -> Mapping | None`: what is told, made of the published ids; None: it is gone."""
+    scope: str = ""
+    """What a key has to carry to have it told: the scope that reads the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,15 @@ of the threads, so that a slow page never holds up a hot route (see `trackside.p
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from threading import Semaphore
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import structlog
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import BadData
+from werkzeug.http import parse_cookie
 from werkzeug.wsgi import ClosingIterator
 
 from trackside.api.blueprint import KEYRING
@@ -180,15 +185,26 @@ def _refusal(endpoint: _Endpoint, request: LaneRequest, error: Exception) -> Lan
 
 
 NONE: Mapping[str, int] = MappingProxyType({})
+MOST_ON_DISK = 2
+"""Large files that are received at once."""
 
 
 class Pages:
     """Flask behind the lane: within its share of the threads, and chunked bodies counted."""
 
-    def __init__(self, app: Wsgi, places: Places, uploads: Mapping[str, int] = NONE) -> None:
+    def __init__(
+        self,
+        app: Wsgi,
+        places: Places,
+        uploads: Mapping[str, int] = NONE,
+        is_member: Callable[[Environ], bool] = lambda _: False,
+    ) -> None:
+        """Take large files at the paths of `uploads` of whom `is_member` knows by the signature of their cookie."""
         self._app = app
         self._places = places
         self._uploads = uploads
+        self._is_member = is_member
+        self._on_disk = Semaphore(MOST_ON_DISK)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or 503 when every place stays taken."""
@@ -198,7 +214,7 @@ class Pages:
         try:
             if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
                 with self._places.receiving():
-                    _receive(environ, self._uploads)
+                    self._receive(environ)
             self._places.take("pages")
         except TracksideError as error:
             return _refused(error, environ, start_response)
@@ -208,17 +224,28 @@ class Pages:
             self._free()
             raise
 
+    def _receive(self, environ: Environ) -> None:
+        """Read the body; a member's large file to the disk, few at a time: who is nobody need not fill it first."""
+        if environ["PATH_INFO"] not in self._uploads or not self._is_member(environ):
+            _receive(environ, None)
+        elif not self._on_disk.acquire(blocking=False):
+            raise Unavailable("Other files are being uploaded: try again in a minute.", 60)
+        else:
+            try:
+                _receive(environ, self._uploads[environ["PATH_INFO"]])
+            finally:
+                self._on_disk.release()
+
     def _free(self) -> None:
         self._places.free("pages")
 
 
-def _receive(environ: Environ, uploads: Mapping[str, int]) -> None:
+def _receive(environ: Environ, on_disk: int | None) -> None:
     """Read the body before a page's place is taken, so that slow senders keep nobody else from a page.
 
-    A chunked one is counted too: Werkzeug silently cuts it at MAX_CONTENT_LENGTH and goes on with the rest.
+    A chunked one is counted too: Werkzeug silently cuts it at MAX_CONTENT_LENGTH and goes on with the rest. `on_disk`:
+    the most bytes of one that is a large file.
     """
-    # who has no session is refused anyway, and need not fill the disk first
-    on_disk = uploads.get(environ["PATH_INFO"]) if "HTTP_COOKIE" in environ else None
     chunked = not environ.get("CONTENT_LENGTH")
     most = on_disk or (HOOK_LIMIT if environ["PATH_INFO"].startswith(HOOKS) else UPLOAD_LIMIT)
     try:
@@ -256,6 +283,20 @@ def uploads_of(runtime: Runtime) -> dict[str, int]:
     return {path: most + (1 << 16) for path, most in found.items()}
 
 
+def member_of(app: Flask) -> Callable[[Environ], bool]:
+    """Return what tells whether a request carries a cookie that `app` has signed for somebody who signed in."""
+    signer = SecureCookieSessionInterface().get_signing_serializer(app)
+    name = app.config["SESSION_COOKIE_NAME"]
+
+    def is_member(environ: Environ) -> bool:
+        try:
+            return signer is not None and "_user_id" in signer.loads(parse_cookie(environ).get(name, ""))
+        except BadData:
+            return False
+
+    return is_member
+
+
 def build(runtime: Runtime | None = None) -> Lane:
     """Return the WSGI callable of `runtime`, or of the settings in this process's environment."""
     runtime = runtime or build_runtime(load_settings())
@@ -264,4 +305,4 @@ def build(runtime: Runtime | None = None) -> Lane:
     places = Places(runtime.settings.web_threads)
     keys = resolve(KEYRING)(runtime)
     keys.begin()
-    return Lane(runtime, keys, Pages(app, places, uploads_of(runtime)), places, count=metrics.lane)
+    return Lane(runtime, keys, Pages(app, places, uploads_of(runtime), member_of(app)), places, count=metrics.lane)

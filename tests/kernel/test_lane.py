@@ -190,6 +190,22 @@ def test_pages_over_their_share_of_the_threads_are_refused() -> None:
     assert told == ["200 OK", "503 unavailable", "200 OK"]
 
 
+@pytest.mark.parametrize(("member", "reads"), [(True, 20 << 20), (False, 0)])
+def test_a_large_file_is_taken_of_members_alone(member: bool, reads: int) -> None:
+    seen: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(len(environ["wsgi.input"].read()))
+        start_response("200 OK", [])
+        return []
+
+    held = Pages(app, Places(threads=8), {"/files": 32 << 20}, lambda _: member)
+    length = 20 << 20
+    environ = {"PATH_INFO": "/files", "CONTENT_LENGTH": str(length), "HTTP_COOKIE": "a=b"}
+    held({**environ, "REQUEST_METHOD": "POST", "wsgi.input": io.BytesIO(bytes(length))}, lambda *_: None)
+    assert seen == [reads]
+
+
 def test_slow_routes_and_pages_together_leave_threads_for_hot_routes() -> None:
     places, taken = Places(threads=8), 0
     for share in ("pages", "slow") * 8:

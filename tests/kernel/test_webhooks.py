@@ -290,10 +290,21 @@ def test_an_address_that_came_to_lead_into_the_house_is_refused_when_it_is_used(
     assert "public internet" in (deliveries(runtime)[0].answer or "")
 
 
+@pytest.mark.parametrize("types", [[LOGGED], ["*"]])
+def test_a_key_has_nobody_told_what_it_cannot_read(
+    client: FlaskClient, api_key: Callable[..., str], receiver: Receiver, types: list[str]
+) -> None:
+    headers = {"Authorization": f"Bearer {api_key('admin', scopes=['webhooks:write'])}"}
+    sent = {"name": "CI", "url": receiver.url, "types": types}
+    refused = client.post("/api/v1/webhooks", json=sent, headers=headers)
+    assert (refused.status_code, "support:read" in refused.json["detail"]) == (403, True)
+
+
 def test_the_api_adds_rotates_tests_lists_and_sends_again(
     client: FlaskClient, api_key: Callable[..., str], runtime: Runtime, receiver: Receiver
 ) -> None:
-    headers = {"Authorization": f"Bearer {api_key('admin', scopes=['webhooks:read', 'webhooks:write'])}"}
+    scopes = ["webhooks:read", "webhooks:write", "support:read"]
+    headers = {"Authorization": f"Bearer {api_key('admin', scopes=scopes)}"}
     at = "/api/v1/webhooks"
     made = client.post(at, json={"name": "CI", "url": receiver.url, "types": [LOGGED]}, headers=headers)
     one = f"{at}/{made.json['id']}"

@@ -142,6 +142,23 @@ def test_a_ticket_of_zendesk_becomes_its_conversation(run: Run, runtime: Runtime
     assert run(json.dumps(whole), "--from", "zendesk")["known"] == 1
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "5",
+        "[" * 100_000,
+        '{"id": "7\\u0000", "created_at": "2026-06-01T09:00:00Z", "requester": {"id": 1, "email": "a@b.example"}}',
+        '{"id": 8, "created_at": "2026-06-01T09:00:00Z", "requester": {"id": 1, "email": "a\\u0000@b.example"}}',
+    ],
+    ids=["a number", "too deep", "NUL in its id", "NUL in an address"],
+)
+def test_what_is_no_ticket_is_told_with_its_line_and_the_others_are_brought_in(run: Run, bad: str) -> None:
+    good = {"created_at": "2026-06-01T09:00:00Z", "requester": {"id": 1, "email": "dev@customer.example"}}
+    lines = f"{json.dumps(good | {'id': 1})}\n{bad}\n{json.dumps(good | {'id': 2})}\n"
+    told = run(lines, "--from", "zendesk", code=1)
+    assert (told["made"], [each["line"] for each in told["problems"]]) == (2, [2])
+
+
 def test_files_of_zendesk_are_linked_below_what_was_said(run: Run, runtime: Runtime) -> None:
     files = [
         {"file_name": "log [1].txt", "content_url": "https://z.example/attachments/1?name=log", "size": 2048},

@@ -93,7 +93,7 @@ MODULE = Module(
         ),
     ),
     webhooks=tuple(
-        WebhookType(f"support.interaction.{name}", title, f"{_SUPPORT}.api.hooks:happened")
+        WebhookType(f"support.interaction.{name}", title, f"{_SUPPORT}.api.hooks:happened", scope="support:read")
         for name, title in _HAPPENED.items()
     ),
     demo=Demo(clear=f"{_SUPPORT}.demo:clear", seed=f"{_SUPPORT}.demo:seed"),

@@ -8,14 +8,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import normalize
 
 from trackside.text import is_hidden
 
 MOST = 200
 """Interactions that one text may fix."""
 LONGEST_TITLE = 200
+LONGEST_TEXT = 200_000
+"""Characters of a text that are looked through."""
 _FIXES = re.compile(
-    r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)\b:?\s+(sup-\d{1,18}(?:(?:\s*,\s*|\s*,?\s+and\s+)sup-\d{1,18})*)\b",
+    r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)\b:? (sup-\d{1,18}(?:(?: ?, ?| ?,? and )sup-\d{1,18})*)\b",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+")
@@ -49,7 +52,9 @@ class Told:
 
 def numbers_in(text: str) -> tuple[int, ...]:
     """Return the numbers that `text` says it fixes: `Fixes SUP-12, SUP-13 and SUP-14`."""
-    found = (int(number) for said in _FIXES.finditer(text) for number in _NUMBER.findall(said[1]))
+    # white space in runs would be gone through once for each of its characters: strangers write these texts
+    plain = " ".join(text[:LONGEST_TEXT].split())
+    found = (int(number) for said in _FIXES.finditer(plain) for number in _NUMBER.findall(said[1]))
     return tuple(dict.fromkeys(found))[:MOST]
 
 
@@ -124,7 +129,7 @@ def _item(ref: str, texts: Iterable[str], repo: str, *, merged: bool, shipped: b
     numbers = numbers_in("\n".join(said))
     if numbers and ref.startswith(("https://", "http://")) and len(ref) <= 2000 and not any(map(is_hidden, ref)):
         title = "".join(each for each in said[0].split("\n")[0] if not is_hidden(each)).strip()
-        yield Item(ref, title[:LONGEST_TITLE], repo[:200], numbers, merged, shipped)
+        yield Item(normalize("NFC", ref.strip()), title[:LONGEST_TITLE], repo[:200], numbers, merged, shipped)
 
 
 def _is_production(data: Mapping[str, Any]) -> bool:
@@ -140,4 +145,4 @@ def _text(data: Any, *path: str) -> str:
     """Return the text at `path`, empty where there is none."""
     for name in path:
         data = data.get(name) if isinstance(data, Mapping) else None
-    return data if isinstance(data, str) else ""
+    return data.replace("\0", "") if isinstance(data, str) else ""

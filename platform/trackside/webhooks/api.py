@@ -8,10 +8,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from trackside.api import Api, Call, Id, Input, Name, Page, Paged
 from trackside.auth.audit import key_actor
-from trackside.errors import Conflict
+from trackside.errors import Conflict, NotAllowed
 from trackside.net import network_of
 from trackside.webhooks import queries, service
-from trackside.webhooks.models import STATES, Delivery, Endpoint
+from trackside.webhooks.models import EVERYTHING, STATES, Delivery, Endpoint
 from trackside.webhooks.sending import types_of
 from trackside.webhooks.service import Wanted
 
@@ -185,4 +185,10 @@ def send_delivery_again(call: Call, webhook_id: Id, delivery_id: Id) -> Delivery
 
 
 def _checked(call: Call, wanted: Wanted) -> Wanted:
-    return wanted.checked(network_of(call.runtime.settings), types_of(call.runtime))
+    known = types_of(call.runtime)
+    told = known if EVERYTHING in wanted.types else wanted.types
+    needed = {known[each].scope for each in told if each in known} - {"", *call.key.scopes}
+    if needed:
+        named = ", ".join(sorted(needed))
+        raise NotAllowed(f"Whoever is told this can read it, and this key does not carry {named}.")
+    return wanted.checked(network_of(call.runtime.settings), known)

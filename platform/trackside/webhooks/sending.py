@@ -152,8 +152,10 @@ def excerpt(body: bytes) -> str:
 
 
 def _record(session: Session, delivery_id: int, outcome: Outcome | None, now: datetime) -> None:
+    # the endpoint first, as whoever resumes or removes it locks; its key stays free for what is published meanwhile
+    of = select(Delivery.endpoint_id).where(Delivery.id == delivery_id).scalar_subquery()
+    endpoint = session.scalar(select(Endpoint).where(Endpoint.id == of).with_for_update(key_share=True))
     it = session.get(Delivery, delivery_id, with_for_update=True)
-    endpoint = session.get(Endpoint, it.endpoint_id, with_for_update=True) if it is not None else None
     if it is None or endpoint is None:
         return
     if outcome is None:

@@ -46,7 +46,9 @@ class Wanted:
 def get(session: Session, endpoint_id: int, *, lock: bool = False) -> Endpoint:
     """Return an endpoint; raises NotFound."""
     query = select(Endpoint).where(Endpoint.id == endpoint_id).execution_options(populate_existing=True)
-    found = session.scalar(query.with_for_update() if lock else query) if endpoint_id <= _LARGEST_ID else None
+    if lock:  # its key stays free: what happens meanwhile is written for it without waiting
+        query = query.with_for_update(key_share=True)
+    found = session.scalar(query) if endpoint_id <= _LARGEST_ID else None
     if found is None:
         raise NotFound("There is no such webhook.")
     return found
@@ -131,7 +133,7 @@ def try_out(session: Session, endpoint_id: int, *, now: datetime) -> Delivery:
 
 def again(session: Session, endpoint_id: int, delivery_id: int, *, now: datetime) -> Delivery:
     """Send something again now, under the id it has. Raises NotFound, and Conflict where the endpoint is paused."""
-    endpoint = get(session, endpoint_id)
+    endpoint = get(session, endpoint_id, lock=True)
     found = session.get(Delivery, delivery_id, with_for_update=True) if delivery_id <= _LARGEST_ID else None
     if found is None or found.endpoint_id != endpoint_id:
         raise NotFound("There is no such delivery: they are deleted after a month.")

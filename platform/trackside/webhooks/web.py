@@ -20,6 +20,7 @@ from trackside.webhooks.sending import types_of
 from trackside.webhooks.service import Wanted
 
 VIEW, MANAGE = "webhooks.view", "webhooks.manage"
+_MOST_DIGITS = 10
 blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 
 
@@ -99,11 +100,15 @@ def save(endpoint_id: int) -> ResponseReturnValue:
     try:
         wanted = _wanted(form)
         service.edit(
-            db.session(), endpoint_id, wanted, if_version=int(version) if version.isdigit() else None, **_how()
+            db.session(), endpoint_id, wanted, if_version=int(version) if _is_version(version) else None, **_how()
         )
     except (InputError, Unavailable, Conflict) as error:
         return _refused(form, error, it)
     return _done(endpoint_id, f"{wanted.name} is saved.")
+
+
+def _is_version(said: str) -> bool:
+    return said.isascii() and said.isdigit() and len(said) < _MOST_DIGITS
 
 
 @blueprint.post("/<int:endpoint_id>/rotate")

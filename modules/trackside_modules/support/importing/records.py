@@ -43,6 +43,13 @@ class Record:
     csat: int | None = None
     comment: str = ""
 
+    def holds_nul(self) -> str:
+        """Return which of what is looked up in the database holds a NUL character, which it does not take; or ""."""
+        names = ("external_ref", "user", "email", "account", "topic", "assignee")
+        if any("\0" in each.author for each in self.said):
+            return "author"
+        return next((name for name in names if "\0" in getattr(self, name)), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Broken:

@@ -29,6 +29,7 @@ MOST_WHOLE = 64 << 20
 MOST_LINE = 16 << 20
 """Bytes of a ticket."""
 _ENDED = ("solved", "closed")
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 People = dict[int, Mapping[str, Any]]
 
 
@@ -42,6 +43,8 @@ def records(file: BinaryIO) -> Records:
     for line, ticket in _tickets(file, people):
         if isinstance(ticket, Broken):
             yield ticket
+        elif not isinstance(ticket, dict):
+            yield Broken(line, "this is no ticket: an object is expected")
         elif ticket.get("status") != "deleted":
             try:
                 yield _record(line, ticket, people)
@@ -66,12 +69,13 @@ def _tickets(file: BinaryIO, people: People) -> Iterator[tuple[int, Any]]:
         )
     try:
         whole = msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         file.seek(0)
         yield from _lines(file)
         return
     if isinstance(whole, dict):
-        _know(people, *whole.get("users", []))
+        users = whole.get("users")
+        _know(people, *(users if isinstance(users, list) else ()))
         whole = whole.get("tickets", [whole])
     if not isinstance(whole, list):
         raise InputError("This is no export of Zendesk: tickets are expected.", {"file": "holds no tickets"})
@@ -82,7 +86,7 @@ def _stands_alone(line: bytes) -> bool:
     """Whether a first line is a whole ticket."""
     try:
         found = msgspec.json.decode(line.removeprefix(codecs.BOM_UTF8))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return isinstance(found, dict) and "tickets" not in found
 
@@ -92,12 +96,12 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 yield number, msgspec.json.decode(line.removeprefix(codecs.BOM_UTF8))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 yield number, Broken(number, f"this line is no JSON: {error}")
 
 
 def _know(people: People, *users: Any) -> None:
-    people.update({int(each["id"]): each for each in users if isinstance(each, dict) and "id" in each})
+    people.update({each["id"]: each for each in users if isinstance(each, dict) and isinstance(each.get("id"), int)})
 
 
 def _record(line: int, ticket: Mapping[str, Any], people: People) -> Record:

@@ -204,6 +204,9 @@ def _readable(record: Record | Broken, it: _Import) -> TypeGuard[Record]:
     if isinstance(record, Broken):
         it.outcome.refuse(record.line, record.problem)
         return False
+    if nul := record.holds_nul():
+        it.outcome.refuse(record.line, f"{nul}: holds a NUL character, which no text may")
+        return False
     if record.external_ref in it.lines:
         before = it.lines[record.external_ref]
         it.outcome.refuse(record.line, f"the id {record.external_ref!r} is on line {before} already")

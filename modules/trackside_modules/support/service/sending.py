@@ -48,7 +48,9 @@ def again(session: Session, number: int, seq: int) -> None:
     before = sent.of(session, [about(number, seq)]).get(about(number, seq))
     if before is not None and before.state in (sent.QUEUED, sent.TRYING):
         raise Conflict("It is on its way already.")
-    if before is not None and before.state == sent.GIVEN_UP and before.task_id is not None:
+    if before is None or before.state not in (sent.GIVEN_UP, sent.NOWHERE):
+        raise Conflict("Only what could not be sent is sent again.")
+    if before.state == sent.GIVEN_UP and before.task_id is not None:
         tasks.discard(session, before.task_id)
     key = f"{DELIVER}:{number}:{seq}"
     tasks.enqueue(session, DELIVER, {"interaction_id": number, "seq": seq}, dedupe_key=key)

@@ -189,10 +189,12 @@ def mending(session: Session, folder: Path, row: Import) -> Iterator[str]:
 
 def forget(session: Session, folder: Path, *, now: datetime, everything: bool = False) -> None:
     """Remove files that were of no use for a week (`everything`: all that do not run), and imports of long ago."""
-    query = select(Import).where(Import.removed_at.is_(None), Import.state != RUNNING)
+    query = select(Import).where(Import.removed_at.is_(None))
     if not everything:
         query = query.where(Import.created_at < now - KEPT)
-    for row in session.scalars(query):
+    for row in session.scalars(query).all():
+        if row.state == RUNNING and not stopped(session, row):
+            continue
         (folder / str(row.id)).unlink(missing_ok=True)
         row.removed_at = now
         if everything:
