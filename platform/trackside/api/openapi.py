@@ -115,7 +115,7 @@ def _success(operation: Operation) -> dict[str, Any]:
         return {"description": "Done"}
     if operation.returns is Streamed:
         text = {"schema": {"type": "string"}, "example": operation.example}
-        rows = {"schema": {"type": "array", "items": {"type": "object"}}}
+        rows = {"schema": {"type": "array", "items": {"type": "object"}}, "example": [{"number": 123}]}
         return {"description": "A file, as it is made", "content": {"text/csv": text, "application/json": rows}}
     made = {"description": "Done", "content": {"application/json": _content(operation.returns, operation.example)}}
     if operation.edits:
