@@ -38,9 +38,9 @@ StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 FILES = ("/static/", "/-/assets/")
 UPLOAD_LIMIT = MAX_BYTES + (1 << 16)
+"""Bytes of a page's body that are read for it; a longer one is refused unread."""
 HOOK_LIMIT = 25 << 20
 """Bytes of what is posted to `/hooks/`: a mail with its files."""
-"""Bytes of a page's body that are read for it; a longer one is refused unread."""
 _READABLE = (
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, X-Trackside-Stale"),
@@ -184,7 +184,6 @@ def _refusal(endpoint: _Endpoint, request: LaneRequest, error: Exception) -> Lan
     return refusal
 
 
-NONE: Mapping[str, int] = MappingProxyType({})
 MOST_ON_DISK = 2
 """Large files that are received at once."""
 
@@ -196,7 +195,7 @@ class Pages:
         self,
         app: Wsgi,
         places: Places,
-        uploads: Mapping[str, int] = NONE,
+        uploads: Mapping[str, int] = MappingProxyType({}),
         is_member: Callable[[Environ], bool] = lambda _: False,
     ) -> None:
         """Take large files at the paths of `uploads` of whom `is_member` knows by the signature of their cookie."""
@@ -214,7 +213,7 @@ class Pages:
         try:
             if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
                 with self._places.receiving():
-                    self._receive(environ)
+                    self._take_body(environ)
             self._places.take("pages")
         except TracksideError as error:
             return _refused(error, environ, start_response)
@@ -224,7 +223,7 @@ class Pages:
             self._free()
             raise
 
-    def _receive(self, environ: Environ) -> None:
+    def _take_body(self, environ: Environ) -> None:
         """Read the body; a member's large file to the disk, few at a time: who is nobody need not fill it first."""
         if environ["PATH_INFO"] not in self._uploads or not self._is_member(environ):
             _receive(environ, None)

@@ -27,6 +27,11 @@ def clean_line(raw: str, field: str, *, longest: int = LONGEST, empty: bool = Fa
     return line
 
 
+def whole_number(raw: str, digits: int = 18) -> int | None:
+    """Return the number that `raw` is in digits of ASCII, at most so many of them, else None; 18 fit any id."""
+    return int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= digits else None
+
+
 def is_hidden(character: str) -> bool:
     """Whether `character` is a control, a lone surrogate, a direction override or invisible."""
     if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from trackside.errors import InputError
+from trackside.text import whole_number
 from trackside_modules.flags import shape
 from trackside_modules.flags.drafts.values import read_values
 from trackside_modules.flags.models import Flag
@@ -40,7 +41,7 @@ def variants_typed(variants: Mapping[str, Any], type_: str) -> dict[str, str]:
 def variant_rows(fields: Mapping[str, str]) -> list[int]:
     """Return the numbers of the rows of variants that `fields` have, in order."""
     places = [name[8:-5] for name in fields if name.startswith("variant-") and name.endswith("-name")]
-    return sorted(int(place) for place in places if place.isascii() and place.isdigit() and len(place) < 4)[:MOST_ROWS]
+    return sorted(n for place in places if (n := whole_number(place, digits=3)) is not None)[:MOST_ROWS]
 
 
 def values_of(fields: Mapping[str, str], zone: tzinfo) -> dict[str, Any]:
@@ -48,8 +49,7 @@ def values_of(fields: Mapping[str, str], zone: tzinfo) -> dict[str, Any]:
     problems: dict[str, str] = {}
     values: dict[str, Any] = {name: fields.get(name, "") for name in ("name", "description", "kind")}
     values["tags"] = [str(each) for each in read_values(fields.get("tags", ""), "contains")]
-    owner = fields.get("owner", "")
-    values["owner_id"] = int(owner) if owner.isascii() and owner.isdigit() and len(owner) < 19 else None
+    values["owner_id"] = whole_number(fields.get("owner", ""))
     try:
         values["expected_end"] = _day(fields.get("expected_end", ""), zone)
     except (ValueError, OverflowError):

@@ -10,6 +10,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import Optional as MayBeEmpty
 
 from trackside.errors import InputError
+from trackside.text import whole_number
 from trackside_modules.support import words
 from trackside_modules.support.drafts import Draft
 
@@ -70,9 +71,9 @@ def number_in(text: str | None, field: str) -> int | None:
     """Return the number a choice stands for, None where nothing is chosen; raises InputError for what is none."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    if (found := whole_number(text)) is None:
         raise InputError(f"{field}: choose one of the list.", {field: "Choose one of the list."})
-    return int(text)
+    return found
 
 
 def show_problems(form: InteractionForm, problems: Mapping[str, str]) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from trackside.text import whole_number
+
 KINDS: Mapping[str, str] = MappingProxyType(
     {
         "question": "Question",
@@ -55,7 +57,4 @@ def ref(number: int) -> str:
 
 def number_of(text: str) -> int | None:
     """Return the number in `SUP-123`, `sup-123` or `123`, or None where `text` is no such thing."""
-    digits = text.strip().upper().removeprefix(PREFIX)
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
-        return None
-    return int(digits) or None
+    return whole_number(text.strip().upper().removeprefix(PREFIX)) or None

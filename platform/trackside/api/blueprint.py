@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from functools import cache, partial
-from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from trackside.errors import StartError
 from trackside.module import resolve
 from trackside.runtime import Runtime
 from trackside.web.current import current_runtime
+from trackside.web.downloads import begun
 from trackside.web.policy import Policy, public
 
 BODY_LIMIT = 1 << 20
@@ -94,9 +94,8 @@ def _body(kind: type[msgspec.Struct]) -> msgspec.Struct:
 def _answer(operation: Operation, call: Call, value: Any) -> Response:
     call.session.commit()
     if isinstance(value, Streamed):
-        # the first pieces are made here, so that what goes wrong is still answered as an error
-        pieces = chain(list(islice(value.pieces, 2)), value.pieces)
-        return Response(pieces, operation.status, call.headers, content_type=f"{value.media_type}; charset=utf-8")
+        kind = f"{value.media_type}; charset=utf-8"
+        return Response(begun(value.pieces), operation.status, call.headers, content_type=kind)
     body = b"" if value is None else msgspec.json.encode(value)
     response = Response(body, operation.status, call.headers)
     if value is not None:

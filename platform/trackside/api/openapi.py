@@ -114,9 +114,9 @@ def _success(operation: Operation) -> dict[str, Any]:
     if operation.returns is None:
         return {"description": "Done"}
     if operation.returns is Streamed:
-        text = {"schema": {"type": "string"}, "example": operation.example}
-        rows = {"schema": {"type": "array", "items": {"type": "object"}}, "example": [{"number": 123}]}
-        return {"description": "A file, as it is made", "content": {"text/csv": text, "application/json": rows}}
+        schemas = {"text/csv": {"type": "string"}, "application/json": {"type": "array", "items": {"type": "object"}}}
+        content = {kind: {"schema": schemas[kind], "example": each} for kind, each in operation.example.items()}
+        return {"description": "A file, as it is made", "content": content}
     made = {"description": "Done", "content": {"application/json": _content(operation.returns, operation.example)}}
     if operation.edits:
         made["headers"] = {"ETag": {"description": "The version, for If-Match", "schema": {"type": "string"}}}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -17,6 +17,7 @@ from trackside.db import db
 from trackside.errors import InputError
 from trackside.runtime import Runtime
 from trackside.web.current import current_runtime
+from trackside.web.downloads import download
 from trackside.web.environments import all_environments
 from trackside.web.policy import require
 
@@ -50,8 +51,7 @@ def export() -> ResponseReturnValue:
     wanted, names = _filter(), _environments()
     audit(db.session(), login.actor(), "audit.exported", "audit", "log", at=current_runtime().clock.now())
     db.session.commit()
-    headers = {"Content-Disposition": 'attachment; filename="trackside-audit.csv"'}
-    return Response(_lines(current_runtime(), wanted, names), mimetype="text/csv", headers=headers)
+    return download("trackside-audit.csv", _lines(current_runtime(), wanted, names))
 
 
 def in_words(changes: dict[str, Any]) -> list[tuple[str, str]]:

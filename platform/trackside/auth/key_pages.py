@@ -12,6 +12,7 @@ from trackside.auth.models import ApiKey, Member
 from trackside.auth.principal import KINDS
 from trackside.db import db
 from trackside.errors import InputError, NotAllowed
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
 from trackside.web.environments import all_environments, current_environment
 from trackside.web.policy import require
@@ -112,12 +113,13 @@ def rotate(key_id: int) -> ResponseReturnValue:
 def expire(key_id: int) -> ResponseReturnValue:
     """Let a key end after some days, or never."""
     env, key = _key(key_id)
-    days, now = request.form.get("days", ""), current_runtime().clock.now()
-    if days and not (days.isascii() and days.isdigit() and 0 < int(days[:6]) <= 3650):
+    asked, now = request.form.get("days", ""), current_runtime().clock.now()
+    days = whole_number(asked, digits=4)
+    if asked and not (days and days <= 3650):
         raise InputError("Choose 1 to 3650 days, or none.", {"days": "Choose 1 to 3650 days, or none."})
-    keys.expire(db.session(), login.actor(), now, key, now + timedelta(days=int(days)) if days else None)
+    keys.expire(db.session(), login.actor(), now, key, now + timedelta(days=days) if days else None)
     db.session.commit()
-    flash(f"{key.name} {'ends in ' + days + ' days' if days else 'never expires'}.", "success")
+    flash(f"{key.name} {f'ends in {days} days' if days else 'never expires'}.", "success")
     return redirect(url_for("keys.index", env=env.slug))
 
 

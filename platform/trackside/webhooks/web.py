@@ -10,6 +10,7 @@ from trackside.auth.login import actor
 from trackside.db import db
 from trackside.errors import Conflict, InputError, Unavailable
 from trackside.net import network_of
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
 from trackside.web.policy import require
 from trackside.webhooks import queries, service
@@ -62,12 +63,11 @@ def show(endpoint_id: int) -> ResponseReturnValue:
     """Show an endpoint and what it was told."""
     session, now = db.session(), current_runtime().clock.now()
     it = service.get(session, endpoint_id)
-    state, before = request.args.get("state", ""), request.args.get("cursor", "")
-    if state not in {"", *STATES} or not (before == "" or (before.isascii() and before.isdigit() and len(before) < 19)):
+    state, cursor = request.args.get("state", ""), request.args.get("cursor", "")
+    before = whole_number(cursor)
+    if state not in {"", *STATES} or (cursor and before is None):
         raise InputError("There is no such part of this list.", {"state": f"Choose of {', '.join(STATES)}."})
-    found = queries.deliveries(
-        session, endpoint_id, state=state, before=int(before) if before else None, limit=queries.PAGE + 1
-    )
+    found = queries.deliveries(session, endpoint_id, state=state, before=before, limit=queries.PAGE + 1)
     titles = {each.type: each.title for each in types_of(current_runtime()).values()}
     return render_template(
         "webhooks/_deliveries.html" if request.args.get("part") == "deliveries" else "webhooks/show.html",
@@ -96,19 +96,13 @@ def edit(endpoint_id: int) -> ResponseReturnValue:
 def save(endpoint_id: int) -> ResponseReturnValue:
     """Change an endpoint."""
     it, form = service.get(db.session(), endpoint_id), _form()
-    version = form.version.data or ""
+    version = whole_number(form.version.data or "")
     try:
         wanted = _wanted(form)
-        service.edit(
-            db.session(), endpoint_id, wanted, if_version=int(version) if _is_version(version) else None, **_how()
-        )
+        service.edit(db.session(), endpoint_id, wanted, if_version=version, **_how())
     except (InputError, Unavailable, Conflict) as error:
         return _refused(form, error, it)
     return _done(endpoint_id, f"{wanted.name} is saved.")
-
-
-def _is_version(said: str) -> bool:
-    return said.isascii() and said.isdigit() and len(said) < _MOST_DIGITS
 
 
 @blueprint.post("/<int:endpoint_id>/rotate")

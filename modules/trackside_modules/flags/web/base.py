@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from trackside.db import db
 from trackside.errors import InputError, NotFound
+from trackside.text import whole_number
 from trackside.web import format as fmt
 from trackside.web.current import current_runtime
 from trackside.web.environments import all_environments, current_environment
@@ -154,6 +155,7 @@ def number(name: str, most: int = 10**9) -> int | None:
     raw = request.args.get(name, "")
     if not raw:
         return None
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 19 and int(raw) <= most):
+    found = whole_number(raw)
+    if found is None or found > most:
         raise InputError(f"The filter `{name}` must be a number.", {name: "must be a number"})
-    return int(raw)
+    return found

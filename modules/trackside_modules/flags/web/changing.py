@@ -9,6 +9,7 @@ from flask import flash, request, url_for
 from trackside.auth.login import actor
 from trackside.db import db
 from trackside.errors import Conflict, InputError
+from trackside.text import whole_number
 from trackside_modules.flags import service
 from trackside_modules.flags.service import requests
 from trackside_modules.flags.service.states import Edit
@@ -56,10 +57,10 @@ def reason_in(fields: Mapping[str, str]) -> str:
 
 def version_in(fields: Mapping[str, str], name: str = "version") -> int:
     """Return the version that a form is based on; raises InputError for a form that is not whole."""
-    raw = fields.get(name, "")
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 19):
+    found = whole_number(fields.get(name, ""))
+    if found is None:
         raise InputError("This form is not whole: load the page again.")
-    return int(raw)
+    return found
 
 
 def save_state(page: Page, edit: Edit, fields: Mapping[str, str], done: str, what: str = "edited") -> str:

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from trackside.db import db
 from trackside.errors import Conflict, InputError
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
 from trackside.web.environments import all_environments
 from trackside.web.policy import require
@@ -79,7 +80,7 @@ def _edit(page: Page, fields: dict[str, str]) -> Edit:
     """Return what the rollout's form asks for; raises InputError by field."""
     builder = drafts.Builder(page.state.config, page.flag.variants, page.now, page.zone)
     share = builder.share("share", fields.get("share", ""))
-    steps, every = (_whole(fields.get(name, "")) for name in ("steps", "every"))
+    steps, every = (whole_number(fields.get(name, "").strip(), digits=8) or 0 for name in ("steps", "every"))
     ramps = fields.get("how") == "ramp"
     if ramps and not 1 <= steps <= edits.MOST_STEPS:
         builder.refuse("steps", f"Type a number from 1 to {edits.MOST_STEPS}.")
@@ -90,12 +91,6 @@ def _edit(page: Page, fields: dict[str, str]) -> Edit:
     if not ramps:
         return edits.rollout(share)
     return edits.even_ramp(share, steps, UNITS[fields["unit"]] * every, now=page.now)
-
-
-def _whole(text: str) -> int:
-    """Return a whole number, -1 for anything else."""
-    bare = text.strip()
-    return int(bare) if bare.isascii() and bare.isdigit() and len(bare) < 9 else -1
 
 
 def _again(flag_id: int, error: InputError | Conflict, fields: dict[str, str]) -> ResponseReturnValue:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from trackside.db import db
 from trackside.errors import Conflict, InputError
+from trackside.text import whole_number
 from trackside.web.policy import require
 from trackside_client.flags.operators import OPERATORS
 from trackside_modules.flags import checking, drafts, ruleset, shape, words
@@ -107,11 +108,11 @@ def _page(page: Page, draft: Draft, trial: Trial | None = None) -> str:
 
 def _theirs(page: Page, trial: Trial) -> list[Change]:
     """Return what others changed since the version that the form was based on, the newest first."""
-    since = trial.values.get("version", "")
+    since = whole_number(trial.values.get("version", "")) or 0
     query = select(Change).where(
         Change.flag_id == page.flag.id,
         Change.env_id == page.env.id,
-        Change.version > (int(since) if since.isascii() and since.isdigit() and len(since) < 19 else 0),
+        Change.version > since,
     )
     return list(db.session().scalars(query.order_by(Change.id.desc()).limit(5)))
 

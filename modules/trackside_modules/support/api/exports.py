@@ -16,6 +16,10 @@ from trackside_modules.support.queries.filters import Filter
 _SNAPSHOT = text("set transaction isolation level repeatable read, read only")
 File = Literal["interactions.csv", "interactions.json", "events.csv", "events.json"]
 _TYPES = {"csv": "text/csv", "json": "application/json"}
+_EXAMPLE = {
+    "text/csv": "number,subject,status\r\n123,401 after key rotation,open\r\n",
+    "application/json": [{"number": 123, "subject": "401 after key rotation", "status": "open"}],
+}
 
 
 class Export(Input):
@@ -26,7 +30,7 @@ class Export(Input):
     ] = ""
 
 
-@api.get("/support/export/{file}", scope=READ, example="number,subject,status\r\n123,401 after key rotation,open\r\n")
+@api.get("/support/export/{file}", scope=READ, example=_EXAMPLE)
 def export(call: Call, file: File, query: Export) -> Streamed:
     """Take the support log away, as it is at one moment, those merged away too; cells of CSV are no formulas."""
     now = call.runtime.clock.now()

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from trackside.auth.login import actor
 from trackside.db import db
 from trackside.errors import Conflict, InputError, TooLarge
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
 from trackside.web.home import own_path
 from trackside_modules.support import words
@@ -72,9 +73,9 @@ def whole(text: str, field_name: str = "version") -> int | None:
     """Return a posted whole number, None for an empty text; raises InputError for anything else."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    if (found := whole_number(text)) is None:
         raise InputError("This form is not whole: load the page again.", {field_name: "is not a number"})
-    return int(text)
+    return found
 
 
 def failed(error: InputError | Conflict | TooLarge, values: Mapping[str, str]) -> Trial:

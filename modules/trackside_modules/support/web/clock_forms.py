@@ -13,6 +13,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import Optional
 
 from trackside.errors import InputError
+from trackside.text import whole_number
 from trackside_modules.support import words
 from trackside_modules.support.clocks.rules import Calendar, Filter, Opening, Policy, Rules
 
@@ -165,8 +166,8 @@ def policy_of(form: PolicyForm, policy_id: int) -> Policy:
     """Return the policy that was typed; raises InputError with every problem by field."""
     problems: dict[str, str] = {}
     targets = {name: _read(problems, name, target_of, form[name].data) for name in TARGETS}
-    calendar = form.calendar_id.data or ""
-    if not (calendar.isascii() and calendar.isdigit() and len(calendar) < 10):
+    calendar = whole_number(form.calendar_id.data or "", digits=9) or 0
+    if not calendar:
         problems["calendar_id"] = "Choose a calendar."
     _refuse(problems)
     lists = ("kinds", "priorities", "channels", "topics")
@@ -178,7 +179,7 @@ def policy_of(form: PolicyForm, policy_id: int) -> Policy:
     return Policy(
         id=policy_id,
         name=form.name.data or "",
-        calendar_id=int(calendar),
+        calendar_id=calendar,
         when=Filter(**chosen, **typed),
         pauses=("waiting_customer", "waiting_dev") if form.pauses.data else ("waiting_customer",),
         **targets,

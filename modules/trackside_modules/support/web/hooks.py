@@ -16,6 +16,7 @@ from flask.typing import ResponseReturnValue
 
 from trackside.db import db
 from trackside.errors import NotAuthenticated, NotFound, TooLarge
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
 from trackside.web.policy import public
 from trackside_modules.support.service import mails
@@ -58,12 +59,13 @@ def sign(secret: str, message: str, timestamp: int, raw: bytes) -> str:
 
 def check(secrets: Sequence[str], raw: bytes) -> None:
     """Raise NotAuthenticated where the body was not signed with one of `secrets` within the last minutes."""
-    message, sent = request.headers.get("webhook-id", ""), request.headers.get("webhook-timestamp", "")
+    message, sent = (request.headers.get(f"webhook-{name}", "") for name in ("id", "timestamp"))
     given = request.headers.get("webhook-signature", "").split()[:_MOST_SIGNATURES]
-    if not given or not 0 < len(message) <= _LONGEST_ID or not (sent.isascii() and sent.isdigit() and len(sent) < 12):
+    at = whole_number(sent, digits=11)
+    if not given or not 0 < len(message) <= _LONGEST_ID or at is None:
         raise NotAuthenticated("Sign what you send: webhook-id, webhook-timestamp and webhook-signature are needed.")
-    if abs(current_runtime().clock.now().timestamp() - int(sent)) > TOLERANCE.total_seconds():
+    if abs(current_runtime().clock.now().timestamp() - at) > TOLERANCE.total_seconds():
         raise NotAuthenticated("The webhook-timestamp is not of the last five minutes: sign when you send.")
-    wanted = [sign(secret, message, int(sent), raw).encode() for secret in secrets]
+    wanted = [sign(secret, message, at, raw).encode() for secret in secrets]
     if not any(hmac.compare_digest(one, each.encode()) for one in wanted for each in given):
         raise NotAuthenticated("The signature is not of this body by our secret.")

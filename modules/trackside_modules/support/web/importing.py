@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain, islice
 from typing import Any
 
-from flask import Response, redirect, render_template, request, stream_with_context, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
@@ -13,6 +12,7 @@ from trackside.auth.login import actor
 from trackside.db import db
 from trackside.errors import Conflict, InputError, TooLarge
 from trackside.web.current import current_runtime
+from trackside.web.downloads import download
 from trackside.web.policy import require
 from trackside_modules.support.importing import reading, sheet
 from trackside_modules.support.models import Import
@@ -106,12 +106,7 @@ def left_out(import_id: int) -> ResponseReturnValue:
     """Send what was left out, with why: to be mended, and brought in again."""
     session = db.session()
     row = uploads.get(session, import_id)
-    pieces = uploads.mending(session, _folder(), row)
-    pieces = chain(list(islice(pieces, 2)), pieces)
-    response = Response(stream_with_context(pieces), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="left-out-{row.id}.csv"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return download(f"left-out-{row.id}.csv", uploads.mending(session, _folder(), row))
 
 
 def _imports(problem: str = "") -> str:

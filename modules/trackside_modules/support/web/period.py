@@ -8,6 +8,7 @@ from flask import request
 
 from trackside.db import db
 from trackside.errors import InputError, NotFound
+from trackside.text import whole_number
 from trackside.web.look import now, zone
 from trackside_modules.support import words
 from trackside_modules.support.models import Topic
@@ -96,9 +97,10 @@ def whole(name: str, most: int = (1 << 63) - 1) -> int | None:
     raw = _given(name)
     if not raw:
         return None
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and int(raw) <= most):
+    found = whole_number(raw, digits=19)
+    if found is None or found > most:
         raise InputError(f"The filter `{name}` must be a number.", {name: "must be a number"})
-    return int(raw)
+    return found
 
 
 def _given(name: str) -> str:

@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-import msgspec
-from flask import Response, render_template, url_for
+from flask import render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from trackside.csv_lines import line
 from trackside.db import db
 from trackside.errors import NotFound
 from trackside.web.charts import Chart, Series
 from trackside.web.current import current_runtime
+from trackside.web.downloads import as_table, download
 from trackside.web.environments import current_environment
 from trackside.web.look import zone
 from trackside.web.marks import marks
@@ -28,7 +27,7 @@ from trackside_modules.support.web.period import Period, ask_period, one_of, who
 
 WEEKS_FROM = 120
 """Days from which charts have weeks."""
-_MIME = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+_FORMATS = ("csv", "json")
 ROW: Sequence[tuple[str, Callable[[RowLine], Any]]] = (
     ("interaction", lambda it: words.ref(it.number)),
     ("subject", lambda it: it.subject),
@@ -53,9 +52,9 @@ def reports() -> ResponseReturnValue:
     days = reading.days_of(period.asked, period.zone_name, step)
     cells = gather(session, period.asked, days)
     found = reading.report(session, period.asked, cells)
-    kind = one_of("format", _MIME)
+    kind = one_of("format", _FORMATS)
     if kind:
-        return _send("support-report", kind, FIGURE, _lines(found))
+        return download(f"trackside-support-report.{kind}", as_table(kind, FIGURE, _lines(found)))
     ruling = rules.current(session)
     return render_template(
         "support/reports.html",
@@ -80,12 +79,12 @@ def report_rows() -> ResponseReturnValue:
     if measure is None:
         raise NotFound("There is no such figure.")
     order = one_of("sort", ORDERS, "-at")
-    kind, offset = one_of("format", _MIME), whole("cursor", 10**7) or 0
+    kind, offset = one_of("format", _FORMATS), whole("cursor", 10**7) or 0
     limit = MOST if kind else PAGE
     lines, total = reading.rows(session, period.asked, measure, order, limit=limit, offset=0 if kind else offset)
     if kind:
         rows = ([value(each) for _, value in ROW] for each in lines)
-        return _send(f"support-{measure.name}", kind, [name for name, _ in ROW], rows)
+        return download(f"trackside-support-{measure.name}.{kind}", as_table(kind, [name for name, _ in ROW], rows))
     following = offset + PAGE
     return render_template(
         "support/report_rows.html",
@@ -143,22 +142,3 @@ def _lines(found: Report) -> Iterable[list[Any]]:
         now, before = found.now[name], found.before[name] if measure.at else None
         counts = (now.count, before.count if before else None)
         yield [name, *counts, now.p50, now.p90, UNITS.get(measure.unit, ""), measure.definition]
-
-
-def _send(name: str, kind: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:
-    """Answer with a file of rows."""
-    if kind == "csv":
-        body = line(heads) + "".join(line(["" if each is None else str(_plain(each)) for each in row]) for row in rows)
-    else:
-        found = [dict(zip(heads, map(_plain, row), strict=True)) for row in rows]
-        body = msgspec.json.encode(found).decode() + "\n"
-    response = Response(body, content_type=_MIME[kind])
-    response.headers["Content-Disposition"] = f'attachment; filename="trackside-{name}.{kind}"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return round(value, 6) if isinstance(value, float) else value

@@ -11,6 +11,7 @@ from wtforms.validators import Optional
 
 from trackside.db import db
 from trackside.errors import Conflict, InputError
+from trackside.text import whole_number
 from trackside.web.policy import require
 from trackside_modules.support.models import Interaction, Topic, TopicAlias
 from trackside_modules.support.service import topics as service
@@ -75,12 +76,12 @@ def save_topic(topic_id: int) -> ResponseReturnValue:
 @require(MANAGE)
 def merge_topic(topic_id: int) -> ResponseReturnValue:
     """Let another topic stand for this one."""
-    into = request.form.get("into", "")
+    into = whole_number(request.form.get("into", ""))
 
     def merge() -> Topic:
-        if not _is_id(into):
+        if into is None:
             raise InputError("Choose the topic to merge into.", {"into": "Choose one."})
-        return service.merge(db.session(), topic_id, int(into), **how())
+        return service.merge(db.session(), topic_id, into, **how())
 
     return _acted(topic_id, merge, "Merged: interactions and words of both are one topic's now.")
 
@@ -165,14 +166,10 @@ def _parent(form: TopicForm) -> int | None:
     raw = form.parent.data or ""
     if not raw:
         return None
-    if not _is_id(raw):
+    if (found := whole_number(raw)) is None:
         raise InputError("Choose from the list.", {"parent": "Choose from the list."})
-    return int(raw)
+    return found
 
 
 def _aliases(form: TopicForm) -> list[str]:
     return [each for each in (form.aliases.data or "").split(",") if each.strip()]
-
-
-def _is_id(raw: str) -> bool:
-    return raw.isascii() and raw.isdigit() and len(raw) < 19

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from trackside.db import db
 from trackside.errors import InputError
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.look import zone
@@ -136,9 +137,9 @@ def number(name: str) -> int | None:
     raw = request.args.get(name, "")
     if not raw:
         return None
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 18):
+    if (found := whole_number(raw)) is None:
         raise InputError(f"The filter {name!r} must be a number.")
-    return int(raw)
+    return found
 
 
 def choice(name: str, choices: Sequence[str], default: str) -> str:
@@ -152,7 +153,7 @@ def choice(name: str, choices: Sequence[str], default: str) -> str:
 
 def skip() -> int:
     """Return how many rows the page's cursor leaves out; raises InputError for one that is none."""
-    raw = request.args.get("cursor", "") or "0"
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 7):
+    found = whole_number(request.args.get("cursor", "") or "0", digits=7)
+    if found is None:
         raise InputError("This page's cursor is not valid: start from the first page.", {"cursor": "is not valid"})
-    return int(raw)
+    return found

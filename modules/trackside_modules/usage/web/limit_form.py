@@ -7,6 +7,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import Optional
 
 from trackside.errors import InputError
+from trackside.text import whole_number
 from trackside_modules.usage.models.quota import UsageQuota
 
 UNITS = (("604800", "weeks"), ("86400", "days"), ("3600", "hours"), ("60", "minutes"), ("1", "seconds"))
@@ -125,5 +126,4 @@ def show_errors(form: LimitForm, error: InputError) -> None:
 
 def _whole(text: str | None) -> int | None:
     """Return a whole number as people type it (`10,000`), None for anything else."""
-    bare = (text or "").strip().replace(",", "").replace(" ", "")
-    return int(bare) if bare.isascii() and bare.isdigit() and len(bare) <= _MOST_DIGITS else None
+    return whole_number((text or "").strip().replace(",", "").replace(" ", ""), _MOST_DIGITS)

@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from trackside.auth.login import actor
 from trackside.db import db
 from trackside.errors import Conflict, InputError
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.policy import require
@@ -167,22 +168,21 @@ def _only(*names: str) -> Any:
 
 
 def _version(raw: str | None) -> int:
-    if not raw or not (raw.isascii() and raw.isdigit() and len(raw) < 19):
+    found = whole_number(raw or "")
+    if found is None:
         raise InputError("This form is not whole: load the page again.")
-    return int(raw)
+    return found
 
 
 def _place(cursor: str) -> Any:
     """Return where a page of crossings goes on; raises InputError for a cursor that is none."""
     if not cursor:
         return None
-    micros, _, row_id = cursor.partition("-")
-    if not all(part.isascii() and part.isdigit() and len(part) < 18 for part in (micros, row_id)):
+    first, _, last = cursor.partition("-")
+    micros, row_id = whole_number(first), whole_number(last)
+    if micros is None or row_id is None or micros > 7 * 10**15:
         raise InputError("This page's cursor is not valid: start from the first page.")
-    seconds, rest = divmod(int(micros), 10**6)
-    if seconds > 7 * 10**9:
-        raise InputError("This page's cursor is not valid: start from the first page.")
-    return _EPOCH + timedelta(seconds=seconds, microseconds=rest), int(row_id)
+    return _EPOCH + timedelta(microseconds=micros), row_id
 
 
 def _curl(policy: str) -> str:

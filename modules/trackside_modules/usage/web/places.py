@@ -3,6 +3,7 @@
 from flask import request
 
 from trackside.errors import InputError
+from trackside.text import whole_number
 
 _MOST = 2**63
 
@@ -12,10 +13,11 @@ def asked_place(length: int) -> tuple[int, ...] | None:
     cursor = request.args.get("cursor", "")
     if not cursor:
         return None
-    parts = cursor.split(".")
-    if len(parts) != length or not all(part.isascii() and part.isdigit() and int(part[:20]) < _MOST for part in parts):
+    parts = [whole_number(part, digits=19) for part in cursor.split(".")]
+    place = tuple(part for part in parts if part is not None and part < _MOST)
+    if not len(place) == len(parts) == length:
         raise InputError("This page's cursor is not valid: start from the first page.", {"cursor": "is not valid"})
-    return tuple(map(int, parts))
+    return place
 
 
 def cursor(place: tuple[int, ...] | None) -> str | None:

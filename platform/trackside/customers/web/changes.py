@@ -16,6 +16,7 @@ from trackside.customers.queries import Filter
 from trackside.customers.web.pages import LONGEST, one
 from trackside.db import db
 from trackside.errors import Conflict, InputError
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
 
 CANDIDATES = 20
@@ -150,6 +151,6 @@ def _version(form: Form) -> int:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    if (found := whole_number(text)) is None:
         raise InputError("A number is missing here, or is none: load the page again.")
-    return int(text)
+    return found

@@ -1,11 +1,9 @@
 """Looking at accounts and users: the lists, a page each, the export."""
 
-from collections.abc import Iterator
-from itertools import chain, islice
 from typing import Any
 
 import structlog
-from flask import Response, redirect, render_template, request, stream_with_context, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
@@ -18,7 +16,9 @@ from trackside.customers.queries import Filter
 from trackside.db import db
 from trackside.errors import InputError, NotFound
 from trackside.module import Subject
+from trackside.text import whole_number
 from trackside.web.current import current_runtime
+from trackside.web.downloads import download
 from trackside.web.environments import current_environment
 from trackside.web.policy import allowed
 
@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 SOURCE_WORDS = {"usage": "Telemetry", "import": "Import", "manual": "By hand", "api": "API", "demo": "Demo"}
 LONGEST = 200
 USERS_SHOWN = 10
-_MIME = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
 def index(kind: Kind[Any]) -> ResponseReturnValue:
@@ -71,25 +70,20 @@ def export(kind: Kind[Any], suffix: str) -> ResponseReturnValue:
     """Send all that the list's filter shows, as CSV or JSON."""
     if suffix not in FORMATS:
         raise NotFound("Exports are .csv or .json.")
-    pieces = FORMATS[suffix](db.session(), kind, asked_filter(kind))
-    # head and first row are made here, so that a wrong filter is still answered as an error
-    pieces = chain(list(islice(pieces, 2)), pieces)
-    response = Response(stream_with_context(_encoded(pieces)), content_type=_MIME[suffix])
-    response.headers["Content-Disposition"] = f'attachment; filename="trackside-{kind.plural}.{suffix}"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return download(f"trackside-{kind.plural}.{suffix}", FORMATS[suffix](db.session(), kind, asked_filter(kind)))
 
 
 def asked_filter(kind: Kind[Any]) -> Filter:
     """Return the filter in the URL; raises InputError for what it cannot be."""
     account = one("account")
-    if account and not (account.isascii() and account.isdigit() and len(account) < 19):
+    account_id = whole_number(account)
+    if account and account_id is None:
         raise InputError("account is not the number of an account", {"account": "is not a number"})
     if one("source") not in ("", *SOURCES):
         raise InputError("There is no such source", {"source": f"choose one of {', '.join(SOURCES)}"})
     return Filter(
         q=one("q").strip()[:LONGEST],
-        account_id=int(account) if account and kind is USER else None,
+        account_id=account_id if kind is USER else None,
         plan=one("plan"),
         source=one("source"),
         sort=one("sort") or "-seen",
@@ -105,11 +99,6 @@ def one(name: str) -> str:
     if values and "\0" in values[0]:
         raise InputError(f"{name} holds a character that cannot be", {name: "holds a NUL character"})
     return values[0] if values else ""
-
-
-def _encoded(pieces: Iterator[str]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield piece.encode()
 
 
 def _cards(kind: Kind[Any], row: Customer) -> list[tuple[str, Markup | None]]:
