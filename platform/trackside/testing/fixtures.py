@@ -14,6 +14,7 @@
 | `member`, `signed_in_client`, `api_key` | test | staff of any role, keys of any kind: `trackside.testing.auth` |
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -41,17 +42,30 @@ from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings, load_settings
 from trackside.testing import browser as chromium
 from trackside.testing.auth import api_key, member, signed_in_client  # noqa: F401 - fixtures
+from trackside.testing.compiled import Compiled, CompiledRule
 from trackside.testing.servers import TEMPLATE, Databases, session_folder
-from trackside.testing.templates import Compiled
 from trackside.workspace import seed_workspace
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_templates() -> Iterator[None]:
-    """Compile each template once a run, not once an app: with an app for each test it was half of a page's test."""
+def compiled_once() -> Iterator[None]:
+    """Compile templates and routes once a run, not once an app: with an app for each test it was most of a page's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {**Flask.jinja_options, "bytecode_cache": Compiled()})
+        patch.setattr(Flask, "url_rule_class", CompiledRule)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settled_memory() -> Iterator[None]:
+    """Look for garbage seldom, and not among what is there by now: it was a fifth of what a page's test took."""
+    usual = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 5, 10)  # an app and its first page are some 100,000 objects
+    yield
+    gc.set_threshold(*usual)
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
