@@ -221,7 +221,7 @@ def test_a_text_of_white_space_is_gone_through_once() -> None:
     assert tracking.numbers_in(f"fixes SUP-1{' ' * 1_000_000}and SUP-2") == (1,)
 
 
-_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=20), st.lists)
+_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=20), st.lists, max_leaves=10)
 _NAMES = ("commits", "pull_request", "repository", "release", "object_attributes", "project", "ref", "fixes", "url")
 
 
