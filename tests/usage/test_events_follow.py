@@ -26,6 +26,7 @@ from trackside_modules.usage.ingest.batch import Batch, Request, Subject
 from trackside_modules.usage.ingest.events import door
 from trackside_modules.usage.ingest.otlp.answers import Verdict
 from trackside_modules.usage.ingest.store import Parcel
+from trackside_modules.usage.queries import follows
 
 Call = tuple[str, str, int]
 """User, route, seconds ago."""
@@ -55,7 +56,7 @@ def send(runtime: Runtime) -> Callable[..., None]:
 def steps(runtime: Runtime, **options: Any) -> dict[tuple[str, str], int]:
     now = runtime.clock.now()
     with runtime.database.session() as session:
-        found = follow.top(session, 1, now - timedelta(days=2), now + timedelta(days=1), **options)
+        found = follows.top(session, 1, now - timedelta(days=2), now + timedelta(days=1), **options)
         return {(it.before.route, it.after.route): it.calls for it in found}
 
 
@@ -118,7 +119,7 @@ def test_shares_are_of_all_that_follows(runtime: Runtime, send: Callable[..., No
     fold.run(runtime, 1)
     now = runtime.clock.now()
     with runtime.database.session() as session:
-        found = follow.top(session, 1, now - timedelta(days=1), now)
+        found = follows.top(session, 1, now - timedelta(days=1), now)
         assert [round(it.share, 3) for it in found] == [0.333, 0.333]
     assert ("/a", "/a") in steps(runtime, repeats=True)
     assert steps(runtime, service="other") == {}
@@ -127,7 +128,7 @@ def test_shares_are_of_all_that_follows(runtime: Runtime, send: Callable[..., No
 def test_pairs_over_the_cap_are_told_and_counted_under_what_they_followed(
     runtime: Runtime, send: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow.note, "__defaults__", (3,))
+    monkeypatch.setitem(follow.note.__kwdefaults__, "most", 3)
     routes = ["/a", "/b", "/c", "/d", "/e", "/f", "/g"]
     send(*[("ann", route, 100 - place) for place, route in enumerate(routes)])
     fold.run(runtime, 1)
@@ -138,6 +139,38 @@ def test_pairs_over_the_cap_are_told_and_counted_under_what_they_followed(
         told = session.scalar(text("select points from usage_warning where kind = 'follow-over'"))
     assert {over: (int(calls), count) for over, calls, count in rows} == {False: (6, 3), True: (6, 3)}
     assert told == 6
+
+
+def test_days_that_are_over_are_held_until_a_late_pair_falls_on_one(
+    runtime: Runtime, send: Callable[..., None], clock: FrozenClock
+) -> None:
+    send(("ann", "/a", 100), ("ann", "/b", 90))
+    fold.run(runtime, 1)
+    at = int(clock.now().timestamp()) * 1000
+    clock.advance(timedelta(days=1))
+    jobs.roll_up(runtime)
+    jobs.remember(runtime)
+    assert steps(runtime) == {("/a", "/b"): 1}
+    with runtime.database.session() as session:
+        session.execute(text("update usage_follow set calls = 99"))  # as nobody does: what is held is not read again
+    assert steps(runtime) == {("/a", "/b"): 1}
+    send(("bob", "/b", 60), ("bob", "/a", 50))
+    fold.run(runtime, 1)
+    assert steps(runtime) == {("/a", "/b"): 1, ("/b", "/a"): 1}
+    with runtime.database.pool.connection() as connection:
+        ids = dict(connection.execute("select route, id from usage_endpoint").fetchall())
+        late = _sightings([(9, at, ids["/b"]), (9, at + 1, ids["/b"])])
+        follow.note(connection, 1, late, Counter(), clock.now())
+    assert steps(runtime, repeats=True) == {("/a", "/b"): 99, ("/b", "/a"): 1, ("/b", "/b"): 1}
+
+
+def test_what_followed_an_endpoint_that_is_gone_is_left_out(runtime: Runtime, send: Callable[..., None]) -> None:
+    send(("ann", "/a", 100), ("ann", "/b", 90), ("ann", "/a", 80), ("ann", "/c", 70))
+    send(("bob", "/a", 9), ("bob", "/b", 8))
+    fold.run(runtime, 1)
+    with runtime.database.session() as session:
+        session.execute(text("delete from usage_endpoint where route = '/b'"))
+    assert steps(runtime, limit=1) == {("/a", "/c"): 1}
 
 
 def test_where_users_were_is_forgotten(runtime: Runtime, send: Callable[..., None], clock: FrozenClock) -> None:

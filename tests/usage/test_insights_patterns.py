@@ -48,7 +48,7 @@ def test_users_by_week_are_what_plain_sets_say(sets: list[set[int]]) -> None:
 @given(st.lists(users, max_size=9))
 def test_a_cohort_is_followed_through_all_weeks_after(sets: list[set[int]]) -> None:
     starts = [MONDAY + place * WEEK for place in range(len(sets))]
-    for place, cohort in enumerate(patterns.cohorts(starts, [BitMap64(each) for each in sets])):
+    for place, cohort in enumerate(patterns.cohorts(starts, [BitMap64(each) for each in sets], len(sets))):
         new = sets[place] - set().union(*sets[:place])
         assert cohort.size == len(new)
         assert cohort.active == [len(new & later) for later in sets[place:]]

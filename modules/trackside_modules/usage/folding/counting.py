@@ -38,7 +38,7 @@ def count(
     numbers = np.array([(named[s.service, s.method, s.route], users.get(s.user, 0), s.status) for s in places])
     summed_up = _of_calls(calls, numbers.reshape(-1, 3)[_column(places[it.subject] for it in calls)])
     events = arrivals.gather(batches, named, users)
-    follow.note(connection, env_id, arrivals.sightings(events, batches, named, users), noticed)
+    follow.note(connection, env_id, arrivals.sightings(events, batches, named, users), noticed, now)
     return summed(joined(summed_up, _of_events(events)))
 
 

@@ -6,18 +6,15 @@ batches the two came in. A late request finds what is before it only where that 
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
 import numpy as np
 from psycopg import Connection
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
 
 from trackside_modules.usage.folding.arrivals import Ints, Sightings
-from trackside_modules.usage.models import UsageEndpoint, UsageFollow
+from trackside_modules.usage.storage import pulse
 
 WINDOW = timedelta(minutes=10)
 MOST = 20_000
@@ -51,7 +48,13 @@ Pairs = Counter[tuple[int, int]]
 
 
 def note(
-    connection: Connection[Any], env_id: int, seen: Sightings, noticed: Counter[tuple[str, str]], most: int = MOST
+    connection: Connection[Any],
+    env_id: int,
+    seen: Sightings,
+    noticed: Counter[tuple[str, str]],
+    now: datetime,
+    *,
+    most: int = MOST,
 ) -> None:
     """Count which request followed which, within the fold's transaction; tell `noticed` what was over the cap."""
     seen = seen.known()
@@ -66,6 +69,13 @@ def note(
         over = _add(connection, env_id, day, counted, most)
         if over:
             noticed["follow-over", ""] += over
+    _forget(connection, env_id, pairs, now)
+
+
+def _forget(connection: Connection[Any], env_id: int, days: Iterable[date], now: datetime) -> None:
+    """No longer trust what is held of days that are over: spans may add to one that metrics had counted already."""
+    starts = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days)
+    pulse.forget_past(connection, env_id, starts, now)
 
 
 def linked(before: Sightings, seen: Sightings) -> tuple[dict[date, Pairs], Sightings]:
@@ -118,68 +128,3 @@ def _add(connection: Connection[Any], env_id: int, day: date, counted: Pairs, mo
     values = [[key[0] for key in keys], [key[1] for key in keys], [counted[key] for key in keys]]
     connection.execute(_ADD, (env_id, day, *values))
     return over
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """That one endpoint follows another: how often, and in which share of all that follows the first."""
-
-    before: UsageEndpoint
-    after: UsageEndpoint
-    calls: int
-    share: float
-
-
-def top(
-    session: Session,
-    env_id: int,
-    start: datetime,
-    end: datetime,
-    *,
-    service: str = "",
-    endpoint_id: int | None = None,
-    limit: int = 50,
-    repeats: bool = False,
-) -> list[Step]:
-    """Return what follows what most often on the days (UTC) that `[start, end)` touches.
-
-    Args:
-        session: A session.
-        env_id: The environment.
-        start: The first moment.
-        end: The moment after the last.
-        service: Only what follows endpoints of this service; all where empty.
-        endpoint_id: Only what follows this endpoint.
-        limit: How many.
-        repeats: Whether an endpoint that follows itself is among them; it has its part in the shares anyway.
-
-    """
-    last = (end - timedelta(microseconds=1)).astimezone(UTC).date()
-    mine = (UsageFollow.env_id == env_id, UsageFollow.day >= start.astimezone(UTC).date(), UsageFollow.day <= last)
-    calls = func.sum(UsageFollow.calls)
-    pairs = (
-        select(
-            UsageFollow.from_endpoint,
-            UsageFollow.to_endpoint,
-            calls.label("calls"),
-            func.sum(calls).over(partition_by=UsageFollow.from_endpoint).label("all"),
-        )
-        .where(*mine)
-        .group_by(UsageFollow.from_endpoint, UsageFollow.to_endpoint)
-        .subquery()
-    )
-    before, after = aliased(UsageEndpoint), aliased(UsageEndpoint)
-    query = (
-        select(before, after, pairs.c.calls, pairs.c.all)
-        .join(before, before.id == pairs.c.from_endpoint)
-        .join(after, after.id == pairs.c.to_endpoint)
-        .order_by(pairs.c.calls.desc(), before.id, after.id)
-        .limit(limit)
-    )
-    if service:
-        query = query.where(before.service == service)
-    if endpoint_id is not None:
-        query = query.where(pairs.c.from_endpoint == endpoint_id)
-    if not repeats:
-        query = query.where(pairs.c.from_endpoint != pairs.c.to_endpoint)
-    return [Step(first, then, int(found), float(found / of)) for first, then, found, of in session.execute(query)]

@@ -17,7 +17,7 @@ from psycopg import Connection
 
 from trackside_modules.usage.folding import endpoints, identities
 from trackside_modules.usage.ingest.batch import Batch, Failure, Sample, Subject
-from trackside_modules.usage.storage import errors, reach
+from trackside_modules.usage.storage import pulse, reach
 
 MOST_ERRORS = 5000
 """Groups of an environment; what comes after shares one group by service, endpoint and status."""
@@ -155,7 +155,7 @@ def _failed(
         return {}
     ids, groups = _resolved(connection, env_id, groups)
     _add_hours(connection, env_id, {ids[key]: group for key, group in groups.items()})
-    errors.forget(connection, env_id, (hour for group in groups.values() for hour in group.hours), now)
+    pulse.forget_past(connection, env_id, (hour for group in groups.values() for hour in group.hours), now)
     return ids
 
 

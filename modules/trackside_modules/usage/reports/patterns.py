@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 from pyroaring import BitMap64
 from sqlalchemy import ARRAY, BigInteger, and_, any_, func, literal, select
 from sqlalchemy.orm import Session, joinedload
 
 from trackside.customers.models import User
 from trackside_modules.usage.models import UsageEndpoint
-from trackside_modules.usage.storage import pulse, reach, tiers
-from trackside_modules.usage.storage.pulse import Pulse
+from trackside_modules.usage.queries import pulses
+from trackside_modules.usage.storage import memory, once, pulse, reach, tiers
+from trackside_modules.usage.storage.packs import Ints
 
 WEEK = pulse.STEPS["week"]
+_HOUR, _SLOTS = 3600, 7 * 24
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 Measure = Literal["requests", "failed", "users"]
@@ -55,6 +59,11 @@ class Heat:
 LEVELS = 6
 
 
+def hold(session: Session, env_id: int, now: datetime) -> None:
+    """Read once what all patterns of a page ask of hours, days and weeks (see `once`)."""
+    once.hold(session, env_id, now - memory.KEEP["week"], memory.floor("day", now) + timedelta(days=1))
+
+
 def heat(
     session: Session, env_id: int, now: datetime, *, weeks: int, zone: tzinfo, measure: Measure, service: str = ""
 ) -> Heat:
@@ -65,22 +74,29 @@ def heat(
     end = pulse.floor("hour", now)
     start = end - weeks * WEEK
     start = min(end, max(start, pulse.floor("hour", pulse.first(session, env_id) or end)))
-    found = pulse.read(session, env_id, "hour", start, end, service=service, users=measure == "users")
-    who = reach.people(session)
-    totals, times = [[0] * 24 for _ in DAYS], [[0] * 24 for _ in DAYS]
-    for place in range((end - start) // pulse.STEPS["hour"]):
-        at = start + place * pulse.STEPS["hour"]
-        there = at.astimezone(zone)
-        times[there.weekday()][there.hour] += 1
-        if at in found:
-            totals[there.weekday()][there.hour] += _measured(found[at], measure, who)
-    return _heat(totals, times, start, end)
-
-
-def _measured(it: Pulse, measure: Measure, who: reach.People) -> int:
+    places = _places(start, end, zone)
     if measure == "users":
-        return len(who.of(it.users))
-    return it.calls if measure == "requests" else it.server_errors
+        who, found = reach.people(session), pulses.callers(session, env_id, "hour", start, end, service=service)
+        at = np.array([int(each.timestamp()) for each in found], dtype=np.int64)
+        measured = np.array([len(who.of(users)) for users in found.values()], dtype=np.int64)
+    else:
+        at, calls, failed = pulses.hours(session, env_id, start, end, service)
+        measured = calls if measure == "requests" else failed
+    totals = np.zeros(_SLOTS, dtype=np.int64)
+    np.add.at(totals, places[(at - int(start.timestamp())) // _HOUR], measured)
+    return _heat(_by_day(totals), _by_day(np.bincount(places, minlength=_SLOTS)), start, end)
+
+
+@lru_cache(maxsize=32)
+def _places(start: datetime, end: datetime, zone: tzinfo) -> Ints:
+    """Return the place in the week of `zone`, from Monday 00:00 on, of each hour of a span."""
+    hours = (start + place * pulse.STEPS["hour"] for place in range((end - start) // pulse.STEPS["hour"]))
+    return np.array([at.weekday() * 24 + at.hour for at in (it.astimezone(zone) for it in hours)], dtype=np.int64)
+
+
+def _by_day(slots: Ints) -> list[list[int]]:
+    found: list[list[int]] = slots.reshape(len(DAYS), 24).tolist()
+    return found
 
 
 def _heat(totals: list[list[int]], times: list[list[int]], start: datetime, end: datetime) -> Heat:
@@ -144,10 +160,10 @@ def weeks(session: Session, env_id: int, now: datetime, *, shown: int, service: 
     if begin is None:
         return Weeks()
     start = pulse.floor("week", begin)
-    found, who = pulse.read(session, env_id, "week", start, now, service=service), reach.people(session)
+    found, who = pulses.callers(session, env_id, "week", start, now, service=service), reach.people(session)
     starts = [start + place * WEEK for place in range((pulse.floor("week", now) - start) // WEEK + 1)]
-    sets = [who.of(found[at].users) if at in found else BitMap64() for at in starts]
-    return Weeks(flow(starts, sets)[-shown:], cohorts(starts, sets)[-shown:])
+    sets = [who.of(found[at]) if at in found else BitMap64() for at in starts]
+    return Weeks(flow(starts, sets)[-shown:], cohorts(starts, sets, shown))
 
 
 def flow(starts: Sequence[datetime], sets: Sequence[BitMap64]) -> list[Week]:
@@ -162,11 +178,12 @@ def flow(starts: Sequence[datetime], sets: Sequence[BitMap64]) -> list[Week]:
     return found
 
 
-def cohorts(starts: Sequence[datetime], sets: Sequence[BitMap64]) -> list[Cohort]:
-    """Return for each week who was new in it, followed through all weeks after."""
+def cohorts(starts: Sequence[datetime], sets: Sequence[BitMap64], shown: int) -> list[Cohort]:
+    """Return for each of the last `shown` weeks who was new in it, followed through all weeks after."""
     found: list[Cohort] = []
-    ever = BitMap64()
-    for place, (at, active) in enumerate(zip(starts, sets, strict=True)):
+    first = max(0, len(starts) - shown)
+    ever = BitMap64().union(*sets[:first])
+    for place, (at, active) in enumerate(zip(starts[first:], sets[first:], strict=True), start=first):
         new = active - ever
         found.append(Cohort(at, len(new), [new.intersection_cardinality(later) for later in sets[place:]]))
         ever |= active

@@ -1,19 +1,17 @@
 """How often each error came, and who met it: remembered by day and week where that is, else by hour (see `memory`).
 
 Hours of errors are apart from those of calls: a service may log an error of an hour that no calls came for. So the fold
-calls `forget` itself where it adds to a day that is over.
+calls `pulse.forget_past` where it adds to a day that is over.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, cast
 
-from psycopg import Connection
 from sqlalchemy import ColumnElement, Select, Subquery, and_, false, func, literal_column, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageErrorHour, UsageErrorSum
-from trackside_modules.usage.storage import memory, pulse, reach
+from trackside_modules.usage.storage import memory, reach
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit
 from trackside_modules.usage.storage.sums import cut, hung
 from trackside_modules.usage.storage.tiers import Narrow
@@ -50,10 +48,3 @@ def made(session: Session, env_id: int, unit: Unit, start: datetime, end: dateti
         | {"users": reach.unite(cut(bytes(users), bytes(sizes))).serialize()}
         for at, error_id, calls, users, sizes in found
     ]
-
-
-def forget(connection: Connection[Any], env_id: int, hours: Iterable[datetime], now: datetime) -> None:
-    """No longer trust what is remembered of days that are over where these hours change (see `pulse.forget`)."""
-    if past := sorted({day for at in hours if (day := memory.floor("day", at)) < memory.floor("day", now)}):
-        connection.execute("select pg_advisory_xact_lock(%s, %s)", (pulse.LOCK, env_id))
-        memory.forget(connection, env_id, "day", past)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from psycopg import Connection
 from pyroaring import BitMap64
-from sqlalchemy import ColumnElement, bindparam, func, literal, literal_column, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -26,7 +26,7 @@ from trackside_modules.usage.models import (
     UsageEndpointMinute,
     UsagePulse,
 )
-from trackside_modules.usage.storage import memory, reach, sums, tiers
+from trackside_modules.usage.storage import memory, reach, tiers
 
 Unit = Literal["hour", "week"]
 STEPS: dict[Unit, timedelta] = {"hour": timedelta(hours=1), "week": timedelta(days=7)}
@@ -56,56 +56,6 @@ def floor(unit: Unit, at: datetime) -> datetime:
     """Return the start of the hour or week (Monday, UTC) that `at` is in."""
     at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return at if unit == "hour" else at.replace(hour=0) - timedelta(days=at.weekday())
-
-
-def read(
-    session: Session,
-    env_id: int,
-    unit: Unit,
-    start: datetime,
-    end: datetime,
-    *,
-    service: str = "",
-    users: bool = True,
-) -> dict[datetime, Pulse]:
-    """Return each hour or week of `[start, end)` that had calls; `start` is the start of one, the last may be cut.
-
-    `users` False leaves out who called, of what is remembered: that is most of what is read.
-    """
-    made = _made(session, env_id, unit, start, end)
-    found: dict[datetime, Pulse] = {}
-    it = UsagePulse
-    who = it.users if users else literal(reach.EMPTY)
-    query = select(it.at, it.calls, it.server_errors, who).where(
-        it.env_id == env_id, it.unit == unit, it.service == service, it.at >= start, it.at < end, it.calls > 0
-    )
-    for at, calls, failed, packed in session.execute(query):
-        if at in made:
-            found[at] = Pulse(calls, failed, reach.unpack(packed) if users else BitMap64())
-    for first, last in _spans((at for at in _starts(unit, start, end) if at not in made), STEPS[unit]):
-        found |= _summed(session, env_id, unit, (first, min(last, end)), service)
-    return found
-
-
-def _summed(
-    session: Session, env_id: int, unit: Unit, span: tuple[datetime, datetime], service: str
-) -> dict[datetime, Pulse]:
-    """Return the hours or weeks of a span that are not remembered as such, from shorter ones where those are."""
-    start, end = span
-    units: tuple[memory.Unit, ...] = ("day", "hour") if unit == "week" else ("hour",)
-
-    def narrow(table: Any) -> ColumnElement[bool]:
-        its = select(UsageEndpoint.id).where(UsageEndpoint.env_id == env_id, UsageEndpoint.service == service)
-        return tiers.among(table.endpoint_id, its)
-
-    planned = memory.plan(session, env_id, start, end, units)
-    it = sums.of(env_id, planned, narrow if service else None, whole=not service).c
-    counted = func.sum(it.calls), func.sum(it.server_errors), *sums.hung(it.users)
-    query = select(func.date_bin(STEPS[unit], it.at, start), *counted).group_by(literal_column("1"))
-    return {
-        at.astimezone(UTC): Pulse(int(calls), int(failed), reach.unite(sums.cut(bytes(packed), bytes(sizes))))
-        for at, calls, failed, packed, sizes in session.execute(query)
-    }
 
 
 _FIRSTS: tuple[Any, ...] = (UsageEndpointDay, UsageEndpointHour, UsageEndpointMinute)
@@ -143,6 +93,17 @@ def forget(connection: Connection[Any], env_id: int, tier: str, changed: Iterabl
     times = list(changed)
     connection.execute(_FORGET, {"env": env_id, "tier": tier, "at": times})
     memory.forget(connection, env_id, tier, times)
+
+
+def forget_past(connection: Connection[Any], env_id: int, times: Iterable[datetime], now: datetime) -> None:
+    """No longer trust what is remembered of days that are over where something else than calls changes (see `forget`).
+
+    What is told of today is read anew by every page. Hours and weeks of calls stay: they have not changed.
+    """
+    today = memory.floor("day", now)
+    if past := sorted({day for at in times if (day := memory.floor("day", at)) < today}):
+        connection.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK, env_id))
+        memory.forget(connection, env_id, "day", past)
 
 
 def _make(session: Session, env_id: int, unit: Unit, starts: Sequence[datetime]) -> None:

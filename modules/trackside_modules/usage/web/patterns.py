@@ -12,9 +12,9 @@ from trackside.db import db
 from trackside.errors import InputError, NotFound
 from trackside.web.look import now, zone
 from trackside.web.policy import require
-from trackside_modules.usage.folding import follow
-from trackside_modules.usage.folding.follow import Step
 from trackside_modules.usage.models import UsageEndpoint
+from trackside_modules.usage.queries import follows
+from trackside_modules.usage.queries.follows import Step
 from trackside_modules.usage.reports import bars, patterns
 from trackside_modules.usage.reports.patterns import KINDS, MEASURES, Kind, Measure, Person, Week
 from trackside_modules.usage.web import export
@@ -69,11 +69,12 @@ def patterns_page() -> ResponseReturnValue:
         "endpoint_id": endpoint_id,
         "repeats": endpoint_id is not None,
     }
+    patterns.hold(session, asked.env.id, moment)
     found = patterns.weeks(session, asked.env.id, moment, shown=int(span), service=asked.service)
     if wanted:
         if what == "next":
             return export.send(
-                "what-follows", wanted, STEPS, follow.top(session, asked.env.id, **after, limit=export.MOST)
+                "what-follows", wanted, STEPS, follows.top(session, asked.env.id, **after, limit=export.MOST)
             )
         return export.send("users-by-week", wanted, WEEKS, found.weeks)
     heat = patterns.heat(
@@ -94,7 +95,7 @@ def patterns_page() -> ResponseReturnValue:
         bars=bars.of([_bar(week, people(week, "active")) for week in found.weeks]),
         kinds=KINDS,
         cohort_weeks=_COHORTS,
-        steps=follow.top(session, asked.env.id, **after, limit=_STEPS),
+        steps=follows.top(session, asked.env.id, **after, limit=_STEPS),
         after=_endpoint(asked.env.id, endpoint_id),
         week_end=timedelta(days=6),
         people_url=people,
