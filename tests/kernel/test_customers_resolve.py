@@ -94,12 +94,22 @@ def test_two_processes_make_one_row(database_url: str) -> None:
 def test_last_seen_only_goes_forward_and_first_seen_back(connection: Connection) -> None:
     user = resolve_users(connection, {"ada": "acme"})["ada"]
     for at in (NOON, NOON - timedelta(hours=1), NOON + timedelta(hours=1), NOON):
-        touch_users(connection, {user: at, 0: at})
+        touch_users(connection, {user: (at, at), 0: (at, at)})
     expected = (NOON - timedelta(hours=1), NOON + timedelta(hours=1))
     query = "select first_seen, last_seen from {} where id = %s"
     assert connection.execute(query.format("customer_user"), (user,)).fetchone() == expected
     assert connection.execute(query.format("account"), (_account(connection, user),)).fetchone() == expected
     assert connection.execute(query.format("customer_user"), (0,)).fetchone() == (None, None)
+
+
+def test_what_was_seen_from_long_ago_till_now_moves_both_ends(connection: Connection) -> None:
+    user = resolve_users(connection, {"ada": "acme"})["ada"]
+    spans = ((NOON, NOON), (NOON - timedelta(days=60), NOON + timedelta(hours=1)))
+    for span in spans:
+        touch_users(connection, {user: span})
+    query = "select first_seen, last_seen from {} where id = %s"
+    assert connection.execute(query.format("customer_user"), (user,)).fetchone() == spans[1]
+    assert connection.execute(query.format("account"), (_account(connection, user),)).fetchone() == spans[1]
 
 
 def _account(connection: Connection, user: int) -> int | None:

@@ -81,6 +81,18 @@ def test_failures_of_the_past_are_in_groups_that_add_up(runtime: Runtime, past_w
     assert ask(runtime, "select count(*) > 10 from usage_follow") == [(True,)]
 
 
+def test_who_called_in_the_past_was_seen_since_then(runtime: Runtime, past_written: int) -> None:
+    called = "select user_id, min(at) as first, max(at) as last from usage_user_hour where user_id <> 0 group by 1"
+    for kind, of in (("customer_user", "u.id"), ("account", "u.account_id")):
+        wrong = f"""
+            select s.id from (select {of} as id, min(c.first) as first, max(c.last) as last
+            from ({called}) c join customer_user u on u.id = c.user_id group by 1) s join {kind} k on k.id = s.id
+            where k.first_seen <> s.first or k.last_seen not between s.last and s.last + interval '1 hour'
+        """
+        assert ask(runtime, wrong) == []
+    assert ask(runtime, f"select count(*) > 5 from ({called}) c") == [(True,)]
+
+
 def test_rolling_up_the_past_again_changes_nothing(runtime: Runtime, past_written: int) -> None:
     def state() -> list[Rows]:
         return [

@@ -68,28 +68,29 @@ def resolve_users(connection: _Connection, users: Mapping[str, str | None], *, s
     return {raw: _user_of(found.get(each or "")) for raw, each in wanted.items()}
 
 
-def touch_users(connection: _Connection, seen: Mapping[int, datetime]) -> None:
-    """Note that users, and so their accounts, were seen at these times; older times than the known ones do nothing."""
+def touch_users(connection: _Connection, seen: Mapping[int, tuple[datetime, datetime]]) -> None:
+    """Note from when to when users, and so their accounts, were seen; what lies within the known span does nothing."""
     ids = sorted(set(seen) - {UNKNOWN_USER})
     if not ids:
         return
-    times = [seen[each] for each in ids]
+    firsts, lasts = ([seen[each][side] for each in ids] for side in (0, 1))
     accounts = connection.execute(
         """
         with stale as (
-            select u.id, w.at from unnest(%s::bigint[], %s::timestamptz[]) as w (id, at)
+            select u.id, w.first, w.last
+            from unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) as w (id, first, last)
             join customer_user u on u.id = w.id
-            where u.last_seen is null or u.last_seen < w.at - %s or u.first_seen > w.at
+            where u.last_seen is null or u.last_seen < w.last - %s or u.first_seen > w.first
             order by u.id for no key update of u
         ), touched as (
             update customer_user u
-            set last_seen = greatest(u.last_seen, stale.at), first_seen = least(u.first_seen, stale.at)
+            set last_seen = greatest(u.last_seen, stale.last), first_seen = least(u.first_seen, stale.first)
             from stale where u.id = stale.id
-            returning u.account_id, stale.at
+            returning u.account_id, stale.first, stale.last
         )
-        select account_id, min(at), max(at) from touched where account_id is not null group by account_id
+        select account_id, min(first), max(last) from touched where account_id is not null group by account_id
         """,
-        (ids, times, TOUCH_EVERY),
+        (ids, firsts, lasts, TOUCH_EVERY),
     ).fetchall()
     if accounts:
         connection.execute(

@@ -26,7 +26,7 @@ from trackside_modules.usage.folding import endpoints, seen
 from trackside_modules.usage.ingest.batch import Batch, Failure, Subject
 from trackside_modules.usage.storage import adding, partitions, pulse, tables
 from trackside_modules.usage.storage.adding import LOCK
-from trackside_modules.usage.storage.counts import Counts, by_endpoint, by_user, joined, last_by_user, of_user, summed
+from trackside_modules.usage.storage.counts import Counts, by_endpoint, by_user, joined, of_user, seen_by_user, summed
 from trackside_modules.usage.storage.packs import ESTIMATES, Ints
 from trackside_modules.usage.storage.tables import Bucket
 from trackside_modules.usage.storage.tiers import Unit
@@ -118,7 +118,7 @@ class _Writer:
         self._midnight = until.replace(hour=0, minute=0)
         self._minutes_from = until.replace(minute=0) - MINUTES_FOR
         self._start = self._midnight - timedelta(days=story.DAYS)
-        self._last: dict[int, int] = {}
+        self._seen: dict[int, tuple[int, int]] = {}
         self._failures: list[Failure] = []
         self._follows: list[tuple[date, int, int, int]] = []
         cells = past.cells()
@@ -149,7 +149,8 @@ class _Writer:
             self._put(over, day, (tables.HOUR, tables.ENDPOINT_HOUR, tables.USER_HOUR))
             if day < self._midnight:
                 self._put(counts.per(adding.DAY), day, (tables.DAY, tables.ENDPOINT_DAY, tables.USER_DAY))
-            self._last |= last_by_user(counts)
+            for user, (first, last) in seen_by_user(counts).items():
+                self._seen[user] = (self._seen.get(user, (first, last))[0], last)
             self._told(day, counts)
             calls += int(counts.calls.sum())
             day += _DAY
@@ -219,7 +220,8 @@ class _Writer:
             at = self._until - timedelta(days=days_ago)
             self._connection.execute(_RELEASE, (self._env_id, SERVICE, version, at))
         self._connection.execute(_ANEW, (self._env_id, self._until))
-        touch_users(self._connection, {user: adding.moment(at) for user, at in self._last.items()})
+        spans = ((user, adding.moment(first), adding.moment(last)) for user, (first, last) in self._seen.items())
+        touch_users(self._connection, {user: (first, last) for user, first, last in spans})
         self._connection.execute(_NO_OLDER_MINUTES, {"at": self._minutes_from})
         hour, day = self._until.replace(minute=0), self._midnight
         adding.mark(self._connection, self._env_id, "hour", np.array([int(hour.timestamp())]), 0)

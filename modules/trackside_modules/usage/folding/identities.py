@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from trackside.customers.resolve import resolve_users, touch_users
 from trackside_modules.usage.ingest.batch import Subject
-from trackside_modules.usage.storage.counts import Counts, last_by_user
+from trackside_modules.usage.storage.counts import Counts, seen_by_user
 
 MOST_NEW = 100_000
 """Users made within an hour; what comes after counts as nobody until the hour is over."""
@@ -39,6 +39,9 @@ def resolve(
 
 
 def touch(connection: Connection[Any], counts: Counts, now: datetime) -> None:
-    """Note when users were last seen; a row of the minute that is not over yet was seen now."""
-    seen = last_by_user(counts).items()
-    touch_users(connection, {user: min(now, datetime.fromtimestamp(at + 60, UTC)) for user, at in seen})
+    """Note from when to when users were seen; a row of the minute that is not over yet was seen now."""
+    spans: dict[int, tuple[datetime, datetime]] = {}
+    for user, (first, last) in seen_by_user(counts).items():
+        until = min(now, datetime.fromtimestamp(last + 60, UTC))
+        spans[user] = (min(until, datetime.fromtimestamp(first + 60, UTC)), until)
+    touch_users(connection, spans)

@@ -16,7 +16,7 @@ import structlog
 from redis import Redis, RedisError
 
 from trackside.runtime import Runtime
-from trackside_modules.usage.storage.counts import Counts, by_endpoint, last_by_user
+from trackside_modules.usage.storage.counts import Counts, by_endpoint, seen_by_user
 from trackside_modules.usage.storage.histogram import ZERO, Histogram, merge, unpack
 
 log = structlog.get_logger(__name__)
@@ -101,7 +101,7 @@ def change(counts: Counts, since: int) -> Change:
     for minute, column, count in buckets:
         latency = made.minutes[minute].latency
         latency[int(column) + ZERO] = latency.get(int(column) + ZERO, 0) + int(count)
-    made.users = {user: at // 60 for user, at in last_by_user(recent).items()}
+    made.users = {user: last // 60 for user, (_, last) in seen_by_user(recent).items()}
     return made
 
 

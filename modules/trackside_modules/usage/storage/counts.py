@@ -151,11 +151,11 @@ def of_user(counts: Counts, nowhere: Sequence[int]) -> Rows:
     return _rows(counts, group, tuple(group.sum(np.where(it, counts.calls, 0)) for it in sorts), None)
 
 
-def last_by_user(counts: Counts) -> dict[int, int]:
-    """Return when each known user called last."""
+def seen_by_user(counts: Counts) -> dict[int, tuple[int, int]]:
+    """Return when each known user called first and last."""
     group = Groups.of(counts.user)
-    last = zip(group.keys[0].tolist(), group.most(counts.at).tolist(), strict=True)
-    return {user: at for user, at in last if user}
+    times = zip(group.keys[0].tolist(), group.least(counts.at).tolist(), group.most(counts.at).tolist(), strict=True)
+    return {user: (first, last) for user, first, last in times if user}
 
 
 def _rows(counts: Counts, group: "Groups", sorts: tuple[Ints, ...], approximate: Ints | None) -> Rows:
@@ -203,6 +203,10 @@ class Groups:
     def most(self, values: Ints) -> Ints:
         """Return the largest of each group."""
         return np.maximum.reduceat(values[self.order], self.firsts) if len(self.firsts) else values
+
+    def least(self, values: Ints) -> Ints:
+        """Return the smallest of each group."""
+        return np.minimum.reduceat(values[self.order], self.firsts) if len(self.firsts) else values
 
     def any(self, values: Ints) -> Ints:
         """Return 1 for each group where one is not 0, else 0."""
