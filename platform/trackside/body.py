@@ -70,10 +70,10 @@ def read_body(
         # the usual: little, and all of it there
         size = int(declared)
         if size <= limit:
-            whole = environ["wsgi.input"].read(size) if size else b""
+            whole: bytes = environ["wsgi.input"].read(size) if size else b""
             if len(whole) == size:
-                return bytes(whole)
-            return bytes(whole) + _plain(environ["wsgi.input"], size - len(whole), _Meter(limit, on_large))
+                return whole
+            return whole + _plain(environ["wsgi.input"], size - len(whole), _Meter(limit, on_large))
     length = _declared(environ)
     meter = _Meter(limit, on_large)
     meter.count(length or 0)

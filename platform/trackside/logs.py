@@ -45,16 +45,16 @@ class RequestIds:
     """Gives each request an id: the caller's where it is sane, else one of our own."""
 
     def __init__(self) -> None:
-        self._prefix = token_hex(6)
+        self._prefix = f"{token_hex(6)}-"
         self._numbers = count(1)
 
     def take(self, environ: Mapping[str, Any]) -> str:
         """Return the id of the request of `environ`, and make it the one that log lines carry."""
-        given = environ.get("HTTP_X_REQUEST_ID")
+        given: str | None = environ.get("HTTP_X_REQUEST_ID")
         if given is None or not _SANE_ID.fullmatch(given):
-            given = f"{self._prefix}-{next(self._numbers):x}"
+            given = f"{self._prefix}{next(self._numbers)}"
         REQUEST_ID.set(given)
-        return str(given)
+        return given
 
 
 def configure_logging(settings: Settings, process: str = "") -> None:

@@ -3,6 +3,7 @@
 Labels come from our code only (route templates, methods, statuses), so that no caller can make series or leak a name.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -51,7 +52,7 @@ class Metrics:
             "trackside_http_request_seconds", "Time to answer", ["route"], buckets=SECONDS, registry=self.registry
         )
         # a Counter takes a lock for each: too dear for a route that takes a microsecond
-        self._lane: dict[tuple[str, int], count[int]] = {}
+        self._lane: dict[str, defaultdict[str, count[int]]] = {}
         self.registry.register(_Lane(self._lane))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
@@ -62,12 +63,12 @@ class Metrics:
         self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def lane(self, route: str, status: int) -> None:
-        """Count an answer of the lane."""
-        numbers = self._lane.get((route, status))
-        if numbers is None:
-            numbers = self._lane.setdefault((route, status), count())
-        next(numbers)  # one step of the interpreter, so that no thread's is lost
+    def lane(self, route: str) -> Mapping[str, "count[int]"]:
+        """Return what counts the answers of a lane's route by their status lines, such as `200 OK`: by `next`.
+
+        That is one step of the interpreter, so that no thread's is lost.
+        """
+        return self._lane.setdefault(route, defaultdict(count))
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -77,7 +78,7 @@ class Metrics:
 class _Lane:
     """Answers of the lane by route and status."""
 
-    def __init__(self, numbers: Mapping[tuple[str, int], "count[int]"]) -> None:
+    def __init__(self, numbers: Mapping[str, Mapping[str, "count[int]"]]) -> None:
         self._numbers = numbers
 
     def describe(self) -> Iterable[Metric]:
@@ -87,9 +88,13 @@ class _Lane:
     def collect(self) -> Iterator[Metric]:
         """Yield how many there were."""
         family = CounterMetricFamily("trackside_lane_requests", "Requests to hot routes", labels=["route", "status"])
-        for (route, status), numbers in list(self._numbers.items()):
-            # `count(3)`: nothing else tells where a counter stands without moving it
-            family.add_metric([route, str(status)], float(repr(numbers)[6:-1]))
+        for route, counted in self._numbers.items():
+            found: dict[str, int] = {}
+            for line, numbers in list(counted.items()):
+                # `count(3)`: nothing else tells where a counter stands without moving it
+                found[line[:3]] = found.get(line[:3], 0) + int(repr(numbers)[6:-1])
+            for status, number in found.items():
+                family.add_metric([route, status], number)
         yield family
 
 

@@ -5,8 +5,10 @@ of the threads, so that a slow page never holds up a hot route (see `trackside.p
 """
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count as from_zero
 from threading import Semaphore
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -73,6 +75,12 @@ class _Endpoint:
     route: LaneRoute
     handle: Callable[[LaneRequest], LaneResponse]
     errors: Callable[[LaneRequest, TracksideError], LaneResponse]
+    counts: Mapping[str, Iterator[int]]
+    """Of its answers, by status line."""
+
+
+def _uncounted(_route: str) -> Mapping[str, Iterator[int]]:
+    return defaultdict(from_zero)
 
 
 class Lane:
@@ -85,19 +93,18 @@ class Lane:
         pages: Wsgi,
         places: Places,
         *,
-        count: Callable[[str, int], None] | None = None,
+        count: Callable[[str], Mapping[str, Iterator[int]]] = _uncounted,
     ) -> None:
-        """Prepare every lane route of the runtime's modules; `count(route, status)` is told of each answer."""
+        """Prepare every lane route of the runtime's modules; `count(route)` has a counter for each status line."""
         self._keys = keys
         self._pages = pages
         self._ids = RequestIds()
-        self._count = count
         self._exact: dict[str, dict[str, _Endpoint]] = {}
         self._below: dict[str, dict[str, _Endpoint]] = {}
         for route in runtime.registry.each(lambda m: m.lane):
             handle = resolve(route.handler)(runtime)
             handle = _within(places, handle) if route.slow else handle
-            endpoint = _Endpoint(route, handle, resolve(route.errors))
+            endpoint = _Endpoint(route, handle, resolve(route.errors), count(route.path))
             table = self._below if route.path.endswith("/") else self._exact
             table.setdefault(route.path, {})[route.method] = endpoint
         self._prefixes = sorted(self._below, key=len, reverse=True)
@@ -117,14 +124,12 @@ class Lane:
         method = environ["REQUEST_METHOD"]
         endpoint = methods.get("GET" if method == "HEAD" else method)
         if endpoint is not None:
-            response = _run(self, endpoint, environ)
+            response = self._run(endpoint, environ, path)
         elif method == "OPTIONS" and (opened := [each for each in methods.values() if each.route.cors]):
             response = _preflight(opened)
         else:
             response = self._refuse_method(environ, path, methods)
-        if self._count is not None:
-            route = endpoint.route.path if endpoint else next(iter(methods.values())).route.path
-            self._count(route, int(response.status[:3]))
+        next((endpoint or next(iter(methods.values()))).counts[response.status])
         given = response.headers
         headers = [*(given if type(given) is Complete else complete(given)), ("X-Request-Id", request_id)]
         if endpoint is not None and endpoint.route.cors and "HTTP_ORIGIN" in environ:
@@ -138,11 +143,18 @@ class Lane:
         refusal = next(iter(methods.values())).errors(LaneRequest(environ, path, None), error)
         return LaneResponse(refusal.status, refusal.body, [*refusal.headers, ("Allow", allowed)])
 
-    def authenticate(self, environ: Environ, route: LaneRoute) -> KeyPrincipal:
-        """Return the key of a request to `route`; raises NotAuthenticated or NotAllowed."""
-        key = self._keys.authenticate(environ)
-        key.check(route.kinds, route.scope)
-        return key
+    def _run(self, endpoint: _Endpoint, environ: Environ, path: str) -> LaneResponse:
+        """Return the answer of `endpoint`, or what went wrong in its protocol's form; never raises."""
+        key = None
+        try:
+            key = self._keys.authenticate(environ)
+            route = endpoint.route
+            if key.kind not in route.kinds or route.scope is not None:
+                key.check(route.kinds, route.scope)
+            return endpoint.handle(LaneRequest(environ, path, key))
+        except Exception as error:
+            # In a frame that the error does not hold: a cycle of the two would keep the body until the next collection.
+            return _refusal(endpoint, LaneRequest(environ, path, key), error)
 
 
 def _preflight(endpoints: list[_Endpoint]) -> LaneResponse:
@@ -157,18 +169,6 @@ def _within(places: Places, handle: Callable[[LaneRequest], LaneResponse]) -> Ca
             return handle(request)
 
     return held
-
-
-def _run(lane: Lane, endpoint: _Endpoint, environ: Environ) -> LaneResponse:
-    """Return the answer of `endpoint`, or what went wrong in its protocol's form; never raises."""
-    path = environ["PATH_INFO"]
-    key = None
-    try:
-        key = lane.authenticate(environ, endpoint.route)
-        return endpoint.handle(LaneRequest(environ, path, key))
-    except Exception as error:
-        # In a frame that the error does not hold: a cycle of the two would keep the body until the next collection.
-        return _refusal(endpoint, LaneRequest(environ, path, key), error)
 
 
 def _refusal(endpoint: _Endpoint, request: LaneRequest, error: Exception) -> LaneResponse:

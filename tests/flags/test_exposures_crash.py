@@ -22,7 +22,7 @@ from trackside.runtime import Runtime
 from trackside.settings import Settings
 from trackside.testing.running import free_port
 from trackside_modules.flags.exposures import jobs, segment
-from trackside_modules.flags.exposures.counter import Counter
+from trackside_modules.flags.exposures.counter import Counter, Shown
 from trackside_modules.flags.exposures.models import Exposure, ExposureDay
 
 ONE = "/ofrep/v1/evaluate/flags/checkout"
@@ -135,7 +135,7 @@ def test_a_file_that_was_committed_but_not_taken_away_counts_once(
     flag("checkout")
     counter = Counter(runtime)
     for user in ("u_1", "u_1", "u_2"):
-        counter.count(1, "checkout", "on", user, None)
+        counter.count(Shown(1, "checkout", "on", user, None))
     (path,) = counter.folder.iterdir()
     shutil.copy(path, path.with_suffix(".kept"))
     counter.flush()
@@ -151,7 +151,7 @@ def test_a_file_that_was_committed_but_not_taken_away_counts_once(
 def test_a_file_in_use_is_nobody_elses(runtime: Runtime, flag: Any, counted: Any) -> None:
     flag("checkout")
     first, other = Counter(runtime), Counter(runtime)
-    first.count(1, "checkout", "on", "u_1", None)
+    first.count(Shown(1, "checkout", "on", "u_1", None))
     other.flush()
     assert counted()[0] == 0
     first.flush()
@@ -165,7 +165,7 @@ def test_what_was_counted_waits_for_the_database(
     counter = Counter(runtime)
     monkeypatch.setattr(counter._store, "_url", "postgresql://nobody@127.0.0.1:1/x")
     for number in range(5000):
-        counter.count(1, "checkout", "on", f"u_{number}", None)
+        counter.count(Shown(1, "checkout", "on", f"u_{number}", None))
         if number % 1000 == 0:
             counter.work()
     assert len(list(counter.folder.iterdir())) > 1
@@ -182,7 +182,7 @@ def test_threads_lose_no_count(runtime: Runtime, flag: Any, counted: Any) -> Non
 
     def count(name: str) -> None:
         for number in range(4000):
-            counter.count(1, "checkout", "on", f"{name}-{number % 7}", None)
+            counter.count(Shown(1, "checkout", "on", f"{name}-{number % 7}", None))
         over.set()
 
     threads = [threading.Thread(target=count, args=(name,)) for name in "abcd"]

@@ -128,8 +128,9 @@ class KeyRing:
         query = environ.get("QUERY_STRING")
         if query and keyform.holds_key(unquote_plus(query)):
             raise NotAuthenticated(IN_URL)
-        given = environ.get("HTTP_AUTHORIZATION", "")
-        key = given[7:].strip() if given[:7].lower() == "bearer " else environ.get("HTTP_X_API_KEY", "")
+        given = environ.get("HTTP_AUTHORIZATION")
+        is_bearer = given and given[:7].lower() == "bearer "
+        key = given[7:].strip() if given and is_bearer else environ.get("HTTP_X_API_KEY", "")
         return self._passes.get(key) or self._find(key) or self._refuse(environ, key)
 
     def begin(self) -> None:

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,6 @@ from sqlalchemy.orm import Session
 
 from trackside.metrics import Gauge
 from trackside.runtime import Runtime
-from trackside_client.flags import Result
 from trackside_modules.flags.exposures import inbox, segment
 from trackside_modules.flags.exposures.segment import Content, Segment
 
@@ -35,7 +34,6 @@ MOST_FILES = 2000
 """Files of 256 KiB that may wait on the disk."""
 _HOUR = 3600
 _WAITING = "select count(*) from flags_exposure_batch where body is not null and dead_at is null"
-_Key = tuple[int, "str | tuple[Result, ...]", str | None, str | None, str | None]
 
 
 def shared(runtime: Runtime) -> "Counter":
@@ -59,6 +57,18 @@ def gauges(runtime: Runtime, session: Session) -> list[Gauge]:
     ]
 
 
+class Shown:
+    """A variant that somebody was given: counted each time, at a place that it remembers."""
+
+    __slots__ = ("content", "place", "turn")
+
+    def __init__(self, env_id: int, flag: str, variant: str | None, user: str | None, account: str | None) -> None:
+        self.content: Content = (env_id, user, account, (flag, variant or ""))
+        self.turn = 0
+        """Of the counter: the file in which its place is."""
+        self.place = 0
+
+
 class Counter:
     """The evaluations of one process."""
 
@@ -68,8 +78,10 @@ class Counter:
         self.uncounted = 0
         """Evaluations that nobody counts, since the disk does not take them."""
         self._lock = threading.Lock()
-        self._places: dict[_Key, int] = {}
+        self._places: dict[Hashable, int] = {}
         self._segment: Segment | None = None
+        self._turn = 1
+        """Goes on with each file, so that places in the one before are known for what they are."""
         self._day = 0
         self._sealed: list[Segment] = []
         self._full = False
@@ -81,24 +93,30 @@ class Counter:
         self._wake = threading.Event()
         runtime.closers.append(self.close)
 
-    def count(self, env_id: int, flag: str, variant: str | None, user: str | None, account: str | None) -> None:
-        """Count that a user was given a variant of a flag."""
-        key = (env_id, flag, variant, user, account)
+    def count(self, shown: Shown) -> None:
+        """Count that somebody was given a variant of a flag once more."""
         with self._lock:
-            place = self._places.get(key)
-            if place is None:
-                place = self._place(key, (env_id, user, account, (flag, variant or "")))
+            if shown.turn != self._turn:
+                place = self._places.get(shown.content) or self._place(shown.content, shown.content)
                 if place is None:
                     return
-            self._segment.numbers[place] += 1  # type: ignore[union-attr]
+                shown.turn, shown.place = self._turn, place
+            self._segment.numbers[shown.place] += 1  # type: ignore[union-attr]
 
-    def count_all(self, env_id: int, results: tuple[Result, ...], user: str | None, account: str | None) -> None:
-        """Count that a user was given several flags at once."""
-        key = (env_id, results, None, user, account)
+    def count_all(
+        self,
+        env_id: int,
+        answers: tuple[bytes, ...],
+        of: Mapping[bytes, tuple[str, str]],
+        user: str | None,
+        account: str | None,
+    ) -> None:
+        """Count that a user was given several flags at once; `of`: flag and variant of each answer that has one."""
+        key = (env_id, answers, user, account)
         with self._lock:
             place = self._places.get(key)
             if place is None:
-                shown = [each for it in results if it.variant is not None for each in (it.key, it.variant)]
+                shown = [text for each in answers for text in of.get(each, ())]
                 place = self._place(key, (env_id, user, account, tuple(shown)))
                 if place is None:
                     return
@@ -158,7 +176,7 @@ class Counter:
             self.work()
         self._store.close()
 
-    def _place(self, key: _Key, content: Content) -> int | None:
+    def _place(self, key: Hashable, content: Content) -> int | None:
         """Return where to count something new; None where it cannot be counted."""
         try:
             if self._segment is None:
@@ -197,6 +215,7 @@ class Counter:
             self._segment.seal()
             self._sealed.append(self._segment)
             self._segment = None
+            self._turn += 1
             self._places = {}
 
     def _seal(self) -> None:

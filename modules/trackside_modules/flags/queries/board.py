@@ -114,31 +114,41 @@ def board(session: Session, env_id: int, wanted: Wanted, now: datetime) -> Board
 
 def _page(session: Session, wanted: Wanted) -> tuple[list[Flag], int]:
     """Return the page, and how many match, where PostgreSQL itself can filter and sort."""
-    matching, column = _filters(wanted), _COLUMNS[wanted.sort.lstrip("-")]
-    # the youngest flag is the one made last
-    down = wanted.sort.startswith("-") is not (column is Flag.created_at)
+    matching = _filters(wanted)
     total = session.scalar(select(func.count()).select_from(Flag).where(*matching)) or 0
-    query = select(Flag).where(*matching).order_by(column.desc() if down else column.asc(), _KEY)
+    query = select(Flag).where(*matching).order_by(*_order(wanted.sort))
     return list(session.scalars(query.offset(wanted.offset).limit(PAGE))), total
 
 
 def _page_by_standing(session: Session, env_id: int, wanted: Wanted, now: datetime) -> tuple[list[Flag], int]:
     """Return the page, and how many match, where it takes each flag's rules to know how it stands."""
-    found = [
-        (flag, standing(config, now))
-        for flag, config in session.execute(
-            select(Flag, State.config)
-            .join(State, (State.flag_id == Flag.id) & (State.env_id == env_id))
-            .where(*_filters(wanted))
-            .order_by(_KEY)
-        )
-    ]
+    configs = session.execute(
+        select(Flag.id, State.config)
+        .join(State, (State.flag_id == Flag.id) & (State.env_id == env_id))
+        .where(*_filters(wanted))
+        .order_by(*_order(wanted.sort))
+    )
+    found = [(flag_id, config) for flag_id, config in configs if _stands(config, wanted.state, now)]
+    if wanted.sort.lstrip("-") == "rollout":
+        found.sort(key=lambda each: _share(each[1], now), reverse=wanted.sort.startswith("-"))
+    ids = [flag_id for flag_id, _ in found]
     if wanted.state == "stale":
-        stale = staleness.evidence(session, listing.rows(session, [flag for flag, _ in found]), now=now)
-        found = [each for each in found if stale[each[0].id]]
-    found = [each for each in found if _stands(each[1], wanted.state)]
-    found.sort(key=lambda each: _order(each[0], each[1], wanted.sort.lstrip("-")), reverse=wanted.sort.startswith("-"))
-    return [flag for flag, _ in found[wanted.offset : wanted.offset + PAGE]], len(found)
+        flags = list(session.scalars(select(Flag).where(Flag.id.in_(ids))))
+        stale = staleness.evidence(session, listing.rows(session, flags), now=now)
+        ids = [each for each in ids if stale[each]]
+    shown = ids[wanted.offset : wanted.offset + PAGE]
+    by_id = {flag.id: flag for flag in session.scalars(select(Flag).where(Flag.id.in_(shown)))}
+    return [by_id[each] for each in shown], len(ids)
+
+
+def _order(sort: str) -> tuple[Any, ...]:
+    """Return how PostgreSQL sorts; by key where it cannot."""
+    column = _COLUMNS.get(sort.lstrip("-"))
+    if column is None:
+        return (_KEY,)
+    # the youngest flag is the one made last
+    down = sort.startswith("-") is not (column is Flag.created_at)
+    return column.desc() if down else column.asc(), _KEY
 
 
 def lines(session: Session, flags: list[Flag], now: datetime) -> list[Line]:
@@ -172,19 +182,15 @@ def _filters(wanted: Wanted) -> list[Any]:
     return found
 
 
-def _stands(it: Standing, state: str) -> bool:
+def _stands(config: Mapping[str, Any], state: str, now: datetime) -> bool:
     if state in {"", "stale", "archived"}:
         return True
+    on = shape.enabled_at(config, now)
     if state == "partly":
-        return it.on and it.verdict is None
-    return it.on is (state == "on")
+        return on and shape.verdict(config, now) is None
+    return on is (state == "on")
 
 
-def _order(flag: Flag, it: Standing, sort: str) -> Any:
-    if sort == "age":
-        return -flag.created_at.timestamp()
-    if sort == "changed":
-        return flag.updated_at
-    if sort == "rollout":
-        return it.rollout if it.on else -1
-    return {"kind": flag.kind}.get(sort, flag.key)
+def _share(config: Mapping[str, Any], now: datetime) -> int:
+    """Return the rollout, below all others where the flag is off."""
+    return shape.rollout_at(config["serve"], now) if shape.enabled_at(config, now) else -1

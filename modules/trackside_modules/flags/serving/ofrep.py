@@ -9,15 +9,17 @@ from mmh3 import mmh3_x64_128_digest as murmur3
 
 from trackside.auth.principal import KeyPrincipal
 from trackside.errors import BadRequest, TooLarge, TracksideError
-from trackside.lane import Complete, LaneRequest, LaneResponse, status_line
+from trackside.lane import Complete, LaneRequest, LaneResponse, read_body, status_line
 from trackside.runtime import Runtime
 from trackside.stream.ticket import Ticket, signed
 from trackside_client.flags import Result, unit_text
 from trackside_modules.flags.exposures import counter
+from trackside_modules.flags.exposures.counter import Shown
 from trackside_modules.flags.serving import feed
 from trackside_modules.flags.serving.context import LIMIT, Refused, read_context
+from trackside_modules.flags.serving.encoded import failure
 from trackside_modules.flags.serving.memory import shared
-from trackside_modules.flags.serving.served import Answer, Served, failure
+from trackside_modules.flags.serving.served import Answer, Served
 
 ALL = "/ofrep/v1/evaluate/flags"
 ONE = f"{ALL}/"
@@ -34,11 +36,11 @@ def one(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
     memory, count = shared(runtime), counter.shared(runtime).count
 
     def handle(request: LaneRequest) -> LaneResponse:
-        env_id, path, body = request.key.env_id, request.path, request.body(LIMIT)  # type: ignore[union-attr]
-        served = memory.served(env_id)
+        path, body = request.path, read_body(request.environ, LIMIT)
+        served = memory.served(request.key.env_id)  # type: ignore[union-attr]
         answer = served.answers.get((path, body)) or _answer(served, path, body)
-        if answer.exposure is not None:
-            count(env_id, *answer.exposure)
+        if answer.shown is not None:
+            count(answer.shown)
         return answer.response
 
     return handle
@@ -50,8 +52,9 @@ def _answer(served: Served, path: str, body: bytes) -> Answer:
     result = served.one(path[len(ONE) :], context)
     if result.error_code is not None:
         return Answer(_failed(result), None)
-    response = LaneResponse("200 OK", served.fragment(result), served.headers)
-    answer = Answer(response, (result.key, result.variant, context.get("targetingKey"), _account(context)))
+    response = LaneResponse("200 OK", served.encoded.of(result), served.headers)
+    shown = Shown(served.source.env_id, result.key, result.variant, context.get("targetingKey"), _account(context))
+    answer = Answer(response, shown)
     served.keep(path, body, result.key, answer)
     return answer
 
@@ -73,16 +76,16 @@ def every(runtime: Runtime) -> Callable[[LaneRequest], LaneResponse]:
         assert key is not None
         told = _told(environ.get("QUERY_STRING", ""))
         served = memory.caught_up(key.env_id, told) if told else memory.served(key.env_id)
-        body = request.body(LIMIT)
-        context = read_context(body)
+        body = read_body(environ, LIMIT)
         etag = _etag(served, served.phase(clock), body)
         if etag in environ.get("HTTP_IF_NONE_MATCH", ""):
             return LaneResponse("304 Not Modified", b"", [("ETag", etag), *served.mark])
-        results = served.all(context)
+        context = read_context(body)
+        answers = served.all(context)
         if counts and key.kind == "client":
-            count(key.env_id, tuple(results), context.get("targetingKey"), _account(context))
-        answer = b'{"flags":[%s],%s}' % (served.fragments(results), tails.of(served, key))
-        return LaneResponse("200 OK", answer, Complete([*served.headers, ("ETag", etag)]))
+            count(key.env_id, tuple(answers), served.encoded.variants, context.get("targetingKey"), _account(context))
+        answer = b'{"flags":[%s],%s}' % (b",".join(answers), tails.of(served, key))
+        return LaneResponse("200 OK", answer, Complete((*served.headers, ("ETag", etag))))
 
     return handle
 

@@ -1,7 +1,7 @@
 """One environment's flags, compiled and ready to answer: each answer's JSON is encoded once, not once a request."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -11,12 +11,10 @@ import msgspec
 from trackside.clock import Clock
 from trackside.lane import LaneResponse, complete
 from trackside_client.flags import Result, Ruleset, parse
+from trackside_modules.flags.exposures.counter import Shown
+from trackside_modules.flags.serving.encoded import Encoded
 from trackside_modules.flags.shape import has_floats
 
-_SHARED = (None, "TARGETING_KEY_MISSING")
-"""Error codes of results that the engine shares between evaluations."""
-MOST_FRAGMENTS = 100_000
-"""Answers kept encoded; a flag has one for each of its variants and reasons."""
 MOST_ANSWERS = 10_000
 """Requests whose answers are at hand, for each environment: some 700 bytes each."""
 _LONGEST = 500
@@ -37,10 +35,10 @@ class Source:
 
 
 class Answer(NamedTuple):
-    """What a request for one flag is answered, and whom it counts for: flag, variant, user, account."""
+    """What a request for one flag is answered, and what that counts as."""
 
     response: LaneResponse
-    exposure: tuple[str, str | None, str | None, str | None] | None
+    shown: Shown | None
     """None where the evaluation failed."""
 
 
@@ -54,13 +52,13 @@ class Served:
         self.stale = stale
         self.ruleset = ruleset
         self.choosers = ruleset.choosers
-        self._together = ruleset.together()
         self.mark = [("X-Trackside-Stale", "true")] if stale else []
         self.headers = complete([("Content-Type", "application/json"), *self.mark])
         self.metadata = {"version": source.version} | ({"stale": True} if stale else {})
-        self._floats = {key for key, flag in document["flags"].items() if has_floats(flag["type"], flag["variants"])}
+        floats = {key for key, flag in document["flags"].items() if has_floats(flag["type"], flag["variants"])}
+        self.encoded = Encoded(floats, stale=stale)
+        self._together = ruleset.together(self.encoded.of)
         self._moments = sorted(set(_moments(document["flags"])))
-        self._fragments: dict[Result, bytes] = {}
         self.answers: dict[tuple[str, bytes], Answer] = {}
         """By the address and the body that were sent: a user is often asked for again, in the very same words."""
 
@@ -83,48 +81,16 @@ class Served:
                 self.answers.clear()
             self.answers[path, body] = answer
 
-    def all(self, context: Mapping[str, Any]) -> list[Result]:
-        """Return the results of all flags."""
+    def all(self, context: Mapping[str, Any]) -> list[bytes]:
+        """Return the results of all flags as OFREP has them."""
         try:
             return self._together(context)
         except Exception:
-            return self.ruleset.evaluate_all(context)
-
-    def fragments(self, results: Iterable[Result]) -> bytes:
-        """Return results as OFREP has them, with commas between."""
-        known = self._fragments
-        try:
-            return b",".join(map(known.__getitem__, results))
-        except KeyError:
-            return b",".join([self.fragment(each) for each in results])
+            return [self.encoded.of(each) for each in self.ruleset.evaluate_all(context)]
 
     def phase(self, clock: Clock) -> int:
         """Return how many moments of schedules and ramps are past: what changes though nobody edits anything."""
         return bisect_right(self._moments, clock.now().timestamp()) if self._moments else 0
-
-    def fragment(self, result: Result) -> bytes:
-        """Return a result as OFREP has it: JSON. Results are shared by the engine, so each is encoded once."""
-        found = self._fragments.get(result)
-        if found is None:
-            found = self._encode(result)
-            if result.error_code in _SHARED and len(self._fragments) < MOST_FRAGMENTS:
-                self._fragments[result] = found
-        return found
-
-    def _encode(self, result: Result) -> bytes:
-        if result.error_code is not None:
-            return failure(result.key, result.error_code, result.error_details or "")
-        value = float(result.value) if result.key in self._floats else result.value
-        metadata = {**result.flag_metadata, **({"stale": True} if self.stale else {})}
-        # clients fail where the variant is missing, so it always stands there
-        answer = {
-            "key": result.key,
-            "value": value,
-            "variant": result.variant,
-            "reason": result.reason,
-            "metadata": metadata,
-        }
-        return msgspec.json.encode(answer)
 
 
 def compiled(source: Source, clock: Clock, before: Served | None = None) -> Served:
@@ -135,11 +101,6 @@ def compiled(source: Source, clock: Clock, before: Served | None = None) -> Serv
     return Served(
         source, parse(msgspec.json.decode(source.body), clock=clock.now, before=before.ruleset if before else None)
     )
-
-
-def failure(key: str, code: str, details: str) -> bytes:
-    """Return a failed evaluation as OFREP has it: JSON, always with details, which clients count on."""
-    return msgspec.json.encode({"key": key, "errorCode": code, "errorDetails": details or code})
 
 
 def _moments(value: Any) -> Iterator[float]:

@@ -11,7 +11,7 @@
     Ruleset.evaluate_all(context, now=None) -> list[Result]
     Ruleset.explain(key, context, now=None) -> Trace                           each step and why; .as_dict() for JSON
     Ruleset.keys(), .spec(key) -> Flag | None, .environment, .version, .problems
-    Ruleset.together() -> decide(context) -> list[Result]                      all at once, fast; may raise too
+    Ruleset.together(made) -> decide(context) -> list[made(result)]            all at once, fast; may raise too
     Ruleset.choosers: key -> choose(context, now | None) -> Result             the hot path; may raise on bad contexts
     resplit(current_split, weights) -> list[(variant, weight)]                 moves only the difference
     weights_of(split) -> {variant: weight}

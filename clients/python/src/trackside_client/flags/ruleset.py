@@ -1,6 +1,6 @@
 """A ruleset: the flags of one environment, parsed and compiled once, immutable, safe to share between threads."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +23,7 @@ from trackside_client.flags.result import (
 )
 from trackside_client.flags.shapes import Choose
 from trackside_client.flags.spec import Flag
-from trackside_client.flags.together import Together, together
+from trackside_client.flags.together import T, Together, together
 from trackside_client.flags.trace import Trace
 
 SCHEMA = 1
@@ -101,9 +101,9 @@ class Ruleset:
         """Return the results of all flags, in the order of the document. Never raises."""
         return [self.evaluate(key, context, now) for key in self.keys()]
 
-    def together(self) -> Together:
-        """Return the function that decides all flags at once: made each time it is asked for, so keep it."""
-        return together((flag, self.choosers[key]) for key, flag in self._flags.items())
+    def together(self, made: Callable[[Result], T]) -> Together[T]:
+        """Return the function that decides all flags at once, and gives what is `made` of each result: so keep it."""
+        return together(((flag, self.choosers[key]) for key, flag in self._flags.items()), made)
 
     def explain(self, key: str, context: Context, now: datetime | None = None) -> Trace:
         """Return each step of an evaluation and why; `result` is what `evaluate` gives. Never raises."""
