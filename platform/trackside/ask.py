@@ -1,11 +1,16 @@
 """Asking a module for what it contributes, so that one that fails spoils only its own part of a page."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any
 
 import structlog
 from sqlalchemy import event as sa_event
+from sqlalchemy import select
 from sqlalchemy.orm import Session, UOWTransaction
 
+from trackside.compiled import Compiled
 from trackside.module import Ref, resolve
 from trackside.runtime import Runtime
 
@@ -40,3 +45,27 @@ def ask(ref: Ref, runtime: Runtime, session: Session, *args: Any, otherwise: Any
         if reads:
             session.rollback()
         return otherwise
+
+
+def ask_values(refs: Sequence[Ref], session: Session, **given: Any) -> dict[Ref, Any]:
+    """Return the one value of each statement named in `refs`, all of them asked as one; what fails is left out.
+
+    `given` are the parameters that the statements may hold.
+    """
+    if not refs:
+        return {}
+    try:
+        with nullcontext() if session.info.get(_READS, False) else session.begin_nested():
+            values = _together(tuple(refs))(session, **given)[0]
+        return dict(zip(refs, values, strict=True))
+    except Exception:
+        log.exception("contribution.failed", refs=refs)
+        if session.info.get(_READS, False):
+            session.rollback()
+        alone = refs if len(refs) > 1 else ()  # one of them spoils only its own
+        return {key: value for ref in alone for key, value in ask_values((ref,), session, **given).items()}
+
+
+@lru_cache(maxsize=128)
+def _together(refs: tuple[Ref, ...]) -> Compiled:
+    return Compiled(select(*(resolve(ref).scalar_subquery() for ref in refs)))

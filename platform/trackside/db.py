@@ -4,9 +4,11 @@ Web requests use `db.session` (Flask-SQLAlchemy's, one per request); jobs, comma
 `runtime.database.session()` or its psycopg `pool`. All of them share the same settings.
 """
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -19,7 +21,9 @@ from sqlalchemy import BigInteger, DateTime, Engine, MetaData, Text, create_engi
 from sqlalchemy import event as sa_event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Session, registry, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from trackside.events import EventBus
 from trackside.ports import Ports
@@ -31,6 +35,11 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+RESTED = 5.0
+"""Seconds after which a connection that lay unused is asked whether it lives: a router in between may have cut it."""
+_LEFT = "trackside.left"
 
 
 class Base(DeclarativeBase):
@@ -114,13 +123,15 @@ class Database:
             make_url(url),
             pool_size=size,
             max_overflow=4,
-            pool_pre_ping=True,
             pool_timeout=5,
             # what is logged of a failed statement must not hold customers' data
             hide_parameters=True,
             connect_args={"connect_timeout": 5},
         )
         sa_event.listen(self.engine, "do_connect", self._add_options)
+        sa_event.listen(self.engine, "connect", _note_rest)
+        sa_event.listen(self.engine, "checkin", _note_rest)
+        sa_event.listen(self.engine, "checkout", self._look)
         self.sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._pool: ConnectionPool[Connection[tuple[Any, ...]]] | None = None
 
@@ -157,6 +168,18 @@ class Database:
     def _add_options(self, _dialect: Any, _record: Any, _args: Any, params: dict[str, Any]) -> None:
         params["options"] = self._options
 
+    def _look(self, connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        """Ask a connection whether it lives before it is used, where there is reason to: that is a round trip."""
+        rested = monotonic() - record.info[_LEFT] > RESTED
+        if (rested or _has_news(connection)) and not self._answers(connection):
+            raise InvalidatePoolError  # this one and those before it are made anew
+
+    def _answers(self, connection: Any) -> bool:
+        try:
+            return self.engine.dialect.do_ping(connection)
+        except self.engine.dialect.dbapi.Error:  # type: ignore[union-attr]
+            return False
+
     def forked(self, statement_timeout: float) -> None:
         """In a fresh child: leave the parent's connections to it, and let statements run `statement_timeout` s."""
         self._options = _options(statement_timeout)
@@ -169,6 +192,15 @@ class Database:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+
+
+def _note_rest(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info[_LEFT] = monotonic()
+
+
+def _has_news(connection: Any) -> bool:
+    """Whether the server said anything since the last answer: a goodbye most of all."""
+    return connection.closed or bool(select.select([connection.fileno()], [], [], 0)[0])
 
 
 class _SharedEngine(SQLAlchemy):

@@ -51,7 +51,8 @@ class NavItem:
     group: Literal["work", "settings"] = "work"
     order: int = 100
     count: Ref | None = None
-    """`(Runtime, Session) -> int`: how many things wait for action; 0 shows nothing."""
+    """A statement whose one number says how many things wait for action; 0 shows nothing. It may hold the parameters
+    `member` (the id of who is signed in) and `now`. Those of all entries are asked as one."""
     rest: bool = False
     """Whether it stands for all pages of its blueprint that have no entry of their own; one that is alone does so."""
 
@@ -204,7 +205,7 @@ class Step:
     name: str
     title: str
     done: Ref
-    """`(Runtime, Session) -> bool`."""
+    """A statement whose one value says whether it is. Those of all steps are asked as one."""
     endpoint: str
     command: str | None = None
     """A line to copy; `{base_url}` and `{env}` are filled in."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Identity, bindparam, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from trackside.compiled import Compiled
 from trackside.db import Base
 from trackside.errors import NotFound
 
@@ -34,7 +35,7 @@ class WorkspaceFact(Base):
 
 
 # Composed once: each page asks them.
-_ENVIRONMENTS = select(Environment).order_by(Environment.position, Environment.id)
+_ENVIRONMENTS = Compiled(select(*Environment.__table__.c).order_by(Environment.position, Environment.id))
 _FACT = select(WorkspaceFact.value).where(WorkspaceFact.key == bindparam("key"))
 
 DEFAULT_ENVIRONMENTS = (("production", "Production"), ("staging", "Staging"))
@@ -50,8 +51,8 @@ def seed_workspace(session: Session) -> None:
 
 
 def environments(session: Session) -> list[Environment]:
-    """Return every environment, in the order they are shown."""
-    return list(session.scalars(_ENVIRONMENTS))
+    """Return every environment, in the order they are shown: plain values, that belong to no session."""
+    return [Environment(**row._mapping) for row in _ENVIRONMENTS(session)]
 
 
 def environment_by_slug(session: Session, slug: str) -> Environment:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select, text
+from sqlalchemy import Integer, bindparam, event, literal, select, text
 from sqlalchemy.orm import Session
 
-from trackside.ask import ask, only_reads
+from trackside.ask import ask, ask_values, only_reads
 from trackside.runtime import Runtime
 from trackside.workspace import Environment, environments, fact, set_fact
 
@@ -16,6 +16,28 @@ def broken(_runtime: Runtime, session: Session, *_args: object) -> int:
     """Fail in the middle of the transaction, as a contribution with a wrong statement does."""
     session.execute(text("select 1/0"))
     return 1
+
+
+WRONG = select(text("1/0"))
+SUM = select(bindparam("first", type_=Integer) + bindparam("second", type_=Integer))
+LETTER = select(literal("100 %")).where(literal("b").in_(["a", "b"]))
+BROKEN = f"{__name__}:WRONG"
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_values_are_asked_as_one_and_one_that_fails_spoils_only_its_own(session: Session, reads: bool) -> None:
+    only_reads(session, reads)
+    refs = (f"{__name__}:SUM", f"{__name__}:LETTER")
+    whole = dict(zip(refs, (5, "100 %"), strict=True))
+    seen: list[str] = []
+    hear = lambda *it: seen.append(it[2])  # noqa: E731 - as it is heard
+    event.listen(session.get_bind(), "before_cursor_execute", hear)
+    assert ask_values(refs, session, first=2, second=3) == whole
+    event.remove(session.get_bind(), "before_cursor_execute", hear)
+    assert len([each for each in seen if "SAVEPOINT" not in each]) == 1
+    assert ask_values((BROKEN, *refs), session, first=2, second=3) == whole
+    assert ask_values(refs, session, first=7, second=3) == {**whole, refs[0]: 10}
+    assert ask_values((), session) == {}
 
 
 def good(_runtime: Runtime, session: Session) -> int:
@@ -56,9 +78,7 @@ def test_a_page_is_drawn_with_a_sidebar_that_failed(
 ) -> None:
     from trackside.web import nav
 
-    monkeypatch.setattr(
-        nav, "_count", lambda runtime, item: ask(f"{__name__}:broken", runtime, nav.db.session(), otherwise=0)
-    )
+    monkeypatch.setattr(nav, "ask_values", lambda refs, session, **given: ask_values((*refs, BROKEN), session, **given))
     shown = signed_in_client("owner").get("/users")
     assert shown.status_code == 200
     assert "Production" in shown.text

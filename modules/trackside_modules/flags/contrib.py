@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import url_for
-from sqlalchemy import or_, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import Account, User
@@ -19,6 +19,10 @@ from trackside_modules.flags.queries import history, requests, seeing
 
 MOST_SHOWN = 200
 MOST_HITS = 6
+WAITING = requests.WAITING
+"""How many change requests wait for somebody."""
+FLAG_MADE = select(exists().where(Flag.created_by.not_like("% (demo)")))
+"""Whether there is a flag that the demo did not make."""
 VERBS = {"step": "went a step further", "created": "made", "reverted": "taken back", "applied": "changed"}
 
 
@@ -89,13 +93,3 @@ def palette(_runtime: Runtime, session: Session, _env_id: int, text: str) -> lis
         PaletteHit(key, url_for("flags.show", flag_id=row_id), "flags", "Flag" if name == key else name)
         for row_id, key, name in session.execute(query)
     ]
-
-
-def flag_made(_runtime: Runtime, session: Session) -> bool:
-    """Whether there is a flag that the demo did not make."""
-    return session.scalar(select(Flag.id).where(Flag.created_by.not_like("% (demo)")).limit(1)) is not None
-
-
-def waiting(_runtime: Runtime, session: Session) -> int:
-    """Return how many change requests wait for somebody."""
-    return requests.waiting(session)

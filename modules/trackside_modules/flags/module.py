@@ -74,7 +74,7 @@ MODULE = Module(
         Permission("flags.manage", "Choose the environments where changes take an approval", frozenset({"admin"})),
     ),
     blueprints=(f"{_FLAGS}.web:blueprint",),
-    nav=(NavItem("Flags", "flags.index", "flags", "flags.view", order=15, count=f"{_FLAGS}.contrib:waiting"),),
+    nav=(NavItem("Flags", "flags.index", "flags", "flags.view", order=15, count=f"{_FLAGS}.contrib:WAITING"),),
     cards=(
         ContextCard(
             "flags",
@@ -92,7 +92,7 @@ MODULE = Module(
         Step(
             "flags.first_flag",
             "Create a flag",
-            f"{_FLAGS}.contrib:flag_made",
+            f"{_FLAGS}.contrib:FLAG_MADE",
             "flags.new",
             "trackside flags create new-checkout --template release",
             order=20,

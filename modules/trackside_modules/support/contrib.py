@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import url_for
-from flask_login import current_user
-from sqlalchemy import func, select
+from sqlalchemy import DateTime, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from trackside.customers.models import Account, User
@@ -22,16 +21,20 @@ from trackside_modules.support.queries.filters import Filter
 SHOWN = 6
 MOST_HITS = 5
 DEMO = "demo"
+LOGGED_ONE = select(exists().where(Interaction.source != DEMO))
+"""Whether anybody logged an interaction that the demo did not."""
 
 
 OURS = Filter(status=words.WAITING_FOR_US, snoozed=False)
 """What is our turn, and not put off."""
 
 
-def waiting(runtime: Runtime, session: Session) -> int:
-    """Return how many interactions wait for us, assigned to nobody or to the signed-in member; `board.MOST` at most."""
-    free_or_mine = replace(OURS, assignee_ids=(None, int(current_user.id)))
-    return lists.count(session, free_or_mine, now=runtime.clock.now(), most=board.MOST)
+_FREE_OR_MINE = or_(Interaction.assignee_id.is_(None), Interaction.assignee_id == bindparam("member"))
+_WAITING = lists.counted(
+    replace(OURS, extra=(_FREE_OR_MINE,)), now=bindparam("now", type_=DateTime(timezone=True)), most=board.MOST
+)
+WAITING = select(func.count()).select_from(_WAITING.subquery())
+"""How many interactions wait for us, assigned to nobody or to who is signed in; `board.MOST` at most."""
 
 
 def interactions(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:
@@ -99,8 +102,3 @@ def palette(_runtime: Runtime, session: Session, _env_id: int, text: str) -> lis
         )
         for it in found
     ]
-
-
-def logged_one(_runtime: Runtime, session: Session) -> bool:
-    """Whether anybody logged an interaction that the demo did not."""
-    return session.scalar(select(Interaction.id).where(Interaction.source != DEMO).limit(1)) is not None

@@ -66,7 +66,7 @@ MODULE = Module(
     uploads={"/support/settings/import": 256 << 20},
     blueprints=(f"{_SUPPORT}.web:blueprint", f"{_SUPPORT}.web.hooks:blueprint"),
     nav=(
-        NavItem("Support", "support.index", "support", "support.view", order=12, count=f"{_SUPPORT}.contrib:waiting"),
+        NavItem("Support", "support.index", "support", "support.view", order=12, count=f"{_SUPPORT}.contrib:WAITING"),
     ),
     shortcuts=(Shortcut("c", "Log an interaction", "support.new", "plus", "support.work"),),
     cards=(
@@ -86,7 +86,7 @@ MODULE = Module(
         Step(
             "support.first_interaction",
             "Log an interaction",
-            f"{_SUPPORT}.contrib:logged_one",
+            f"{_SUPPORT}.contrib:LOGGED_ONE",
             "support.new",
             'trackside support log "dev@customer.example 401 after key rotation #auth !high bug"',
             order=15,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import url_for
-from sqlalchemy import Select, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
 from trackside.module import Mark, Subject
@@ -16,6 +16,9 @@ from trackside_modules.usage.models import UsageEndpoint
 from trackside_modules.usage.queries import Scope
 from trackside_modules.usage.queries.window import MINUTE, window
 from trackside_modules.usage.reports import lately
+
+FIRST_REQUEST_SENT = select(exists(select(UsageEndpoint.id)))
+"""Whether any environment ever counted a request."""
 
 
 def last_day(runtime: Runtime, session: Session, subject: Subject) -> Mapping[str, Any] | None:
@@ -97,8 +100,3 @@ def marks(_runtime: Runtime, session: Session, env_id: int, start: datetime, end
         )
         for it in releases.first_seen(session, env_id, start, end)
     ]
-
-
-def first_request_sent(_runtime: Runtime, session: Session) -> bool:
-    """Whether any environment ever counted a request."""
-    return session.scalar(select(UsageEndpoint.id).limit(1)) is not None

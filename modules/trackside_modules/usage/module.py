@@ -70,7 +70,7 @@ MODULE = Module(
         Step(
             "usage.first_request",
             "Send your first request",
-            f"{_USAGE}.contrib:first_request_sent",
+            f"{_USAGE}.contrib:FIRST_REQUEST_SENT",
             "usage.overview",
             "export OTEL_EXPORTER_OTLP_ENDPOINT={base_url}",
             order=10,

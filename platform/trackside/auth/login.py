@@ -8,8 +8,9 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 
 from trackside.auth import sessions
 from trackside.auth.audit import Actor
-from trackside.auth.models import Member, MemberSession
+from trackside.auth.models import Member
 from trackside.auth.roles import permissions_of
+from trackside.auth.sessions import Identity
 from trackside.db import db
 from trackside.errors import NotAuthenticated
 from trackside.logs import REQUEST_ID
@@ -20,9 +21,8 @@ from trackside.web.current import current_runtime
 class SignedIn(UserMixin):  # type: ignore[misc]
     """The member behind this request, and the session they came with: `current_user`."""
 
-    def __init__(self, token: str, member: Member, session_id: int, permissions: frozenset[str]) -> None:
+    def __init__(self, token: str, member: Member | Identity, session_id: int, permissions: frozenset[str]) -> None:
         self.token = token
-        self.member = member
         self.session_id = session_id
         self.permissions = permissions
         self.id = member.id
@@ -54,9 +54,8 @@ def install(app: Flask) -> None:
         found = sessions.identify(db.session(), token, runtime.clock.now(), sessions.lifetime(runtime.settings))
         if found is None:
             return None
-        member, row = found
-        _note_seen(runtime, row)
-        return SignedIn(token, member, row.id, permissions(member.role))
+        _note_seen(runtime, found)
+        return SignedIn(token, found, found.session_id, permissions(found.role))
 
 
 def sign_in_browser(member: Member) -> None:
@@ -104,9 +103,9 @@ def request_id() -> str | None:
     return REQUEST_ID.get() or None
 
 
-def _note_seen(runtime: Runtime, row: MemberSession) -> None:
+def _note_seen(runtime: Runtime, who: Identity) -> None:
     now = runtime.clock.now()
-    if row.seen_at <= now - sessions.SEEN_EVERY:
+    if who.seen_at <= now - sessions.SEEN_EVERY:
         # A transaction of its own: the page's own work may still be undone.
         with runtime.database.session() as session:
-            sessions.note_seen(session, row.id, now)
+            sessions.note_seen(session, who.session_id, now)

@@ -27,7 +27,7 @@ MODULE = Module(
         Step(
             "invite",
             "Invite a colleague",
-            "trackside.auth.people:somebody_invited",
+            "trackside.auth.people:SOMEBODY_INVITED",
             "members.index",
             "trackside member create grace@example.com --role developer",
             order=40,

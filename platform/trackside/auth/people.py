@@ -4,7 +4,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from trackside.auth import passwords, sessions
@@ -13,11 +13,15 @@ from trackside.auth.models import Member, MemberLink
 from trackside.auth.roles import OWNER, may_give
 from trackside.errors import Conflict, InputError, NotAllowed, NotFound
 from trackside.module import ROLES
-from trackside.runtime import Runtime
 from trackside.text import clean_line
 
 PLACEHOLDER = "owner@localhost"
 """Address of the first owner until they set their own."""
+
+# those who were shut out again invited nobody, and the demo's team never could sign in
+_MEMBERS = select(func.count()).where(Member.disabled_at.is_(None)).scalar_subquery()
+SOMEBODY_INVITED = select(or_(_MEMBERS > 1, exists().where(MemberLink.purpose == "invitation")))
+"""Whether anybody but the first owner was made a member or invited."""
 
 
 def clean_email(raw: str) -> str:
@@ -159,16 +163,6 @@ def _keep_an_owner(session: Session, member: Member) -> None:
     owners = select(Member.id).where(Member.role == OWNER, Member.disabled_at.is_(None)).with_for_update()
     if member.role == OWNER and set(session.scalars(owners)) <= {member.id}:
         raise Conflict("This is the last owner: make somebody else an owner first.")
-
-
-def somebody_invited(_runtime: Runtime, session: Session) -> bool:
-    """Whether anybody but the first owner was made a member or invited."""
-    # those who were shut out again invited nobody, and the demo's team never could sign in
-    members = session.scalar(select(func.count()).select_from(Member).where(Member.disabled_at.is_(None))) or 0
-    return (
-        members > 1
-        or session.scalar(select(MemberLink.id).where(MemberLink.purpose == "invitation").limit(1)) is not None
-    )
 
 
 def _is_zone(name: str) -> bool:

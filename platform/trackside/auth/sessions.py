@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from trackside.auth.models import Member, MemberSession
 from trackside.auth.tokens import digest, new_token
+from trackside.compiled import Compiled
 from trackside.errors import NotFound
 from trackside.settings import Settings
 
@@ -16,8 +18,8 @@ AGENT_LENGTH = 300
 
 
 # Composed once: each page asks it.
-_IDENTIFY = (
-    select(Member, MemberSession)
+_IDENTIFY = Compiled(
+    select(Member.id, Member.email, Member.name, Member.role, Member.time_zone, MemberSession.id, MemberSession.seen_at)
     .join(MemberSession, MemberSession.member_id == Member.id)
     .where(
         MemberSession.token_hash == bindparam("token"),
@@ -26,6 +28,18 @@ _IDENTIFY = (
         Member.disabled_at.is_(None),
     )
 )
+
+
+class Identity(NamedTuple):
+    """Who is behind a session, and the session."""
+
+    id: int
+    email: str
+    name: str
+    role: str
+    time_zone: str
+    session_id: int
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +71,11 @@ def open_session(session: Session, member: Member, now: datetime, *, user_agent:
     return token
 
 
-def identify(session: Session, token: str, now: datetime, lives: Lifetime) -> tuple[Member, MemberSession] | None:
+def identify(session: Session, token: str, now: datetime, lives: Lifetime) -> Identity | None:
     """Return who is behind `token`, or None: unknown, ended, too old, or of a disabled member. One indexed query."""
     asked = {"token": digest(token), "seen": now - lives.idle, "created": now - lives.absolute}
-    found = session.execute(_IDENTIFY, asked).one_or_none()
-    return (found[0], found[1]) if found else None
+    found = _IDENTIFY(session, **asked)
+    return Identity(*found[0]) if found else None
 
 
 def note_seen(session: Session, session_id: int, now: datetime) -> None:

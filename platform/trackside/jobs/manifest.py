@@ -23,7 +23,7 @@ MODULE = Module(
             "jobs.view",
             group="settings",
             order=60,
-            count="trackside.jobs.queries:count_failed",
+            count="trackside.jobs.queries:COUNT_FAILED",
         ),
     ),
     permissions=(

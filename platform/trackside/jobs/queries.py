@@ -54,13 +54,9 @@ class Totals:
     late: float
 
 
-_COUNT_FAILED = select(func.count()).where(Task.state == FAILED)
+COUNT_FAILED = select(func.count()).where(Task.state == FAILED)
+"""How many tasks have failed for good and wait for a decision."""
 """Composed once: each page asks it."""
-
-
-def count_failed(_: Runtime, session: Session) -> int:
-    """Return how many tasks have failed for good and wait for a decision."""
-    return session.scalar(_COUNT_FAILED) or 0
 
 
 def totals(session: Session) -> Totals:

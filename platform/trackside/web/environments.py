@@ -38,13 +38,17 @@ def all_environments() -> list[Environment]:
 
 def current_environment() -> Environment:
     """Return the environment of this page; raises NotFound where the URL names one that does not exist."""
-    slug = request.args.get("env")
+    if "environment" not in g:
+        g.environment = _current()
+    found: Environment = g.environment
+    return found
+
+
+def _current() -> Environment:
+    there, slug = all_environments(), request.args.get("env")
     if slug:
-        return environment_by_slug(db.session(), slug)
-    chosen = request.cookies.get(COOKIE)
-    for each in all_environments():
-        if each.slug == chosen:
-            return each
-    if not all_environments():
+        return next((each for each in there if each.slug == slug), None) or environment_by_slug(db.session(), slug)
+    if not there:
         raise Unavailable("The workspace has no environment yet: run `trackside db upgrade`")
-    return all_environments()[0]
+    chosen = request.cookies.get(COOKIE)
+    return next((each for each in there if each.slug == chosen), there[0])

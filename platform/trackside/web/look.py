@@ -19,7 +19,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from trackside.db import db
-from trackside.web import charts
+from trackside.web import charts, links
 from trackside.web import format as fmt
 from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
@@ -122,17 +122,20 @@ def framed(status: int) -> bool:
 def asset(path: str) -> str:
     """Return the URL of a file under static/; it changes with the files, so that browsers keep them for a year."""
     # not by url_for: every icon of a page asks
-    return f"{request.script_root}/-/assets/{current_app.config['ASSETS_VERSION']}/{path}"
+    root: str | None = g.get("assets")
+    if root is None:
+        root = g.assets = f"{request.script_root}/-/assets/{current_app.config['ASSETS_VERSION']}/"
+    return root + path
 
 
 def icon(name: str, label: str = "", size: str = "") -> Markup:
     """Return a symbol of static/icons.svg; with `label` it speaks. `size`: "" (16 px), "s" (12), "l" (24)."""
-    return _icon(asset("icons.svg"), name, str(escape(label)) if label else "", size)
+    return _icon(asset("icons.svg"), name, label, size)
 
 
 @lru_cache(maxsize=1024)
 def _icon(sprite: str, name: str, label: str, size: str) -> Markup:
-    said = f'role="img" aria-label="{label}"' if label else 'aria-hidden="true"'
+    said = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     kind = f"icon icon-{escape(size)}" if size else "icon"
     use = f"{escape(sprite)}#{escape(name)}"
     return Markup(f'<svg class="{kind}" {said}><use href="{use}"></use></svg>')  # noqa: S704 - all of it is escaped
@@ -182,6 +185,7 @@ def exact(at: datetime | None) -> Markup:
 def install(app: Flask) -> None:
     """Give all of it to the templates of `app`."""
     _serve_assets(app)
+    links.install(app)
     app.jinja_env.filters.update(
         number=fmt.number,
         compact=fmt.compact,

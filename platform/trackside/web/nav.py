@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from flask import request, url_for
+from flask import current_app, request
+from flask_login import current_user
 
-from trackside.ask import ask
+from trackside.ask import ask_values
 from trackside.db import db
 from trackside.module import NavItem, Shortcut
-from trackside.runtime import Runtime
 from trackside.web.current import current_runtime
+from trackside.web.links import link
 from trackside.web.policy import allowed
 
 
@@ -24,11 +25,41 @@ class Entry:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """An entry of the sidebar and what is around it, the same for every page."""
+
+    item: NavItem
+    blueprint: str
+    others: frozenset[str]
+    """The endpoints of its blueprint that are entries of their own."""
+
+    def is_open(self, endpoint: str) -> bool:
+        """Whether the page at `endpoint` is below this entry."""
+        if endpoint == self.item.endpoint:
+            return True
+        below = endpoint.partition(".")[0] == self.blueprint and endpoint not in self.others
+        return below and (not self.others or self.item.rest)
+
+
 def entries() -> list[Entry]:
-    """Return the entries of the signed-in member, in a fixed order."""
-    runtime = current_runtime()
-    items = [item for item in runtime.registry.each(lambda m: m.nav) if allowed(item.permission)]
-    return [_entry(runtime, item) for item in sorted(items, key=lambda item: item.order)]
+    """Return the entries of the signed-in member, in a fixed order; their counts are one statement."""
+    lines = [line for line in _lines() if allowed(line.item.permission)]
+    counted = [line.item.count for line in lines if line.item.count]
+    given = {"member": getattr(current_user, "id", None), "now": current_runtime().clock.now()}
+    counts = ask_values(counted, db.session(), **given)
+    here = request.endpoint or ""
+    return [
+        Entry(
+            line.item.label,
+            link(line.item.endpoint),
+            line.item.icon,
+            line.item.group,
+            line.is_open(here),
+            int(counts.get(line.item.count or "") or 0),
+        )
+        for line in lines
+    ]
 
 
 def shortcuts() -> list[Shortcut]:
@@ -36,15 +67,16 @@ def shortcuts() -> list[Shortcut]:
     return [each for each in current_runtime().registry.each(lambda m: m.shortcuts) if allowed(each.permission)]
 
 
-def _entry(runtime: Runtime, item: NavItem) -> Entry:
+def _lines() -> list[_Line]:
+    """Return every line in its order: found once an app."""
+    found: list[_Line] | None = current_app.extensions.get("trackside.sidebar")
+    if found is None:
+        items = sorted(current_runtime().registry.each(lambda m: m.nav), key=lambda item: item.order)
+        found = current_app.extensions["trackside.sidebar"] = [_line(item, items) for item in items]
+    return found
+
+
+def _line(item: NavItem, items: list[NavItem]) -> _Line:
     blueprint = item.endpoint.partition(".")[0]
-    siblings = [i for i in runtime.registry.each(lambda m: m.nav) if i.endpoint.partition(".")[0] == blueprint]
-    here = request.endpoint or ""
-    others = {i.endpoint for i in siblings if i is not item}
-    mine = here.partition(".")[0] == blueprint and here not in others and (not others or item.rest)
-    active = here == item.endpoint or mine
-    return Entry(item.label, url_for(item.endpoint), item.icon, item.group, active, _count(runtime, item))
-
-
-def _count(runtime: Runtime, item: NavItem) -> int:
-    return int(ask(item.count, runtime, db.session(), otherwise=0)) if item.count else 0
+    others = {it.endpoint for it in items if it is not item and it.endpoint.partition(".")[0] == blueprint}
+    return _Line(item, blueprint, frozenset(others))

@@ -20,7 +20,7 @@ MODULE = Module(
             "webhooks.view",
             group="settings",
             order=915,
-            count="trackside.webhooks.queries:count_broken",
+            count="trackside.webhooks.queries:COUNT_BROKEN",
         ),
     ),
     jobs=(

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from trackside.runtime import Runtime
 from trackside.webhooks.models import DELIVERED, FAILED, MEMBER, WAITING, Delivery, Endpoint
 
 PAGE = 50
+
+COUNT_BROKEN = select(func.count()).where(Endpoint.paused_at.is_not(None), Endpoint.paused_why != MEMBER)
+"""How many endpoints were paused because they took nothing, and wait for somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,3 @@ def deliveries(
     if before is not None:
         query = query.where(Delivery.id < before)
     return list(session.scalars(query.order_by(Delivery.id.desc()).limit(limit)))
-
-
-def count_broken(_: Runtime, session: Session) -> int:
-    """Return how many endpoints were paused because they took nothing, and wait for somebody."""
-    broken = (Endpoint.paused_at.is_not(None), Endpoint.paused_why != MEMBER)
-    return session.scalar(select(func.count()).select_from(Endpoint).where(*broken)) or 0

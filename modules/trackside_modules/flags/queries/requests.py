@@ -39,9 +39,10 @@ def listed(
     return [Row(request, flag) for request, flag in session.execute(query.order_by(Request.id.desc()).limit(limit))]
 
 
-def waiting(session: Session, member_id: int | None = None) -> int:
-    """Return how many open requests wait for a decision; of a member: those that they did not make themselves."""
-    query = select(func.count()).select_from(Request).where(Request.status == "open")
-    if member_id is not None:
-        query = query.where(Request.member_id.is_distinct_from(member_id))
-    return session.scalar(query) or 0
+WAITING = select(func.count()).select_from(Request).where(Request.status == "open")
+"""How many open requests wait for a decision."""
+
+
+def waiting(session: Session) -> int:
+    """Return how many open requests wait for a decision."""
+    return session.scalar(WAITING) or 0

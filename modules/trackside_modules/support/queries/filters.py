@@ -13,6 +13,8 @@ from trackside_modules.support.models.interactions import ACTIVE
 
 ENGLISH = cast(literal("english"), REGCONFIG)
 It = Interaction
+Now = datetime | ColumnElement[datetime]
+"""The time it is, or the parameter that will be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ NOTHING = Filter(user_ids=())
 """What holds for none."""
 
 
-def conditions(asked: Filter, *, now: datetime) -> list[ColumnElement[bool]]:
+def conditions(asked: Filter, *, now: Now) -> list[ColumnElement[bool]]:
     """Return `asked` as conditions on `Interaction`; one on words refers to `SearchRow`, see `with_words`."""
     found: list[ColumnElement[bool]] = []
     if active(asked):
@@ -84,7 +86,7 @@ def query_of(text: str) -> ColumnElement[object]:
     return func.websearch_to_tsquery(ENGLISH, text)
 
 
-def _own(asked: Filter, now: datetime) -> list[ColumnElement[bool]]:
+def _own(asked: Filter, now: Now) -> list[ColumnElement[bool]]:
     return [*_fields(asked), *_people(asked), *_moments(asked, now), *asked.extra]
 
 
@@ -122,7 +124,7 @@ def _people(asked: Filter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _moments(asked: Filter, now: datetime) -> list[ColumnElement[bool]]:
+def _moments(asked: Filter, now: Now) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if asked.since is not None:
         found.append(It.occurred_at >= asked.since)

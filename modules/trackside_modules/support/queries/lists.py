@@ -12,7 +12,6 @@ from sqlalchemy import (
     Select,
     SQLColumnExpression,
     case,
-    func,
     literal,
     literal_column,
     select,
@@ -26,7 +25,7 @@ from trackside.errors import InputError
 from trackside_modules.support import words
 from trackside_modules.support.models import Interaction, Topic
 from trackside_modules.support.models.interactions import ACTIVE
-from trackside_modules.support.queries.filters import Filter, conditions, has_words
+from trackside_modules.support.queries.filters import Filter, Now, conditions, has_words
 
 MOST = 200
 It = Interaction
@@ -115,12 +114,7 @@ def page(
     )
 
 
-def count(session: Session, asked: Filter, *, now: datetime, most: int) -> int:
-    """Return how many interactions are `asked` for, counting up to `most`."""
-    return session.scalar(select(func.count()).select_from(counted(asked, now=now, most=most).subquery())) or 0
-
-
-def counted(asked: Filter, *, now: datetime, most: int) -> Select[int]:
+def counted(asked: Filter, *, now: Now, most: int) -> Select[int]:
     """Return the query of the interactions `asked` for, up to `most`."""
     query = select(It.id).where(*conditions(asked, now=now)).limit(most)
     return query.where(has_words(asked.text)) if asked.text else query

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, url_for
+from flask import Blueprint
 
+from trackside.web.links import link
 from trackside_modules.usage.web.asked import Asked
 
 blueprint = Blueprint("usage", __name__, url_prefix="/usage", template_folder="../templates")
@@ -25,7 +26,7 @@ TABS: tuple[tuple[str, str], ...] = (
 @blueprint.app_template_global()
 def usage_tabs(asked: Asked) -> list[tuple[str, str, Any]]:
     """Return the tabs as `ui.tabs` takes them; each keeps the filters that are on."""
-    return [(label, url_for(endpoint, **asked.kept), None) for label, endpoint in TABS]
+    return [(label, link(endpoint, **asked.kept), None) for label, endpoint in TABS]
 
 
 @blueprint.app_template_filter()
