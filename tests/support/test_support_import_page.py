@@ -11,7 +11,6 @@ from sqlalchemy import select
 from trackside.runtime import Runtime
 from trackside_modules.support import jobs
 from trackside_modules.support.models import Import, Interaction
-from trackside_modules.support.service import uploads
 
 HEAD = "Ticket ID;Subject;Requester email;Status;Created at;Description;Topic\n"
 ROW = "{0};Überweisung {0};dev@customer.example;solved;2026-06-01T09:00:00Z;It fails.;Auth\n"
@@ -103,7 +102,7 @@ def test_the_same_file_again_changes_nothing(admin: FlaskClient, upload: Any, do
 
 
 def test_an_import_that_was_stopped_goes_on(upload: Any, do: Any, runtime: Runtime) -> None:
-    page = upload(HEAD + ROW.format("T1") + ROW.format("T2"))
+    page = upload(HEAD + ROW.format("T1") + ROW.format("T2") + BAD)
     do(page)
     with runtime.database.session() as session:
         row = session.scalars(select(Import)).one()
@@ -140,17 +139,3 @@ def test_columns_that_do_not_do_are_refused_in_words(
 def test_only_who_manages_imports(desk: FlaskClient) -> None:
     assert desk.get("/support/settings/import").status_code == 403
     assert desk.post("/support/settings/import").status_code == 403
-
-
-def test_files_are_removed_after_a_week_and_when_a_customer_is_erased(
-    admin: FlaskClient, upload: Any, runtime: Runtime
-) -> None:
-    page = upload(HEAD + ROW.format("T1"))
-    folder = uploads.folder_of(runtime.settings)
-    assert [each.stat().st_mode & 0o777 for each in folder.iterdir()] == [0o600]
-    with runtime.database.session() as session:
-        uploads.forget(session, folder, now=runtime.clock.now())
-        assert list(folder.iterdir())
-        uploads.forget(session, folder, now=runtime.clock.now(), everything=True)
-    assert list(folder.iterdir()) == []
-    assert "upload it again" in admin.get(page).text

@@ -16,7 +16,7 @@ from trackside_modules.support import attachments
 from trackside_modules.support.events import InteractionsErased, StatusChanged
 from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.mail import outgoing
-from trackside_modules.support.service import csat, erasing, mails, metrics, sending, trackers, uploads
+from trackside_modules.support.service import csat, erasing, mails, metrics, sending, trackers, upload_files, uploads
 from trackside_modules.support.service.contexts import freezer
 
 log = structlog.get_logger(__name__)
@@ -25,17 +25,16 @@ MAIL = "mail"
 RATE_PATH = "/support/rate/"
 
 
-def customers_changed(runtime: Runtime, _event: UserErased | AccountErased | UsersMerged | AccountsMerged) -> None:
-    """Follow what became of a customer at once; what fails here the tick repeats."""
+def customers_changed(runtime: Runtime, event: UserErased | AccountErased | UsersMerged | AccountsMerged) -> None:
+    """Follow what became of a customer at once; what fails here the ticks repeat."""
     follow(runtime)
+    if isinstance(event, UserErased | AccountErased):
+        forget_imports(runtime)
 
 
 def remove_files(runtime: Runtime, event: InteractionsErased) -> None:
-    """Remove the bytes of files that no interaction has any more, and what was uploaded: they may be in there."""
+    """Remove the bytes of files that no interaction has any more."""
     attachments.remove(attachments.folder_of(runtime.settings), event.files)
-    with runtime.database.session() as session:
-        folder = uploads.folder_of(runtime.settings)
-        uploads.forget(session, folder, now=runtime.clock.now(), everything=True)
 
 
 def follow(runtime: Runtime) -> None:
@@ -50,15 +49,17 @@ def follow(runtime: Runtime) -> None:
 
 def bring_in(runtime: Runtime, import_id: int) -> None:
     """Bring in a file that a member uploaded, or try what would become of it."""
-    folder = uploads.folder_of(runtime.settings)
+    folder = upload_files.folder_of(runtime.settings)
     uploads.work(partial(fenced, runtime), folder, import_id, clock=runtime.clock.now)
+    # who was erased while it ran: what was being written of them just then
+    follow(runtime)
     log.info("support.imported", upload=import_id)
 
 
 def forget_imports(runtime: Runtime) -> None:
-    """Remove uploaded files that are of no use any more."""
+    """Remove uploaded files that are of no use any more, or that may name who was erased."""
     with fenced(runtime) as session:
-        uploads.forget(session, uploads.folder_of(runtime.settings), now=runtime.clock.now())
+        uploads.forget(session, upload_files.folder_of(runtime.settings), now=runtime.clock.now())
 
 
 def forget_mails(runtime: Runtime) -> None:

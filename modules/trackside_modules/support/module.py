@@ -54,7 +54,7 @@ MODULE = Module(
     ),
     ticks=(
         Tick("support.follow", "support.follow", timedelta(hours=1)),
-        Tick("support.forget_imports", "support.forget_imports", timedelta(days=1)),
+        Tick("support.forget_imports", "support.forget_imports", timedelta(hours=1)),
         Tick("support.forget_mails", "support.forget_mails", timedelta(days=1)),
         Tick("support.measure", "support.measure", timedelta(minutes=15), durable=False),
     ),
@@ -100,6 +100,7 @@ MODULE = Module(
     scopes={
         "support:read": "Read the support log",
         "support:write": "Log interactions, reply to them and change them",
+        "support:manage": "Add and remove trackers, which tell what happens to work",
     },
     permissions=(
         Permission("support.view", "See interactions", _STAFF | {"viewer"}),

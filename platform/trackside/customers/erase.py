@@ -5,10 +5,11 @@ of its ids, makes later telemetry count as the unknown user. Modules that keep p
 `UserErased` (`AccountErased`) and remove it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, literal, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Text, and_, cast, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -18,6 +19,9 @@ from trackside.customers.models import Account, Tombstone, Upload, User
 from trackside.customers.service import hash_of, must_be_alive
 from trackside.customers.trail import note
 from trackside.events import AccountErased, UserErased, announce
+
+ADDRESS = "address"
+"""The kind of tombstones of e-mail addresses: an import that still names one does not bring the person back."""
 
 
 def erase(session: Session, row: Customer, actor: Actor, *, now: datetime) -> int:
@@ -44,7 +48,8 @@ def _erase_users(session: Session, ids: Sequence[int], now: datetime) -> int:
     if not ids:
         return 0
     theirs = or_(User.id.in_(ids), User.merged_into.in_(ids))
-    _bury(session, User, theirs, now)
+    _bury(session, "user", User.external_id, theirs, now)
+    _bury(session, ADDRESS, func.lower(User.email), and_(theirs, User.email != ""), now)
     erased = session.scalars(
         update(User)
         .where(theirs)
@@ -59,7 +64,7 @@ def _erase_users(session: Session, ids: Sequence[int], now: datetime) -> int:
 
 def _erase_account(session: Session, account_id: int, now: datetime) -> None:
     theirs = or_(Account.id == account_id, Account.merged_into == account_id)
-    _bury(session, Account, theirs, now)
+    _bury(session, "account", Account.external_id, theirs, now)
     session.execute(
         update(Account)
         .where(theirs)
@@ -69,16 +74,20 @@ def _erase_account(session: Session, account_id: int, now: datetime) -> None:
     announce(session, AccountErased(now, account_id=account_id))
 
 
-def _bury(session: Session, model: type[Account] | type[User], theirs: object, now: datetime) -> None:
-    """Keep the hash of every id that is about to go."""
-    kind = "user" if model is User else "account"
-    graves = select(literal(kind), hash_of(model.external_id), literal(now)).where(
-        theirs,  # type: ignore[arg-type]
-        model.external_id.is_not(None),
-    )
+def _bury(session: Session, kind: str, name: Any, theirs: ColumnElement[bool], now: datetime) -> None:
+    """Keep the hash of every id, or address, that is about to go."""
+    # two of the erased may share an address
+    graves = select(literal(kind), hash_of(name), literal(now)).where(theirs, name.is_not(None)).distinct()
     statement = insert(Tombstone).from_select(["kind", "hash", "erased_at"], graves)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["kind", "hash"], set_={"erased_at": statement.excluded.erased_at}
         )
     )
+
+
+def erased_addresses(session: Session, addresses: Collection[str]) -> set[str]:
+    """Return those of some addresses, in lower case, that were of users who are erased."""
+    given = func.unnest(cast([each.lower() for each in addresses], ARRAY(Text))).column_valued("given")
+    grave = select(Tombstone.kind).where(Tombstone.kind == ADDRESS, Tombstone.hash == hash_of(given))
+    return set(session.scalars(select(given).where(grave.exists()))) if addresses else set()

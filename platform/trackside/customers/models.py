@@ -101,7 +101,7 @@ class Tombstone(Base):
     __tablename__ = "customer_tombstone"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
-    """`user` or `account`."""
+    """`user` or `account`, of ids; `address`: of an e-mail address in lower case."""
     hash: Mapped[bytes] = mapped_column(primary_key=True)
     """SHA-256 of the workspace's salt and the id."""
     erased_at: Mapped[datetime]

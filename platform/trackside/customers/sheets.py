@@ -5,19 +5,18 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from trackside.csv_lines import unquoted
 from trackside.errors import InputError
-
-if TYPE_CHECKING:
-    from _csv import Reader
 
 MAX_BYTES = 16 << 20
 MAX_ROWS = 100_000
 MAX_COLUMNS = 100
 DELIMITERS = ",;\t"
 PIECE = 1 << 18
+MAX_ROW = 1 << 20
+"""Characters of a row, whichever lines it spans: more of it is never held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +79,11 @@ def opened(file: BinaryIO) -> Stream:
     """
     encoding = encoding_of(file)
     file.seek(0)
-    head = next((line for line in _text(file, encoding) if line.strip("\r\n")), "")
+    heads = iter(_Bounded(_text(file, encoding)))
+    head = next((line for line in heads if line.strip("\r\n")), "")
     delimiter = max(DELIMITERS, key=head.count)
     file.seek(0)
-    text = _text(file, encoding)
-    lines = _readable(csv.reader(text, delimiter=delimiter, strict=True))
+    lines = _readable(_Bounded(_text(file, encoding)), delimiter)
     return Stream(encoding, delimiter, _head(next(lines, (0, []))[1]), lines)
 
 
@@ -105,6 +104,38 @@ class _Borrowed(io.RawIOBase):
 
 def _text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedReader(_Borrowed(file), PIECE), encoding, newline="")
+
+
+class _Bounded:
+    """The lines of a text, as a reader of CSV asks for them: those of one row may have `MAX_ROW` characters."""
+
+    def __init__(self, text: io.TextIOBase) -> None:
+        self._text = text
+        self._left = MAX_ROW
+        self.given = 0
+        """Lines, the one that was too long among them."""
+
+    def begin(self) -> int:
+        """Begin a row; return the number of its line."""
+        self._left = MAX_ROW
+        return self.given + 1
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self._left + 1)
+        if not line:
+            raise StopIteration
+        self.given += 1
+        if len(line) > self._left:
+            while line and not line.endswith(("\n", "\r")):
+                line = self._text.readline(PIECE)
+            raise InputError(
+                f"Line {self.given} is too long: a row may have {MAX_ROW:,} characters. Is a quotation mark missing?"
+            )
+        self._left -= len(line)
+        return line
 
 
 def _no_text() -> InputError:
@@ -144,7 +175,7 @@ def parsed(text: str) -> Sheet:
     """
     head = text.lstrip("\r\n").partition("\n")[0]
     delimiter = max(DELIMITERS, key=head.count)
-    lines = _lines(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    lines = _lines(_Bounded(io.StringIO(text, newline="")), delimiter)
     columns = _head(next(lines, (0, []))[1])
     rows = []
     for number, cells in lines:
@@ -156,24 +187,28 @@ def parsed(text: str) -> Sheet:
     return Sheet(columns, rows)
 
 
-def _lines(reader: "Reader") -> Iterator[tuple[int, list[str]]]:
+def _lines(given: _Bounded, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each line that is not blank with the number it starts on; raises InputError where one cannot be read."""
-    for number, cells in _readable(reader):
+    for number, cells in _readable(given, delimiter):
         if isinstance(cells, InputError):
             raise cells
         yield number, cells
 
 
-def _readable(reader: "Reader") -> Iterator[tuple[int, list[str] | InputError]]:
+def _readable(given: _Bounded, delimiter: str) -> Iterator[tuple[int, list[str] | InputError]]:
     """Yield each line that is not blank with the number it starts on; a quoted cell may span lines."""
+    reader = csv.reader(given, delimiter=delimiter, strict=True)
     while True:
-        number = reader.line_num + 1
+        number = given.begin()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             yield number, InputError(f"Line {number} cannot be read as CSV: {error}.")
+            continue
+        except InputError as error:
+            yield number, error
             continue
         if any(cell.strip() for cell in cells):
             yield number, [unquoted(cell.strip()) for cell in cells]

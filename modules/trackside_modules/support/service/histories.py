@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from trackside.auth.audit import Actor
 from trackside.auth.models import Member
 from trackside.customers import importing as customers
+from trackside.customers.erase import erased_addresses
 from trackside.customers.kinds import ACCOUNT, USER
 from trackside.customers.models import Account, User
 from trackside.customers.sheets import Sheet
@@ -56,6 +57,8 @@ def _users(session: Session, batch: Sequence[Record], who: Actor, now: datetime)
     wanted = {(each.user or each.email): each for each in batch if each.user or each.email}
     found = _users_called(session, wanted)
     missing = [each for name, each in wanted.items() if name.lower() not in found]
+    erased = erased_addresses(session, {each.email for each in missing if each.email})
+    missing = [each for each in missing if each.email.lower() not in erased]
     if missing:
         columns = ["external_id", "email", "account"]
         rows = [(it.line, [it.user or it.email, it.email, it.account]) for it in missing]

@@ -1,36 +1,34 @@
 """Files that members bring in by a page: kept, looked at, tried, brought in by a task, forgotten.
 
-The bytes are below the data directory, read by nobody but the one who runs Trackside. They are removed a week after
-they were last of use, and as soon as a customer is erased: they may be in there.
+The bytes are below the data directory, read by nobody but the one who runs Trackside. A file is removed as soon
+as all of it is in; one that waits, or has rows to be mended, after a week. Once a customer is erased, who may be in
+there, all that were uploaded before go at once, and one that is being read when it was read (see `forget`).
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
 from trackside.csv_lines import line
 from trackside.customers import sheets
+from trackside.customers.models import Tombstone
 from trackside.errors import Conflict, InputError, NotFound, TooLarge
 from trackside.jobs.models import DISCARDED, Task
 from trackside.jobs.models import FAILED as FAILED_TASK
 from trackside.jobs.tasks import enqueue
-from trackside.settings import Settings
 from trackside.text import clean_line, is_hidden
 from trackside_modules.support.importing import reading, sheet
 from trackside_modules.support.models import Import, LeftOut
-from trackside_modules.support.service import imports, rows
+from trackside_modules.support.service import imports, rows, upload_files
 from trackside_modules.support.service.imports import Outcome, Seen, Sessions
 
 MOST_BYTES = 256 << 20
-FOLDER = "imports"
 TASK = "support.import"
 KEPT = timedelta(days=7)
 SHOWN_FOR = timedelta(days=90)
@@ -40,15 +38,11 @@ EXTRA = ("trackside_line", "trackside_problem")
 """Columns beside a file's own in what was left out of it; bringing it in again passes them over."""
 
 
-def folder_of(settings: Settings) -> Path:
-    """Return where the files are kept."""
-    return settings.data.absolute() / FOLDER
-
-
 def keep(session: Session, folder: Path, file: BinaryIO, name: str, *, who: Actor, now: datetime) -> Import:
     """Keep a file that was uploaded, with what it is and what its columns probably are.
 
-    Raises InputError for what is neither CSV nor Zendesk's JSON, TooLarge for too many bytes.
+    Raises InputError for what is neither CSV nor Zendesk's JSON, TooLarge for too many bytes, Unavailable where there
+    is no room for it.
     """
     size = file.seek(0, os.SEEK_END)
     if size > MOST_BYTES:
@@ -72,7 +66,7 @@ def keep(session: Session, folder: Path, file: BinaryIO, name: str, *, who: Acto
     )
     session.add(row)
     session.flush()
-    _write(folder / str(row.id), file)
+    upload_files.write(folder, row.id, file)
     return row
 
 
@@ -108,7 +102,7 @@ def mapping(columns: Sequence[str], fields: Sequence[str]) -> dict[str, int]:
 
 def preview(session: Session, folder: Path, row: Import, *, who: Actor, now: datetime) -> list[Seen]:
     """Return what would become of the first records; the caller rolls back. Raises InputError for wrong columns."""
-    with _opened(folder, row) as file:
+    with upload_files.opened(folder, row.id) as file:
         found = reading.records(file, row.form, lambda columns: mapping(columns, row.fields))
         first = [record for record, _ in zip(found, range(SAMPLE), strict=False)]
     return imports.preview(session, first, source=clean_line(row.source, "source", longest=50), who=who, now=now)
@@ -129,7 +123,10 @@ def begin(session: Session, row: Import, *, dry: bool) -> None:
 
 
 def work(sessions: Sessions, folder: Path, import_id: int, *, clock: Callable[[], datetime]) -> None:
-    """Try an import, or do it, and tell on the way how far it is. One that was stopped goes on."""
+    """Try an import, or do it, and tell on the way how far it is. One that was stopped goes on.
+
+    Its file is removed then, where it is of no more use.
+    """
     with sessions() as session:
         row = get(session, import_id)
         if row.state != RUNNING:
@@ -139,7 +136,7 @@ def work(sessions: Sessions, folder: Path, import_id: int, *, clock: Callable[[]
         session.execute(delete(LeftOut).where(LeftOut.import_id == import_id))
         who = Actor(row.who, member_id=row.member_id)
     try:
-        with _opened(folder, row) as file:
+        with upload_files.opened(folder, row.id) as file:
             found = reading.records(file, row.form, lambda columns: mapping(columns, row.fields))
             done = imports.run(
                 sessions,
@@ -155,6 +152,9 @@ def work(sessions: Sessions, folder: Path, import_id: int, *, clock: Callable[[]
         _tell(sessions, import_id, done, state=state, finished_at=clock(), read_bytes=row.bytes)
     except (InputError, NotFound) as error:
         _tell(sessions, import_id, None, state=FAILED, finished_at=clock(), problem=error.message)
+    # in a transaction of its own: whoever is erased meanwhile sees that it runs no more, or is seen here
+    with sessions() as session:
+        _let_go(session, folder, get(session, import_id), _last_erasure(session), clock())
 
 
 def stopped(session: Session, row: Import) -> str:
@@ -177,7 +177,7 @@ def mending(session: Session, folder: Path, row: Import) -> Iterator[str]:
         yield line(EXTRA)
         yield from (line([str(number), problem]) for number, problem in problems.items())
         return
-    with _opened(folder, row) as file:
+    with upload_files.opened(folder, row.id) as file:
         found = sheets.opened(file)
         yield line([*found.columns, *EXTRA])
         for number, cells in found.rows:
@@ -187,19 +187,30 @@ def mending(session: Session, folder: Path, row: Import) -> Iterator[str]:
                 yield line([*padded, str(number), problems[number]])
 
 
-def forget(session: Session, folder: Path, *, now: datetime, everything: bool = False) -> None:
-    """Remove files that were of no use for a week (`everything`: all that do not run), and imports of long ago."""
-    query = select(Import).where(Import.removed_at.is_(None))
-    if not everything:
-        query = query.where(Import.created_at < now - KEPT)
-    for row in session.scalars(query).all():
-        if row.state == RUNNING and not stopped(session, row):
-            continue
-        (folder / str(row.id)).unlink(missing_ok=True)
-        row.removed_at = now
-        if everything:
-            session.execute(update(LeftOut).where(LeftOut.import_id == row.id).values(problem="(removed)"))
+def forget(session: Session, folder: Path, *, now: datetime) -> None:
+    """Remove files that are of no use any more, what stopped uploads left behind, and imports of long ago."""
+    erased_at = _last_erasure(session)
+    for row in session.scalars(select(Import).where(Import.removed_at.is_(None))).all():
+        _let_go(session, folder, row, erased_at, now)
     session.execute(delete(Import).where(Import.created_at < now - SHOWN_FOR, Import.removed_at.is_not(None)))
+    upload_files.sweep(folder, session.scalars(select(Import.id).where(Import.removed_at.is_(None))).all(), now=now)
+
+
+def _last_erasure(session: Session) -> datetime | None:
+    return session.scalar(select(func.max(Tombstone.erased_at)))
+
+
+def _let_go(session: Session, folder: Path, row: Import, erased_at: datetime | None, now: datetime) -> None:
+    """Remove a file that is of no use, or that an erased customer may be in; one that is being read stays till then."""
+    if row.removed_at is not None or (row.state == RUNNING and not stopped(session, row)):
+        return
+    erased = erased_at is not None and erased_at >= row.created_at
+    to_mend = row.form == reading.CSV and row.broken > 0
+    if erased or row.created_at < now - KEPT or (row.state == DONE and not to_mend):
+        upload_files.remove(folder, row.id)
+        row.removed_at = now
+    if erased:
+        session.execute(update(LeftOut).where(LeftOut.import_id == row.id).values(problem="(removed)"))
 
 
 def _before(session: Session, kind: reading.Kind, but: int = 0) -> Import | None:
@@ -218,24 +229,3 @@ def _tell(sessions: Sessions, import_id: int, so_far: Outcome | None, **values: 
             found = [{"import_id": import_id, "line": at, "problem": told[at]} for at in sorted(told)]
             rows.insert(session, LeftOut, found, replace="import_id, line")
         session.execute(update(Import).where(Import.id == import_id).values(**facts, **values))
-
-
-@contextmanager
-def _opened(folder: Path, row: Import) -> Iterator[BinaryIO]:
-    try:
-        file = (folder / str(row.id)).open("rb")
-    except FileNotFoundError:
-        raise NotFound("The bytes of this file are gone: upload it again.") from None
-    with file:
-        yield file
-
-
-def _write(path: Path, file: BinaryIO) -> None:
-    """Write a file whole or not at all, readable by its owner alone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent)
-    file.seek(0)
-    with os.fdopen(handle, "wb") as out:
-        while piece := file.read(1 << 20):
-            out.write(piece)
-    Path(partial).replace(path)

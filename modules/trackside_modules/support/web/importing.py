@@ -10,13 +10,13 @@ from werkzeug.datastructures import MultiDict
 
 from trackside.auth.login import actor
 from trackside.db import db
-from trackside.errors import Conflict, InputError, TooLarge
+from trackside.errors import Conflict, InputError, TooLarge, Unavailable
 from trackside.web.current import current_runtime
 from trackside.web.downloads import download
 from trackside.web.policy import require
 from trackside_modules.support.importing import reading, sheet
 from trackside_modules.support.models import Import
-from trackside_modules.support.service import uploads
+from trackside_modules.support.service import upload_files, uploads
 from trackside_modules.support.web.base import MANAGE, blueprint, now, whole
 
 PAGE = 100
@@ -68,7 +68,7 @@ def take_import() -> ResponseReturnValue:
         if file is None or not file.filename:
             raise InputError("Choose a file first.")
         row = uploads.keep(session, _folder(), file.stream, file.filename, who=actor(), now=now())  # type: ignore[arg-type]
-    except (InputError, TooLarge) as error:
+    except (InputError, TooLarge, Unavailable) as error:
         session.rollback()
         return _imports(error.message), error.status
     session.commit()
@@ -182,4 +182,4 @@ def _chosen(row: Import, form: MultiDict[str, str]) -> list[str]:
 
 
 def _folder() -> Any:
-    return uploads.folder_of(current_runtime().settings)
+    return upload_files.folder_of(current_runtime().settings)
