@@ -12,7 +12,9 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from threading import Timer
+from queue import Empty, SimpleQueue
+from threading import Thread, Timer
+from time import monotonic
 from urllib.parse import SplitResult, urlsplit
 
 from trackside.errors import InputError, Unavailable
@@ -20,6 +22,8 @@ from trackside.settings import Settings
 
 MOST_BYTES = 64 * 1024
 SECONDS = 10.0
+RESOLVING = 3.0
+"""Seconds that a name may take to be resolved."""
 _PLAIN = re.compile(r"[\x21-\x7e]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNICAST = IPv6Network("2000::/3")
@@ -120,12 +124,17 @@ class Network:
     public: Callable[[str], bool] = is_public
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
-    def check(self, url: str) -> list[str]:
-        """Return the addresses behind `url`, all of them public; raises Refused, or Unreachable for an unknown name."""
+    def check(self, url: str, seconds: float = RESOLVING) -> list[str]:
+        """Return the addresses behind `url`, all of them public.
+
+        Raises Refused, or Unreachable for a name that is unknown, or not resolved within `seconds`.
+        """
         parts = self._split(url)
         host, port = parts.hostname or "", _port(parts)
         try:
-            addresses = list(self.resolve(host, port))
+            addresses = _in_time(seconds, lambda: list(self.resolve(host, port)))
+        except TimeoutError as error:
+            raise Unreachable(f"The name {host} was not resolved within {seconds:g} s.") from error
         except (OSError, UnicodeError) as error:
             raise Unreachable(f"The name {host} cannot be resolved.") from error
         if not addresses or not all(map(self.public, addresses)):
@@ -146,8 +155,9 @@ class Network:
 
         Raises Refused for an address that is not called, Unreachable where nothing came back within `seconds`.
         """
-        addresses = self.check(url)
-        parts = urlsplit(url)
+        until = monotonic() + seconds
+        addresses = self.check(url, min(seconds, RESOLVING))
+        parts, seconds = urlsplit(url), max(0.1, until - monotonic())
         connection = _Pinned(parts.hostname or "", _port(parts), addresses[0], seconds)
         connection.tls = self.context() if parts.scheme == "https" else None
         # a timeout of the socket starts anew with each byte that drips in: this one does not
@@ -208,6 +218,26 @@ class _Pinned(http.client.HTTPConnection):
                 self.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 self.sock.close()
+
+
+def _in_time(seconds: float, work: Callable[[], list[str]]) -> list[str]:
+    """Return what `work` does, in a thread that is left to itself once it takes too long; raises TimeoutError."""
+    done: SimpleQueue[list[str] | BaseException] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            done.put(work())
+        except BaseException as error:
+            done.put(error)
+
+    Thread(target=run, daemon=True, name="resolve").start()
+    try:
+        found = done.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def _port(parts: SplitResult) -> int:

@@ -95,6 +95,18 @@ def test_a_name_nobody_knows_is_unreachable() -> None:
         Network(resolve=fail).check("https://example.com/")
 
 
+def test_a_name_that_is_not_resolved_in_time_is_unreachable() -> None:
+    over = threading.Event()
+    network = Network(resolve=lambda host, port: ["8.8.8.8"] if over.wait(60) else [])
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match=r"not resolved within 0.05 s"):
+        network.check("https://example.com/", 0.05)
+    with pytest.raises(Unreachable, match=r"not resolved"):
+        network.send("POST", "https://example.com/", seconds=0.05)
+    assert time.monotonic() - began < 30
+    over.set()
+
+
 Serve = Callable[[bytes], int]
 
 

@@ -10,6 +10,7 @@ from trackside.api import Api, Call, Id, Input, Name, Page, Paged
 from trackside.auth.audit import key_actor
 from trackside.errors import Conflict, NotAllowed
 from trackside.net import network_of
+from trackside.text import clean_line
 from trackside.webhooks import queries, service
 from trackside.webhooks.models import EVERYTHING, STATES, Delivery, Endpoint
 from trackside.webhooks.sending import types_of
@@ -133,13 +134,17 @@ def get_webhook(call: Call, webhook_id: Id) -> WebhookOut:
 @api.patch(_ONE, scope=WRITE, edits=True, errors=(Conflict,), example=_HOOK, sends={"paused": True})
 def edit_webhook(call: Call, webhook_id: Id, body: WebhookEdit) -> WebhookOut:
     """Change a webhook, pause or resume it; what happens while it is paused waits for a week at most."""
+    if body.url is not UNSET:
+        # a name may take its time: nobody waits for the row meanwhile
+        network_of(call.runtime.settings).check(clean_line(body.url, "url", longest=service.LONGEST_URL))
     found = service.get(call.session, webhook_id, lock=True)
     call.if_match(found.version)
     how: dict[str, Any] = {"who": key_actor(call.key), "now": call.runtime.clock.now()}
     given = {name: value for name in ("name", "url", "types") if (value := getattr(body, name)) is not UNSET}
     if given:
         kept = {"name": found.name, "url": found.url, "types": found.types}
-        found = service.edit(call.session, webhook_id, _checked(call, Wanted(**kept | given)), **how)
+        wanted = _allowed(call, Wanted(**kept | given)).cleaned(types_of(call.runtime))
+        found = service.edit(call.session, webhook_id, wanted, **how)
     if body.paused is not UNSET:
         found = (service.pause if body.paused else service.resume)(call.session, webhook_id, **how)
     return call.tagged(WebhookOut.of(found), found.version)
@@ -185,10 +190,14 @@ def send_delivery_again(call: Call, webhook_id: Id, delivery_id: Id) -> Delivery
 
 
 def _checked(call: Call, wanted: Wanted) -> Wanted:
+    return _allowed(call, wanted).checked(network_of(call.runtime.settings), types_of(call.runtime))
+
+
+def _allowed(call: Call, wanted: Wanted) -> Wanted:
     known = types_of(call.runtime)
     told = known if EVERYTHING in wanted.types else wanted.types
     needed = {known[each].scope for each in told if each in known} - {"", *call.key.scopes}
     if needed:
         named = ", ".join(sorted(needed))
         raise NotAllowed(f"Whoever is told this can read it, and this key does not carry {named}.")
-    return wanted.checked(network_of(call.runtime.settings), known)
+    return wanted

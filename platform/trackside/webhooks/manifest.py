@@ -24,7 +24,7 @@ MODULE = Module(
         ),
     ),
     jobs=(
-        Job(PUSH, "trackside.webhooks.sending:push", timeout=timedelta(minutes=2)),
+        Job(PUSH, "trackside.webhooks.sending:push", queue="webhooks", timeout=timedelta(minutes=2)),
         Job("webhooks.forget", "trackside.webhooks.sending:forget"),
     ),
     ticks=(Tick("webhooks.forget", "webhooks.forget", timedelta(hours=6)),),

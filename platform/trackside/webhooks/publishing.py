@@ -37,11 +37,12 @@ def publish(session: Session, happened: Sequence[Happened]) -> int:
     if not happened:
         return 0
     # held, so that none of them is removed before this commits
-    wanting = select(Endpoint.id, Endpoint.types, Endpoint.paused_at).with_for_update(read=True, key_share=True)
+    wanting = select(Endpoint.id, Endpoint.types, Endpoint.paused_at, Endpoint.hold_until)
+    wanting = wanting.with_for_update(read=True, key_share=True)
     count = 0
     endpoints = session.execute(wanting.order_by(Endpoint.id)).all()
     messages = [(each, f"msg_{uuid4().hex}") for each in happened] if endpoints else []
-    for endpoint_id, types, paused_at in endpoints:
+    for endpoint_id, types, paused_at, hold_until in endpoints:
         made = [
             delivery(endpoint_id, each, message_id)
             for each, message_id in messages
@@ -50,7 +51,9 @@ def publish(session: Session, happened: Sequence[Happened]) -> int:
         session.add_all(made)
         count += len(made)
         if made and paused_at is None:
-            ring(session, endpoint_id)
+            # one that does not answer costs no worker anything until its rest is over
+            rests = hold_until is not None and hold_until > max(each.at for each in happened)
+            ring(session, endpoint_id, at=hold_until if rests else None)
     session.flush()
     return count
 

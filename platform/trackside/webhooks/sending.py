@@ -1,8 +1,10 @@
 """Sending: what is due at an endpoint, one after the other, in the order in which it happened.
 
-Each message is tried for a week, later and later; others are not held up by it. An endpoint that does not
-answer, or fails, is left alone for a while, at most an hour, so a slow one costs a worker one try at a time. One that
-took nothing for days is paused. Only the kernel's network is used: public addresses, no redirects, bounded.
+Each message is tried for a week, later and later; others are not held up by it. An endpoint that does not answer, or
+fails, is left alone for a while, at most an hour, so a slow one costs a worker one try at a time, and no bell rings for
+it meanwhile. One that took nothing for days is paused. Sending has a queue, and so a worker, of its own: whatever
+receivers do, mails and imports do not wait; and an endpoint has a round of a few seconds before others have theirs.
+Only the kernel's network is used: public addresses, no redirects, bounded.
 """
 
 from collections.abc import Mapping
@@ -35,12 +37,12 @@ KEEP_WAITING = timedelta(days=7)
 """After which a message is given up."""
 KEEP = timedelta(days=30)
 LONGEST_HOLD = 3600
-SECONDS = 10.0
+SECONDS = 5.0
 MOST_ANSWER = 4096
 EXCERPT = 300
 _LEASE = timedelta(seconds=60)
-_ROUND = 45.0
-"""Seconds after which a round of sending ends, and another begins behind other work."""
+_ROUND = 5.0
+"""Seconds after which a round of sending ends, and another begins behind those of other endpoints."""
 
 
 @dataclass(frozen=True, slots=True)

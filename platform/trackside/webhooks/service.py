@@ -32,14 +32,22 @@ class Wanted:
     types: Collection[str]
 
     def checked(self, network: Network, known: Collection[str]) -> "Wanted":
-        """Return it as it is kept. Raises InputError, Refused and Unreachable for an address that is not called."""
+        """Return it as it is kept. Raises InputError, Refused and Unreachable for an address that is not called.
+
+        It waits for the address to be resolved: hold no lock meanwhile.
+        """
+        found = self.cleaned(known)
+        network.check(found.url)
+        return found
+
+    def cleaned(self, known: Collection[str]) -> "Wanted":
+        """Return it as it is kept, its address not looked at. Raises InputError."""
         name, url = clean_line(self.name, "name"), clean_line(self.url, "url", longest=LONGEST_URL)
         types = [EVERYTHING] if EVERYTHING in self.types else sorted(set(self.types))
         strange = [each for each in types if each not in {*known, EVERYTHING}]
         if strange or not types:
             problem = f"There is no event {strange[0][:80]!r}." if strange else "Choose one event at least."
             raise InputError(f"types: {problem}", {"types": problem})
-        network.check(url)
         return Wanted(name, url, types)
 
 
