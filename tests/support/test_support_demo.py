@@ -1,12 +1,23 @@
 """The demo's support log: the same past for the same moment, believable, and tied to the demo's story."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.orm import Session
+
+from trackside.clock import FrozenClock
 from trackside.demo import story
 from trackside.demo.people import LAPSED
+from trackside.jobs.models import DONE, Task
+from trackside.jobs.tasks import enqueue
+from trackside.runtime import Runtime
+from trackside_modules.support.demo import jobs
 from trackside_modules.support.demo.cases import CASES, TOPICS
+from trackside_modules.support.demo.contexts import UNFINISHED
 from trackside_modules.support.demo.past import told
+from trackside_modules.support.demo.seed import SOURCE
+from trackside_modules.support.models import FrozenContext, Interaction
 from trackside_modules.support.service.topics import slug_of
 
 NOW = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
@@ -40,3 +51,26 @@ def test_the_incident_the_slow_labels_and_the_customer_who_leaves_are_in_it() ->
 def test_every_case_is_filed_under_a_topic_that_the_demo_makes() -> None:
     paths = {"/".join(filter(None, (parent, slug_of(name)))) for name, parent, _ in TOPICS}
     assert {each.topic for each in CASES} <= paths
+
+
+def test_a_context_is_frozen_at_once_and_made_anew_when_the_usage_of_the_past_is_written(
+    runtime: Runtime, clock: FrozenClock, log: Callable[..., Interaction], session: Session
+) -> None:
+    row = log(source=SOURCE)
+    session.query(FrozenContext).delete()
+    session.commit()
+    with runtime.database.session() as other:
+        writing = enqueue(other, "usage.demo_history", {"until": clock.now().isoformat()})
+
+    jobs.freeze_contexts(runtime)
+
+    with runtime.database.session() as other:
+        frozen = other.get_one(FrozenContext, row.id)
+        assert (frozen.data["user"]["email"], frozen.data[UNFINISHED]) == ("dev@customer.example", True)
+        again = other.query(Task).filter_by(kind=jobs.CONTEXTS).one()
+        assert again.not_before == clock.now() + jobs.AGAIN
+        other.get_one(Task, writing).state = DONE
+    jobs.freeze_contexts(runtime)
+    with runtime.database.session() as other:
+        assert UNFINISHED not in other.get_one(FrozenContext, row.id).data
+        assert other.query(Task).filter_by(kind=jobs.CONTEXTS).count() == 1

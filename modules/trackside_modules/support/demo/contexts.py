@@ -16,10 +16,14 @@ from trackside_modules.support.service import freezer
 _SHORTEST = len("2026-11-23T10:00:00+00:00")
 
 
-def freeze(runtime: Runtime) -> int:
-    """Freeze a context for each of the demo's interactions that has none; return how many there were.
+UNFINISHED = "unfinished"
+"""Stands in a context that is made anew once all of the demo's past is written."""
 
-    The past was not measured at those moments, so it is today's, told as of then.
+
+def freeze(runtime: Runtime, *, last: bool = True) -> int:
+    """Freeze a context for each of the demo's interactions that has none that is finished; return how many there were.
+
+    The past was not measured at those moments, so it is today's, told as of then. With `last`, it stays.
     """
     with runtime.database.session() as session:
         waiting = list(_waiting(session))
@@ -28,12 +32,13 @@ def freeze(runtime: Runtime) -> int:
         for number, user_id, env_id, at in waiting:
             if user_id not in known:
                 known[user_id] = context_of(session, Subject("user", user_id, env_id))
-            session.add(FrozenContext(interaction_id=number, data=_moved(known[user_id], at - now)))
+            data = _moved(known[user_id], at - now) | ({} if last else {UNFINISHED: True})
+            session.merge(FrozenContext(interaction_id=number, data=data))
     return len(waiting)
 
 
 def _waiting(session: Session) -> Iterator[tuple[int, int, int, datetime]]:
-    frozen = select(FrozenContext.interaction_id)
+    frozen = select(FrozenContext.interaction_id).where(~FrozenContext.data.has_key(UNFINISHED))
     columns = (Interaction.id, Interaction.user_id, Interaction.env_id, Interaction.occurred_at)
     query = select(*columns).where(Interaction.source == SOURCE, Interaction.id.not_in(frozen))
     for number, user_id, env_id, at in session.execute(query):

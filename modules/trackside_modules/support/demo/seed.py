@@ -40,8 +40,6 @@ MACROS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 VIEWS = {"Slow labels (demo)": "tag:2.4.1", "Enterprise bugs (demo)": "kind:bug plan:enterprise status:active"}
-FREEZE_AFTER = timedelta(seconds=40)
-"""By then the demo's usage is written, which the contexts are to hold."""
 
 
 def seed(runtime: Runtime, session: Session) -> None:
@@ -64,7 +62,7 @@ def seed(runtime: Runtime, session: Session) -> None:
     for place, ids in files.items():
         attach(session, numbers[place], ids)
     _desk(session, now)
-    enqueue(session, "support.demo_contexts", not_before=now + FREEZE_AFTER, dedupe_key="support.demo_contexts")
+    enqueue(session, "support.demo_contexts", dedupe_key="support.demo_contexts")
 
 
 def _history(each: Told, user: User, topics: Mapping[str, int], team: Mapping[str, int], env_id: int) -> list[Event]:
