@@ -6,8 +6,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from trackside.auth.audit import SYSTEM
 from trackside.runtime import Runtime
-from trackside_modules.support.models import Macro
+from trackside_modules.support import service
+from trackside_modules.support.models import Interaction, Macro
 
 Browsers = Callable[..., FlaskClient]
 PAGE = "/support/settings/macros"
@@ -88,3 +90,34 @@ def test_a_macro_that_makes_no_sense_is_refused_and_kept_in_the_form(
     answer = signed_in_client("admin").post(f"{PAGE}/new", data={"name": "Keys", "body": "Hello"} | wrong)
     assert answer.status_code in {413, 422}
     assert made() == []
+
+
+def test_a_macro_takes_away_and_lowers_too(
+    logged: Callable[..., int],
+    signed_in_client: Browsers,
+    desk: FlaskClient,
+    now_of: Callable[..., Interaction],
+    runtime: Runtime,
+) -> None:
+    number, admin = logged(), signed_in_client("admin")
+    macro = {"name": "Calm down", "body": "No haste.", "shared": "y", "priority": "low"}
+    for given, tags in (({"topic": "none", "assignee": "none"}, "hot"), ({"assignee": "sender"}, "")):
+        saved = admin.post(f"{PAGE}/new", data=macro | given | {"remove_tags": tags, "name": str(len(given))})
+        assert saved.status_code == 302, saved.text
+    twice = admin.post(f"{PAGE}/new", data=macro | {"tags": "hot", "remove_tags": "hot"})
+    assert (twice.status_code, "hot is added, too" in twice.text) == (422, True)
+    assert all(
+        each in admin.get(PAGE).text for each in ("no topic", "no assignee", "\N{MINUS SIGN}hot", "to the sender")
+    )
+    assert '<option value="none" selected>' in admin.get(f"{PAGE}/1").text.replace('selected="selected"', "selected")
+
+    use = {"body": "No haste.", "mode": "reply", "do": "send"}
+    desk.post(f"/support/{number}/write", data=use | {"macro": "2"})
+    assert (now_of(number).assignee_id, now_of(number).priority) != (None, "high")
+    with runtime.database.session() as session:
+        topic = service.topics.create(session, "Auth", who=SYSTEM, now=runtime.clock.now())
+        service.set_topic(session, number, topic.id, who=SYSTEM, now=runtime.clock.now())
+        service.tag(session, number, add=["hot"], who=SYSTEM, now=runtime.clock.now())
+    desk.post(f"/support/{number}/write", data=use | {"macro": "1"})
+    it = now_of(number)
+    assert (it.assignee_id, it.topic_id, it.priority, it.tags) == (None, None, "low", [])

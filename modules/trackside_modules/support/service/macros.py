@@ -20,6 +20,7 @@ from trackside_modules.support.service import fields
 
 LONGEST_NAME = 60
 MOST = 200
+CLEARS = ("topic", "assignee")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Wanted:
     topic_id: int | None = None
     tags: tuple[str, ...] = ()
     """Added."""
+    remove_tags: tuple[str, ...] = ()
+    clear: tuple[str, ...] = ()
+    """What is taken away: of `CLEARS`."""
+    take: bool = False
+    """Whether it becomes the sender's."""
     shared: bool = False
     version: int | None = None
     """What it was when it was read; None: whatever."""
@@ -103,11 +109,17 @@ def raise_one(session: Session, macro: Macro, member_id: int) -> None:
 
 def _acts(session: Session, wanted: Wanted) -> dict[str, Any]:
     """Return what it does besides its words, as it is kept."""
+    adding, removing = fields.tags(wanted.tags), fields.tags(wanted.remove_tags)
+    if both := sorted(set(adding) & set(removing)):
+        raise fields.wrong("remove_tags", f"{both[0]} is added, too: choose one.")
     given = {
         "status": wanted.status and fields.one_of(wanted.status, words.STATUSES, "status"),
         "priority": wanted.priority and fields.one_of(wanted.priority, words.PRIORITIES, "priority"),
-        "add_tags": fields.tags(wanted.tags),
+        "add_tags": adding,
+        "remove_tags": removing,
         "topic_id": wanted.topic_id,
+        "clear": [each for each in CLEARS if each in wanted.clear],
+        "take": wanted.take,
     }
     if wanted.topic_id is not None and session.get(Topic, wanted.topic_id) is None:
         raise fields.wrong("topic", "Choose from the list.")

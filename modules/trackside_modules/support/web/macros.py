@@ -25,6 +25,8 @@ from trackside_modules.support.service import macros as service
 from trackside_modules.support.service.macros import Wanted
 from trackside_modules.support.web.base import MANAGE, VIEW, WORK, blueprint, how, whole
 
+NONE, SENDER = "none", "sender"
+
 
 class MacroForm(Form):
     """A reply, and what is done with it."""
@@ -35,7 +37,9 @@ class MacroForm(Form):
     status = SelectField("Status", validate_choice=False)
     priority = SelectField("Priority", validate_choice=False)
     topic = SelectField("Topic", validate_choice=False)
+    assignee = SelectField("Assignee", validate_choice=False)
     tags = StringField("Tags to add", validators=[Optional()], description="Words with a space between.")
+    remove_tags = StringField("Tags to remove", validators=[Optional()], description="Words with a space between.")
     shared = BooleanField("For everybody", description="Otherwise you alone have it.")
     on = StringField("Try it on", validators=[Optional()], description="An interaction such as SUP-12.")
 
@@ -66,7 +70,10 @@ def macro(macro_id: int) -> ResponseReturnValue:
     acts = found.acts
     data = {name: acts.get(name, "") for name in ("status", "priority")}
     data |= {"name": found.name, "body": found.body, "version": str(found.version)}
-    data |= {"topic": str(acts.get("topic_id") or ""), "tags": " ".join(acts.get("add_tags", ()))}
+    cleared = acts.get("clear", ())
+    data |= {"topic": NONE if "topic" in cleared else str(acts.get("topic_id") or "")}
+    data |= {"assignee": NONE if "assignee" in cleared else SENDER if acts.get("take") else ""}
+    data |= {"tags": " ".join(acts.get("add_tags", ())), "remove_tags": " ".join(acts.get("remove_tags", ()))}
     return _page(MacroForm(data=data | {"shared": found.member_id is None}), found)
 
 
@@ -143,11 +150,18 @@ def _wanted(form: MacroForm) -> Wanted:
         body=form.body.data or "",
         status=form.status.data or "",
         priority=form.priority.data or "",
-        topic_id=whole(form.topic.data or "", "topic"),
-        tags=tuple((form.tags.data or "").replace(",", " ").split()),
+        topic_id=None if form.topic.data == NONE else whole(form.topic.data or "", "topic"),
+        tags=_tags(form.tags),
+        remove_tags=_tags(form.remove_tags),
+        clear=tuple(each for each in service.CLEARS if form[each].data == NONE),
+        take=form.assignee.data == SENDER,
         shared=bool(form.shared.data),
         version=whole(form.version.data or ""),
     )
+
+
+def _tags(field: StringField) -> tuple[str, ...]:
+    return tuple((field.data or "").replace(",", " ").split())
 
 
 def _page(form: MacroForm, known: Macro | None) -> str:
@@ -155,7 +169,12 @@ def _page(form: MacroForm, known: Macro | None) -> str:
     leave = SelectChoice("", "Leave as it is")
     form.status.choices = [leave, *(SelectChoice(name, label) for name, label in words.STATUSES.items())]
     form.priority.choices = [leave, *(SelectChoice(name, label) for name, label in words.PRIORITIES.items())]
-    form.topic.choices = [leave, *(SelectChoice(str(each.id), each.path) for each in tree(session))]
+    form.assignee.choices = [leave, SelectChoice(SENDER, "Whoever sends it"), SelectChoice(NONE, "Nobody")]
+    form.topic.choices = [
+        leave,
+        SelectChoice(NONE, "No topic"),
+        *(SelectChoice(str(each.id), each.path) for each in tree(session)),
+    ]
     tried = _tried(session, form)
     return render_template(
         "support/macro.html",

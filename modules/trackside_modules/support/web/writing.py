@@ -105,10 +105,18 @@ def _act(session: Session, it: Interaction, fields: dict[str, str]) -> None:
         service.set_status(session, it.id, status, **how())
     if tags := acts.get("add_tags"):
         service.tag(session, it.id, add=tags, **how())
+    if tags := acts.get("remove_tags"):
+        service.tag(session, it.id, remove=tags, **how())
     if priority := acts.get("priority"):
         service.prioritise(session, it.id, priority, **how())
     if (topic := acts.get("topic_id")) is not None:
         service.set_topic(session, it.id, topic, **how())
+    if "topic" in acts.get("clear", ()):
+        service.set_topic(session, it.id, None, **how())
+    if "assignee" in acts.get("clear", ()):
+        service.assign(session, it.id, None, **how())
+    elif acts.get("take"):
+        service.assign(session, it.id, current_user.id, **how())
 
 
 def usable(macro: Macro) -> bool:
