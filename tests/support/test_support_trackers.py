@@ -7,16 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+from trackside import cli
 from trackside.auth.audit import COMMAND_LINE
 from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
 from trackside_modules.support import tracking
-from trackside_modules.support.models import Link
+from trackside_modules.support.models import Link, WorkNews
 from trackside_modules.support.service import trackers
 from trackside_modules.support.web.hooks import sign
 
@@ -50,6 +52,20 @@ def github(client: FlaskClient) -> Post:
         return client.post(f"/hooks/support/work/{to[0]}", data=body, headers=headers)
 
     return post
+
+
+@pytest.fixture
+def shell_of(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run `trackside support ...`."""
+    cli.runtime.cache_clear()
+    monkeypatch.setattr("trackside_modules.support.tracker_cli.runtime", lambda: runtime)
+
+    def command(*arguments: str) -> Result:
+        result = CliRunner().invoke(cli.trackside, ["support", *arguments])
+        assert result.exit_code == 0, result.output
+        return result
+
+    return command
 
 
 def pull(number: int, *, merged: bool = False, base: str = "main") -> dict[str, Any]:
@@ -90,7 +106,9 @@ def test_the_same_delivery_again_changes_nothing(
     again = github(to, "pull_request", pull(number, merged=True))
     assert again.json is not None
     assert again.json["duplicate"] is True
-    github(to, "pull_request", pull(number, merged=True), delivery="another")
+    other_id = github(to, "pull_request", pull(number, merged=True), delivery="another")
+    assert other_id.json is not None
+    assert other_id.json["duplicate"] is True, "its id is not signed: its body is"
     assert now_of(number).version == version
 
 
@@ -116,6 +134,93 @@ def test_work_may_wait_for_its_release(
     assert github(to, "release", other, delivery="d-2").json["shipped"] == []  # type: ignore[index]
     assert github(to, "release", release, delivery="d-3").json["shipped"] == [f"SUP-{number}"]  # type: ignore[index]
     assert links(runtime, number)[0].shipped_at == clock.now()
+
+
+def released(at: str, branch: str = "main", tag: str = "v1") -> dict[str, Any]:
+    made = {"prerelease": False, "tag_name": tag, "target_commitish": branch, "created_at": at, "published_at": at}
+    return {"action": "published", "release": made, "repository": REPO}
+
+
+def merged(number: int, at: str, *, base: str = "main", url: str = PULL) -> dict[str, Any]:
+    data = pull(number, merged=True, base=base)
+    data["pull_request"] |= {"merged_at": at, "updated_at": at, "html_url": url}
+    return data
+
+
+def test_what_is_said_later_of_work_that_is_out_comes_back_at_once(
+    desk: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime
+) -> None:
+    first, second, third = logged(), logged(), logged()
+    to = tracker()
+    github(to, "pull_request", pull(first, merged=True))
+    edited = pull(first, merged=True)
+    edited["pull_request"]["body"] = f"Fixes SUP-{first}, SUP-{second}"
+
+    answer = github(to, "pull_request", edited)
+    assert answer.json is not None
+    assert (answer.json["linked"], answer.json["shipped"]) == ([f"SUP-{second}"], [f"SUP-{second}"])
+    assert desk.post(f"/support/{third}/link", data={"to": PULL}).status_code == 302
+
+    waiting = desk.get("/support/?view=loop").text
+    assert all(f"SUP-{each}" in waiting for each in (first, second, third))
+    assert all(links(runtime, each)[0].shipped_at for each in (first, second, third))
+
+
+def test_a_release_that_is_told_again_later_delivers_nothing_that_came_after_it(
+    logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime, clock: FrozenClock
+) -> None:
+    early, late = logged(), logged()
+    to = tracker("release")
+    github(to, "pull_request", merged(early, "2026-06-01T09:00:00Z"))
+    release = released("2026-06-01T10:00:00Z")
+    assert github(to, "release", release).json["shipped"] == [f"SUP-{early}"]  # type: ignore[index]
+    github(to, "pull_request", merged(late, "2026-06-02T09:00:00Z", url=f"{PULL}1"))
+    with runtime.database.session() as session:
+        session.query(WorkNews).delete()  # what was known of deliveries
+    again = github(to, "release", release)
+    assert again.json is not None
+    assert (again.json["duplicate"], again.json["shipped"]) == (False, [])
+    assert links(runtime, late)[0].shipped_at is None
+    clock.advance(trackers.KEEP)
+    assert github(to, "pull_request", merged(early, "2026-06-01T09:00:01Z")).json["duplicate"] is True  # type: ignore[index]
+
+
+def test_a_release_of_another_branch_delivers_what_was_picked_to_it(
+    logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime, signed_in_client: Any
+) -> None:
+    picked, waiting = logged(), logged()
+    to = tracker("release")
+    github(to, "pull_request", merged(waiting, "2026-06-01T09:00:00Z"))
+    commit = {"id": "ab" * 20, "url": "https://git.example/c/ab", "message": f"Fixes SUP-{picked}"}
+    push = {"ref": "refs/heads/release-1.2", "commits": [commit], "repository": REPO}
+    github(to, "push", push | {"head_commit": {"timestamp": "2026-06-02T09:00:00+02:00"}})
+
+    hotfix = released("2026-06-02T09:00:00+02:00", "release-1.2", "v1.2.1")
+    assert github(to, "release", hotfix).json["shipped"] == [f"SUP-{picked}"]  # type: ignore[index]
+    assert links(runtime, waiting)[0].shipped_at is None
+    page = signed_in_client("admin").get("/support/settings/trackers").text
+    assert "Release v1.2.1 of release-1.2" in page
+    assert "its branch up to the commit" in page
+    deployed = {"ref": "v1.3", "environment": "production", "created_at": "2026-06-03T09:00:00Z"}
+    data = {"deployment": deployed, "deployment_status": {"state": "success"}, "repository": REPO}
+    assert github(to, "deployment_status", data).json["shipped"] == [f"SUP-{waiting}"]  # type: ignore[index]
+
+
+def test_a_script_names_the_commits_of_a_release(
+    client: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post, clock: FrozenClock
+) -> None:
+    inside, outside = logged(), logged()
+    to = tracker("release")
+    commits = [
+        {"id": sha * 20, "url": f"https://git.example/c/{sha}", "message": f"Fixes SUP-{number}"}
+        for sha, number in (("aa", inside), ("bb", outside))
+    ]
+    github(to, "push", {"ref": "refs/heads/main", "commits": commits, "repository": REPO})
+    body = json.dumps({"released": "acme/api", "name": "v1", "commits": ["aa" * 20, "cc" * 20]}).encode()
+    at = int(clock.now().timestamp())
+    headers = {"webhook-id": "m1", "webhook-timestamp": str(at), "webhook-signature": sign(to[1], "m1", at, body)}
+    answer = client.post(f"/hooks/support/work/{to[0]}", data=body, headers=headers)
+    assert answer.json["shipped"] == [f"SUP-{inside}"]  # type: ignore[index]
 
 
 def test_numbers_that_do_not_exist_are_reported_and_the_others_linked(
@@ -232,3 +337,43 @@ def test_whatever_is_posted_can_be_read(data: dict[str, Any]) -> None:
     for kind in ("push", "merge_request", "release", "deployment"):
         assert isinstance(tracking.read_gitlab(data | {"object_kind": kind}), tracking.Told)
     assert isinstance(tracking.read_plain(data), tracking.Told)
+
+
+def test_trackers_are_set_up_by_the_api_and_from_the_shell(
+    client: FlaskClient,
+    api_key: Callable[..., str],
+    shell_of: Callable[..., Any],
+    logged: Callable[..., int],
+    github: Post,
+) -> None:
+    def http(*scopes: str) -> Callable[..., Any]:
+        key = api_key("admin", scopes=list(scopes))
+        headers = {"Authorization": f"Bearer {key}"}
+        return lambda method, path, body=None: client.open(f"/api/v1{path}", method=method, json=body, headers=headers)
+
+    admin = http("support:manage", "support:read")
+    made = admin("POST", "/support/trackers", {"name": "GitHub", "ships_on": "merge"})
+    assert made.status_code == 201
+    told = made.json
+    number = logged()
+    assert github((told["id"], told["secret"]), "pull_request", pull(number, merged=True)).status_code == 200
+    assert told["url"].endswith(f"/hooks/support/work/{told['id']}")
+
+    (listed,) = admin("GET", "/support/trackers").json
+    assert (listed["name"], listed["secret"]) == ("GitHub", None)
+    assert admin("GET", f"/support/trackers/{told['id']}").json == listed
+    (news,) = admin("GET", f"/support/trackers/{told['id']}/news").json
+    assert (news["event"], news["linked"], news["shipped"]) == ("pull request", [f"SUP-{number}"], [f"SUP-{number}"])
+    assert admin("POST", f"/support/trackers/{told['id']}:rotate").json["secret"] != told["secret"]
+    assert admin("POST", "/support/trackers", {"name": "x", "ships_on": "never"}).status_code == 422
+    assert admin("DELETE", f"/support/trackers/{told['id']}").status_code == 204
+    assert admin("GET", f"/support/trackers/{told['id']}/news").status_code == 404
+    assert http("support:read")("POST", "/support/trackers", {"name": "x"}).status_code == 403
+
+    shell = json.loads(shell_of("trackers", "add", "GitLab", "--ships-on", "release", "--json").output)
+    assert shell["secret"].startswith("whsec_")
+    assert "GitLab" in shell_of("trackers", "list").output
+    assert "Nothing yet" in shell_of("trackers", "news", str(shell["id"])).output
+    assert "whsec_" in shell_of("trackers", "rotate", str(shell["id"])).output
+    assert "removed" in shell_of("trackers", "remove", str(shell["id"])).output
+    assert "No tracker" in shell_of("trackers", "list").output

@@ -23,6 +23,7 @@ from trackside_modules.support.queries.lists import Row
 from trackside_modules.support.service import mails, rebuilding
 from trackside_modules.support.service.reading import read
 from trackside_modules.support.service.rebuilding import Progress
+from trackside_modules.support.tracker_cli import trackers
 
 SOURCE = "command line"
 _WIDE = 72
@@ -169,6 +170,7 @@ def rebuild(as_json: bool) -> None:
 
 support.add_command(moving.export)
 support.add_command(moving.import_)
+support.add_command(trackers)
 
 _CHANGES: dict[str, Callable[[Session, int, str, dict[str, Any]], object]] = {
     "status": lambda session, number, value, how: service.set_status(session, number, value, **how),

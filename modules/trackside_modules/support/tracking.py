@@ -5,8 +5,9 @@ what cannot be used is left out.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from unicodedata import normalize
 
@@ -23,6 +24,8 @@ _FIXES = re.compile(
 )
 _NUMBER = re.compile(r"\d+")
 _PRODUCTION = "prod"
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,36 @@ class Item:
     repo: str
     numbers: tuple[int, ...]
     merged: bool = False
-    """Whether it is in what will be released next."""
+    """Whether it is on the default branch."""
     shipped: bool = False
     """Whether customers have it."""
+    branch: str = ""
+    """Of a release, where it is on another than the default one."""
+    at: datetime | None = None
+    """When it came to its branch."""
+    sha: str = ""
+
+    @property
+    def on_branch(self) -> bool:
+        """Whether it is on a branch of which a release may be made."""
+        return self.merged or bool(self.branch)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What customers have now: what was on a branch until a moment, or some commits."""
+
+    repo: str
+    name: str = ""
+    branch: str = ""
+    """As `Item.branch`."""
+    until: datetime | None = None
+    """Of the commit it was made of, or when it was made; None: now."""
+    sha: str = ""
+    commits: frozenset[str] = frozenset()
+    """All that is new in it; nothing but these."""
+    maybe_tag: bool = False
+    """Whether `branch` may be the name of something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +76,9 @@ class Told:
 
     event: str
     items: tuple[Item, ...] = ()
-    released: str = ""
-    """The repository of which everything that was merged is with customers now."""
+    released: Release | None = None
+    at: datetime | None = None
+    """When it was said, as far as that is signed: older news are a repetition."""
 
 
 def numbers_in(text: str) -> tuple[int, ...]:
@@ -62,20 +93,34 @@ def read_github(event: str, data: Mapping[str, Any]) -> Told:
     """Return what a webhook of GitHub says, `event` being its `X-GitHub-Event`."""
     repo, default = _text(data, "repository", "full_name"), _text(data, "repository", "default_branch")
     if event == "push":
-        merged = bool(default) and _text(data, "ref") == f"refs/heads/{default}"
-        return Told("push", tuple(_commits(data, repo, merged=merged)))
+        where = _Where(repo, *_branch(_text(data, "ref"), default), _moment(data, "head_commit", "timestamp"))
+        return Told("push", tuple(_commits(data, where)), at=_moment(data, "repository", "pushed_at"))
     if event == "pull_request":
         pull = _map(data, "pull_request")
-        merged = pull.get("merged") is True and _text(pull, "base", "ref") in {default, ""}
+        merged, branch = (pull.get("merged") is True, _text(pull, "base", "ref"))
+        branch = "" if branch == default else branch
+        where = _Where(repo, merged and not branch, branch if merged else "", _moment(pull, "merged_at"))
         texts = (_text(pull, "title"), _text(pull, "body"))
-        return Told("pull request", tuple(_item(_text(pull, "html_url"), texts, repo, merged=merged)))
+        found = _item(_text(pull, "html_url"), texts, where, sha=_text(pull, "merge_commit_sha"))
+        return Told("pull request", tuple(found), at=_moment(pull, "updated_at"))
     if event == "release":
         release = _map(data, "release")
         out = _text(data, "action") == "published" and release.get("prerelease") is not True
-        return Told("release", released=repo if out else "")
+        # the host says of which branch or commit the tag was made; its `created_at` is when that commit was
+        branch, made = _text(release, "target_commitish"), _text(release, "tag_name")[:_LONGEST_NAME]
+        of = "" if branch == default or _SHA.fullmatch(branch) else branch
+        sha = branch if _SHA.fullmatch(branch) else ""
+        until = _moment(release, "created_at") or _moment(release, "published_at")
+        it = Release(repo, made, of, until, sha)
+        return Told(_called("release", it), released=it if out else None, at=_moment(release, "published_at"))
     if event == "deployment_status":
-        out = _text(data, "deployment_status", "state") == "success"
-        return Told("deployment", released=repo if out and _is_production(_map(data, "deployment")) else "")
+        deployed = _map(data, "deployment")
+        out = _text(data, "deployment_status", "state") == "success" and _is_production(deployed)
+        ref = _text(deployed, "ref")[:_LONGEST_NAME]
+        of = "" if ref == default or _SHA.fullmatch(ref) else ref
+        until = _moment(deployed, "created_at")
+        it = Release(repo, ref, of, until, _text(deployed, "sha"), maybe_tag=True)
+        return Told(_called("deployment", it), released=it if out else None, at=until)
     return Told(event)
 
 
@@ -84,25 +129,45 @@ def read_gitlab(data: Mapping[str, Any]) -> Told:
     kind = _text(data, "object_kind")
     repo, default = _text(data, "project", "path_with_namespace"), _text(data, "project", "default_branch")
     if kind == "push":
-        merged = bool(default) and _text(data, "ref") == f"refs/heads/{default}"
-        return Told("push", tuple(_commits(data, repo, merged=merged)))
+        tips = [each for each in _list(data, "commits") if _text(each, "id") == _text(data, "after")]
+        where = _Where(repo, *_branch(_text(data, "ref"), default), _moment(tips[0] if tips else {}, "timestamp"))
+        return Told("push", tuple(_commits(data, where)))
     if kind == "merge_request":
         it = _map(data, "object_attributes")
-        merged = _text(it, "state") == "merged" and _text(it, "target_branch") in {default, ""}
+        merged, branch = _text(it, "state") == "merged", _text(it, "target_branch")
+        branch = "" if branch == default else branch
+        where = _Where(repo, merged and not branch, branch if merged else "", _moment(it, "merged_at"))
         texts = (_text(it, "title"), _text(it, "description"))
-        return Told("merge request", tuple(_item(_text(it, "url"), texts, repo, merged=merged)))
+        found = _item(_text(it, "url"), texts, where, sha=_text(it, "merge_commit_sha"))
+        return Told("merge request", tuple(found))
     if kind == "release":
-        return Told("release", released=repo if _text(data, "action") == "create" else "")
+        commit = _map(data, "commit")
+        release = Release(
+            repo, _text(data, "tag")[:_LONGEST_NAME], until=_moment(commit, "timestamp"), sha=_text(commit, "id")
+        )
+        out = _text(data, "action") == "create"
+        return Told(_called("release", release), released=release if out else None)
     if kind == "deployment":
         out = _text(data, "status") == "success" and _is_production(data)
-        return Told("deployment", released=repo if out else "")
+        ref = _text(data, "ref")[:_LONGEST_NAME]
+        of = "" if ref == default else ref
+        release = Release(repo, ref, of, _moment(data, "status_changed_at"), _text(data, "sha"), maybe_tag=True)
+        return Told(_called("deployment", release), released=release if out else None)
     return Told(kind.replace("_", " "))
 
 
 def read_plain(data: Mapping[str, Any]) -> Told:
-    """Return what a script of one's own says: `url`, `title`, `text` or `fixes`, `state`, `repo`; or `released`."""
-    if released := _text(data, "released"):
-        return Told("release", released=released)
+    """Return what a script of one's own says: `url`, `title`, `text` or `fixes`, `state`, `repo`; or `released`.
+
+    Beside `released`: `name`, and `commits` (all that is new in it), or `branch` and `until`.
+    """
+    if repo := _text(data, "released"):
+        commits = frozenset(each for each in _list(data, "commits") if isinstance(each, str))
+        name, branch = (_text(data, each)[:_LONGEST_NAME] for each in ("name", "branch"))
+        if "commits" in data and not commits:
+            return Told("release")
+        release = Release(repo, name, branch, _moment(data, "until"), commits=commits)
+        return Told(_called("release", release), released=release)
     listed = data.get("fixes")
     given = " and ".join(str(each) for each in listed[:MOST]) if isinstance(listed, list) else ""
     texts = (_text(data, "title"), _text(data, "text"), f"fixes {given}")
@@ -110,26 +175,75 @@ def read_plain(data: Mapping[str, Any]) -> Told:
     found = _item(
         _text(data, "url"),
         texts,
-        _text(data, "repo"),
-        merged=state in {"merged", "shipped"},
+        _Where(_text(data, "repo"), state in {"merged", "shipped"}, at=_moment(data, "at")),
+        sha=_text(data, "sha"),
         shipped=state == "shipped",
     )
     return Told(state or "work", tuple(found))
 
 
-def _commits(data: Mapping[str, Any], repo: str, *, merged: bool) -> Iterator[Item]:
-    commits = data.get("commits")
-    for each in commits if isinstance(commits, list) else ():
-        said = _text(each, "message")
-        yield from _item(_text(each, "url"), (said,), repo, merged=merged)
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Where a piece of work is now."""
+
+    repo: str
+    merged: bool = False
+    branch: str = ""
+    at: datetime | None = None
 
 
-def _item(ref: str, texts: Iterable[str], repo: str, *, merged: bool, shipped: bool = False) -> Iterator[Item]:
+def _branch(ref: str, default: str) -> tuple[bool, str]:
+    """Return whether a ref is the default branch, and its name where it is another one."""
+    branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
+    merged = bool(default) and branch == default
+    return merged, "" if merged else branch[:_LONGEST_NAME]
+
+
+def _called(what: str, it: Release) -> str:
+    of = f" of {it.branch}" if it.branch and it.branch != it.name else ""
+    return "".join(each for each in f"{what} {it.name}{of}".strip() if not is_hidden(each))
+
+
+def _commits(data: Mapping[str, Any], where: _Where) -> Iterator[Item]:
+    for each in _list(data, "commits"):
+        yield from _item(_text(each, "url"), (_text(each, "message"),), where, sha=_text(each, "id"))
+
+
+def _item(ref: str, texts: Iterable[str], where: _Where, *, sha: str = "", shipped: bool = False) -> Iterator[Item]:
     said = [each for each in texts if each]
     numbers = numbers_in("\n".join(said))
     if numbers and ref.startswith(("https://", "http://")) and len(ref) <= 2000 and not any(map(is_hidden, ref)):
         title = "".join(each for each in said[0].split("\n")[0] if not is_hidden(each)).strip()
-        yield Item(normalize("NFC", ref.strip()), title[:LONGEST_TITLE], repo[:200], numbers, merged, shipped)
+        yield Item(
+            normalize("NFC", ref.strip()),
+            title[:LONGEST_TITLE],
+            where.repo[:200],
+            numbers,
+            where.merged,
+            shipped,
+            where.branch,
+            where.at,
+            sha if _SHA.fullmatch(sha) else "",
+        )
+
+
+def _moment(data: Any, *path: str) -> datetime | None:
+    """Return the moment at `path`, in text or in seconds; None where there is none that can be."""
+    for name in path:
+        data = data.get(name) if isinstance(data, Mapping) else None
+    try:
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            return datetime.fromtimestamp(data, UTC)
+        # GitLab writes `2026-11-23 10:00:00 UTC` in some places
+        found = datetime.fromisoformat(data.replace(" UTC", "+00:00")) if isinstance(data, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _list(data: Any, name: str) -> Sequence[Any]:
+    found = data.get(name) if isinstance(data, Mapping) else None
+    return found if isinstance(found, list) else ()
 
 
 def _is_production(data: Mapping[str, Any]) -> bool:

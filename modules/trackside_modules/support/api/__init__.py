@@ -3,8 +3,8 @@
 from trackside.api import Api
 
 api = Api("support", title="Support")
-READ, WRITE = "support:read", "support:write"
+READ, WRITE, MANAGE = "support:read", "support:write", "support:manage"
 
-from trackside_modules.support.api import acts, exports, interactions  # noqa: E402 - they declare on `api`
+from trackside_modules.support.api import acts, exports, interactions, trackers  # noqa: E402 - they declare on `api`
 
-__all__ = ["READ", "WRITE", "acts", "api", "exports", "interactions"]
+__all__ = ["MANAGE", "READ", "WRITE", "acts", "api", "exports", "interactions", "trackers"]

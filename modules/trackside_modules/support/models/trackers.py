@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trackside.db import Base
@@ -42,9 +42,13 @@ class WorkItem(Base):
     ref: Mapped[str]
     """Its address."""
     repo: Mapped[str] = mapped_column(server_default="")
+    sha: Mapped[str] = mapped_column(server_default="")
+    """Of the commit that brought it in, where that is known."""
     numbers: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     """The interactions that it fixes."""
     merged_at: Mapped[datetime | None]
+    branches: Mapped[dict[str, str]] = mapped_column(JSONB, server_default="{}")
+    """When it came to each branch, by its host's clock; the default branch is called ""."""
     shipped_at: Mapped[datetime | None]
 
 

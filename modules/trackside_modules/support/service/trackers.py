@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor, audit
 from trackside.errors import Conflict, NotFound
+from trackside.settings import Settings
 from trackside.text import clean_line
 from trackside.webhooks import signing
 from trackside_modules.support.lookup.interactions import get as interaction
@@ -17,12 +18,15 @@ from trackside_modules.support.models import Link, Tracker, WorkItem, WorkNews
 from trackside_modules.support.models.trackers import MERGED, RELEASED
 from trackside_modules.support.service import changes, fields
 from trackside_modules.support.service.messages import standing
-from trackside_modules.support.tracking import Item, Told
+from trackside_modules.support.tracking import Item, Release, Told
 
 PURPOSE = "tracker"
+PATH = "/hooks/support/work/"
 OVERLAP = timedelta(hours=24)
 KEEP = timedelta(days=90)
-"""How long it is known that a delivery came."""
+"""How long it is known that a delivery came; older ones are not taken."""
+SLACK = timedelta(seconds=10)
+"""A host dates a merge a moment after the commit that it makes."""
 MOST = 20
 SHIPS_ON = {MERGED: "once it is merged", RELEASED: "with the next release"}
 
@@ -74,6 +78,11 @@ def remove(session: Session, tracker_id: int, *, who: Actor, now: datetime) -> N
     session.flush()
 
 
+def address_of(settings: Settings, tracker_id: int) -> str:
+    """Return where a tracker posts."""
+    return f"{settings.base_url.rstrip('/')}{PATH}{tracker_id}"
+
+
 def secrets_of(it: Tracker, key: str, now: datetime) -> list[str]:
     """Return the secrets by which what it posts may be signed."""
     salts = [it.salt]
@@ -83,7 +92,13 @@ def secrets_of(it: Tracker, key: str, now: datetime) -> list[str]:
 
 
 def take(session: Session, it: Tracker, delivery_id: str, told: Told, *, now: datetime) -> News:
-    """Let what a tracker told become links and deliveries; told again, under the same id, it changes nothing."""
+    """Let what a tracker told become links and deliveries; told again, it changes nothing.
+
+    That it came before is known by `delivery_id` for as long as it is kept. Beyond, news that say when they are from
+    are refused; and a release delivers what was on its branch when it was made, however late it is told.
+    """
+    if told.at is not None and told.at < now - KEEP:
+        return News(duplicate=True)
     row = insert(WorkNews).values(tracker_id=it.id, delivery_id=delivery_id, received_at=now, event=told.event[:80])
     once = row.on_conflict_do_nothing(index_elements=[WorkNews.tracker_id, WorkNews.delivery_id])
     news_id = session.scalar(once.returning(WorkNews.id))
@@ -94,9 +109,9 @@ def take(session: Session, it: Tracker, delivery_id: str, told: Told, *, now: da
     who = Actor(it.name)
     ready = [_known(session, it, item, now) for item in told.items]
     _link(session, told.items, news, who, now)
-    if told.released:
-        ready += _merged_of(session, it, told.released)
-    _ship(session, [each for each in ready if _is_out(it, each, told)], news, who, now)
+    if told.released is not None:
+        ready += (_Ready(each, shipped=True) for each in _in_release(session, it, told.released, now))
+    _ship(session, [each for each in ready if _is_out(it, each)], news, who, now)
     kept = session.get_one(WorkNews, news_id)
     kept.linked, kept.shipped, kept.unknown = news.linked, news.shipped, news.unknown
     session.flush()
@@ -122,24 +137,36 @@ def _known(session: Session, it: Tracker, item: Item, now: datetime) -> _Ready:
     same = select(WorkItem).where(WorkItem.tracker_id == it.id, WorkItem.ref == item.ref).with_for_update()
     work = session.scalars(same.execution_options(populate_existing=True)).one()
     work.numbers = list(dict.fromkeys([*work.numbers, *item.numbers]))
+    work.sha = work.sha or item.sha
     if item.merged:
         work.merged_at = work.merged_at or now
+    if item.on_branch and item.branch not in work.branches:
+        work.branches = work.branches | {item.branch: min(item.at or now, now).isoformat()}
     return _Ready(work, item.shipped)
 
 
-def _merged_of(session: Session, it: Tracker, repo: str) -> Iterator[_Ready]:
-    waiting = select(WorkItem).where(
-        WorkItem.tracker_id == it.id,
-        WorkItem.repo == repo,
-        WorkItem.merged_at.is_not(None),
-        WorkItem.shipped_at.is_(None),
-    )
-    yield from (_Ready(each, shipped=True) for each in session.scalars(waiting.with_for_update()))
+def _in_release(session: Session, it: Tracker, told: Release, now: datetime) -> Iterator[WorkItem]:
+    """Yield the work that customers have by a release, as far as that can be known, and had not before."""
+    mine = (WorkItem.tracker_id == it.id, WorkItem.repo == told.repo)
+    waiting = select(WorkItem).where(*mine, WorkItem.shipped_at.is_(None)).order_by(WorkItem.id).with_for_update()
+    if told.commits:
+        yield from session.scalars(waiting.where(WorkItem.sha.in_(told.commits)))
+        return
+    branch, until = told.branch, min(told.until or now, now)
+    if told.maybe_tag and not session.scalar(select(exists().where(*mine, WorkItem.branches.has_key(branch)))):
+        branch = ""
+    made_of = session.scalar(select(WorkItem).where(*mine, WorkItem.sha == told.sha).limit(1)) if told.sha else None
+    if made_of is not None and branch in made_of.branches:
+        until = datetime.fromisoformat(made_of.branches[branch])
+    for each in session.scalars(waiting.where(WorkItem.branches.has_key(branch))):
+        if datetime.fromisoformat(each.branches[branch]) <= until + SLACK:
+            yield each
 
 
-def _is_out(it: Tracker, ready: _Ready, told: Told) -> bool:
-    merged = ready.work.merged_at is not None and (it.ships_on == MERGED or bool(told.released))
-    return ready.work.shipped_at is None and (ready.shipped or merged)
+def _is_out(it: Tracker, ready: _Ready) -> bool:
+    """Whether customers have it; they do for ever, also where it is said only now that it fixes something more."""
+    merged = ready.work.merged_at is not None and it.ships_on == MERGED
+    return ready.shipped or merged or ready.work.shipped_at is not None
 
 
 def _link(session: Session, items: Iterable[Item], news: News, who: Actor, now: datetime) -> None:
@@ -152,6 +179,8 @@ def _link(session: Session, items: Iterable[Item], news: News, who: Actor, now: 
         elif session.get(Link, (target, "url", item.ref)) is None:
             changes.link(session, target, "url", item.ref, who=who, now=now, title=item.title)
             news.linked.append(target)
+            if session.get_one(Link, (target, "url", item.ref), populate_existing=True).shipped_at is not None:
+                news.shipped.append(target)
 
 
 def _ship(session: Session, ready: Iterable[_Ready], news: News, who: Actor, now: datetime) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
@@ -21,7 +21,7 @@ from trackside.errors import Conflict, NotFound, StaleVersion
 from trackside_modules.support import words
 from trackside_modules.support.history import Event, State, fold, state_of
 from trackside_modules.support.lookup.interactions import FIELDS, history_of
-from trackside_modules.support.models import EventRow, Interaction
+from trackside_modules.support.models import EventRow, Interaction, Tracker, WorkItem
 from trackside_modules.support.service import announcing, caches, rows, sending
 
 
@@ -95,6 +95,9 @@ class Work:
             key_id=by.key_id,
         )
         self.take(event)
+        if kind == "link" and event.data["kind"] == "url" and _is_shipped(self.session, event.data["ref"]):
+            # customers have it already: this one is to be told at once
+            self.add("shipped", kind="url", ref=event.data["ref"], quiet=True)
         return event
 
     def take(self, event: Event) -> None:
@@ -110,6 +113,12 @@ class Work:
             caches.write(self.session, {self.interaction_id: self.events}, now=self.now)
             sending.arrange(self.session, self.interaction_id, [event for event, _ in self.added])
             announcing.tell(self.session, self.interaction_id, self.added, self.state)
+
+
+def _is_shipped(session: Session, ref: str) -> bool:
+    of_each = select(Tracker.id)  # the index begins with the tracker
+    shipped = exists().where(WorkItem.tracker_id.in_(of_each), WorkItem.ref == ref, WorkItem.shipped_at.is_not(None))
+    return bool(session.scalar(select(shipped)))
 
 
 def locked(session: Session, number: int) -> Interaction:

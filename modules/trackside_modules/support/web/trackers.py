@@ -88,5 +88,4 @@ def _made(it: Tracker, secret: str) -> str:
 
 
 def _address(tracker_id: int) -> str:
-    base = current_runtime().settings.base_url.rstrip("/")
-    return f"{base}{url_for('support_hooks.work', tracker_id=tracker_id)}"
+    return service.address_of(current_runtime().settings, tracker_id)
