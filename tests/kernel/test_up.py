@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.cookiejar import CookieJar
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import pytest
 
@@ -130,13 +134,74 @@ def test_killed_it_leaves_nothing_and_starts_again_and_stops_on_request(tmp_path
         assert not (data / "run.json").exists()
 
 
-def test_a_backup_of_a_running_one_begins_a_new_one_and_never_replaces_one(running: Up, tmp_path: Path) -> None:
+class Browser:
+    """A member's browser, as far as forms and downloads need one."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._opener = build_opener(HTTPCookieProcessor(CookieJar()))
+
+    def get(self, path: str) -> bytes:
+        """Return what stands at `path`."""
+        return bytes(self._opener.open(self.url + path, timeout=120).read())
+
+    def post(self, path: str, form: str, files: dict[str, bytes] | None = None, **fields: str) -> str:
+        """Send the form on the page `form`, with files; return where it led."""
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get(form).decode())
+        fields |= {"csrf_token": found[1] if found else ""}
+        parts = [f'name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()]
+        for name, content in (files or {}).items():
+            field, _, filename = name.partition(":")
+            parts.append(f'name="{field}"; filename="{filename}"\r\n\r\n'.encode() + content + b"\r\n")
+        between = b"--between\r\nContent-Disposition: form-data; "
+        body = b"".join(between + each for each in parts) + b"--between--\r\n"
+        sent = Request(self.url + path, body, {"Content-Type": "multipart/form-data; boundary=between"})
+        return str(self._opener.open(sent, timeout=120).url)
+
+
+def signed_in(running: Up) -> Browser:
+    """Return a browser in which a new admin is signed in."""
+    made = Browser(running.url)
+    link = running.json("member", "create", f"ada-{free_port()}@staff.example", "--role", "admin")["link"]
+    path = urlsplit(link).path
+    made.post(path, path, name="Ada", password="correct horse battery staple")
+    return made
+
+
+def test_a_file_of_more_than_16_mib_is_uploaded_by_a_member_and_by_nobody_else(running: Up) -> None:
+    browser = signed_in(running)
+    page = "/support/settings/import"
+    row = b"T%d,Hello,dev@customer.example,2026-06-01," + b"x" * 1000 + b"\n"
+    content = b"id,subject,email,created_at,notes\n" + b"".join(row % each for each in range(18_000))
+    assert len(content) > 16 << 20
+    shown = browser.post(page, page, {"file:tickets.csv": content})
+    assert re.search(r"/import/\d+$", shown)
+    assert "tickets.csv" in browser.get(urlsplit(shown).path).decode()
+
+    stranger = Request(running.url + page, content, {"Content-Type": "multipart/form-data; boundary=between"})
+    with pytest.raises((HTTPError, URLError)) as refused:
+        urlopen(stranger, timeout=120)
+    assert not isinstance(refused.value, HTTPError) or refused.value.code in (400, 401, 403, 413)
+
+
+def test_a_backup_of_a_running_one_begins_a_new_one_with_its_files_and_never_replaces_one(
+    running: Up, tmp_path: Path
+) -> None:
+    browser = signed_in(running)
+    number = running.json("support", "log", "dev@customer.example It fails -- See the log.")["number"]
+    content = os.urandom(300_000)
+    attached = {"files:trace.bin": content}
+    browser.post(f"/support/{number}/write", f"/support/{number}", attached, mode="note", body="Their log", do="send")
+    link = re.search(r'href="(/support/files/\d+)"', browser.get(f"/support/{number}").decode())
+    assert link is not None
+    assert browser.get(link[1]) == content
     made = json.loads(
         running.command("key", "create", "--env", "production", "--kind", "ingest", "--name", "n", "--json")
     )
     running.command("backup", str(tmp_path / "saved"))
     with up(tmp_path / "data", "--no-demo", "--restore", str(tmp_path / "saved")) as second:
         listed = second.command("key", "list", "--json")
+        assert signed_in(second).get(link[1]) == content
     assert made["key"].split("_")[3] in listed
     done = _start("--port", str(free_port()), "--data", str(tmp_path / "data"), "--restore", str(tmp_path / "saved"))
     assert done.returncode == 1

@@ -236,30 +236,6 @@ def test_one_that_rests_costs_no_worker_anything_until_it_may_be_tried(
         assert task.not_before == endpoint(runtime, number).hold_until == clock.now() + timedelta(seconds=5)
 
 
-def test_while_an_address_is_resolved_nobody_waits_for_its_row(
-    runtime: Runtime, client: FlaskClient, api_key: Any, add: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    number, _ = add(LOGGED)
-    key = api_key("admin", scopes=["webhooks:write", "support:read"])
-    locked = []
-
-    def resolve(_host: str, _port: int) -> list[str]:
-        with runtime.database.session() as session:
-            query = select(Endpoint.id).where(Endpoint.id == number).with_for_update(nowait=True)
-            locked.append(session.scalar(query))
-        return ["127.0.0.1"]
-
-    real = network_of(runtime.settings)
-    monkeypatch.setattr("trackside.webhooks.api.network_of", lambda _: replace(real, resolve=resolve))
-    answer = client.patch(
-        f"/api/v1/webhooks/{number}",
-        json={"url": "https://other.example/hook"},
-        headers={"Authorization": f"Bearer {key}"},
-    )
-    assert (answer.status_code, answer.json["url"]) == (200, "https://other.example/hook")  # type: ignore[index]
-    assert locked == [number]
-
-
 def test_one_that_says_it_is_gone_is_paused_at_once(runtime: Runtime, receiver: Receiver, add: Any, log: Any) -> None:
     number, _ = add(LOGGED)
     receiver.answers = [(410, {}, b"")]

@@ -4,20 +4,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from trackside.auth.audit import COMMAND_LINE
 from trackside.embedded.process import wait_until
 from trackside.jobs.models import DONE, RUNNING, Task
 from trackside.jobs.tasks import enqueue
+from trackside.net import Network
 from trackside.runtime import Runtime
 from trackside.settings import Settings
 from trackside.testing.receiver import Receiver, listening
 from trackside.webhooks import Happened, publish, sending, service
+from trackside.webhooks.models import Endpoint
 from trackside.webhooks.service import Wanted
 
 PATIENCE = 120.0
@@ -80,6 +84,29 @@ def test_a_receiver_that_hangs_delays_no_other_work_and_others_a_few_seconds(
     assert other_took < sending.SECONDS
     assert took < PATIENCE / 4
     print(f"other work {other_took:.2f} s, the living receiver {took:.2f} s")
+
+
+def test_while_an_address_is_resolved_nobody_waits_for_its_row(
+    runtime: Runtime, client: FlaskClient, api_key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runtime.database.session() as session:
+        wanted, key = Wanted("Receiver", "https://receiver.example/", ["*"]), runtime.settings.secret_key
+        number = service.add(session, wanted, key, who=COMMAND_LINE, now=runtime.clock.now())[0].id
+    locked = []
+
+    def resolve(_host: str, _port: int) -> list[str]:
+        with runtime.database.session() as session:
+            query = select(Endpoint.id).where(Endpoint.id == number).with_for_update(nowait=True)
+            locked.append(session.scalar(query))
+        return ["8.8.8.8"]
+
+    monkeypatch.setattr("trackside.webhooks.api.network_of", lambda _: Network(resolve=resolve))
+    answer = client.patch(
+        f"/api/v1/webhooks/{number}",
+        json={"url": "https://other.example/hook"},
+        headers={"Authorization": f"Bearer {api_key('admin', scopes=['webhooks:write', 'support:read'])}"},
+    )
+    assert (answer.status_code, locked) == (200, [number])
 
 
 def service_ids(runtime: Runtime) -> list[int]:

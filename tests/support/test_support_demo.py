@@ -14,7 +14,7 @@ from trackside.jobs.tasks import enqueue
 from trackside.runtime import Runtime
 from trackside_modules.support.demo import jobs
 from trackside_modules.support.demo.cases import CASES, TOPICS
-from trackside_modules.support.demo.contexts import UNFINISHED
+from trackside_modules.support.demo.contexts import UNFINISHED, freeze
 from trackside_modules.support.demo.past import told
 from trackside_modules.support.demo.seed import SOURCE
 from trackside_modules.support.models import FrozenContext, Interaction
@@ -69,6 +69,8 @@ def test_a_context_is_frozen_at_once_and_made_anew_when_the_usage_of_the_past_is
         assert (frozen.data["user"]["email"], frozen.data[UNFINISHED]) == ("dev@customer.example", True)
         again = other.query(Task).filter_by(kind=jobs.CONTEXTS).one()
         assert again.not_before == clock.now() + jobs.AGAIN
+    assert freeze(runtime, last=False) == 0, "what is known is frozen once"
+    with runtime.database.session() as other:
         other.get_one(Task, writing).state = DONE
     jobs.freeze_contexts(runtime)
     with runtime.database.session() as other:

@@ -50,7 +50,13 @@ MODULE = Module(
         Job("support.ask", f"{_SUPPORT}.jobs:ask", timeout=timedelta(minutes=1)),
         Job("support.deliver", f"{_SUPPORT}.jobs:deliver", timeout=timedelta(minutes=1)),
         Job("support.mail", f"{_SUPPORT}.jobs:take_mail", timeout=timedelta(minutes=2)),
-        Job("support.demo_contexts", f"{_SUPPORT}.demo.jobs:freeze_contexts", timeout=timedelta(minutes=2)),
+        # not behind the writing of usage's past, which takes the default worker a while
+        Job(
+            "support.demo_contexts",
+            f"{_SUPPORT}.demo.jobs:freeze_contexts",
+            queue="webhooks",
+            timeout=timedelta(minutes=2),
+        ),
     ),
     ticks=(
         Tick("support.follow", "support.follow", timedelta(hours=1)),

@@ -21,12 +21,13 @@ UNFINISHED = "unfinished"
 
 
 def freeze(runtime: Runtime, *, last: bool = True) -> int:
-    """Freeze a context for each of the demo's interactions that has none that is finished; return how many there were.
+    """Freeze a context for each of the demo's interactions that has none; return how many there were.
 
-    The past was not measured at those moments, so it is today's, told as of then. With `last`, it stays.
+    The past was not measured at those moments, so it is today's, told as of then. Without `last` what is known now is
+    kept as unfinished, and `last` makes it anew.
     """
     with runtime.database.session() as session:
-        waiting = list(_waiting(session))
+        waiting = list(_waiting(session, last=last))
         known: dict[int, dict[str, Any]] = {}
         context_of, now = freezer(runtime), runtime.clock.now()
         for number, user_id, env_id, at in waiting:
@@ -37,8 +38,10 @@ def freeze(runtime: Runtime, *, last: bool = True) -> int:
     return len(waiting)
 
 
-def _waiting(session: Session) -> Iterator[tuple[int, int, int, datetime]]:
-    frozen = select(FrozenContext.interaction_id).where(~FrozenContext.data.has_key(UNFINISHED))
+def _waiting(session: Session, *, last: bool) -> Iterator[tuple[int, int, int, datetime]]:
+    frozen = select(FrozenContext.interaction_id)
+    if last:
+        frozen = frozen.where(~FrozenContext.data.op("?")(UNFINISHED))
     columns = (Interaction.id, Interaction.user_id, Interaction.env_id, Interaction.occurred_at)
     query = select(*columns).where(Interaction.source == SOURCE, Interaction.id.not_in(frozen))
     for number, user_id, env_id, at in session.execute(query):
