@@ -200,7 +200,11 @@ def _note_rest(_connection: Any, record: ConnectionPoolEntry) -> None:
 
 def _has_news(connection: Any) -> bool:
     """Whether the server said anything since the last answer: a goodbye most of all."""
-    return connection.closed or bool(select.select([connection.fileno()], [], [], 0)[0])
+    if connection.closed:
+        return True
+    watched = select.poll()  # `select` itself takes no file number above 1023
+    watched.register(connection.fileno(), select.POLLIN)
+    return bool(watched.poll(0))
 
 
 class _SharedEngine(SQLAlchemy):
