@@ -13,9 +13,9 @@ from trackside import cli
 from trackside.customers.models import User
 from trackside.jobs.models import Task
 from trackside.runtime import Runtime
-from trackside_modules.support import service
+from trackside_modules.support import attachments, service
 from trackside_modules.support.markdown import render
-from trackside_modules.support.models import Interaction, Metric
+from trackside_modules.support.models import File, Interaction, Metric
 
 Run = Callable[..., Any]
 HEAD = "Ticket ID,Subject,Requester email,Company,Status,Created at,First reply at,Solved at,Description,Topic,CSAT\n"
@@ -181,6 +181,45 @@ def test_files_of_zendesk_are_linked_below_what_was_said(run: Run, runtime: Runt
         "- evil (1 bytes)",
     ]
     assert 'href="https://z.example/attachments/1?name=log"' in render(body)
+
+
+def test_files_that_were_downloaded_beside_an_export_come_along(run: Run, runtime: Runtime, tmp_path: Path) -> None:
+    beside = tmp_path / "files"
+    (beside / "7").mkdir(parents=True)
+    (tmp_path / "secret").write_bytes(b"secret")
+    (beside / "7" / "log.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    (beside / "8-other.txt").write_bytes(b"not as long as told")
+    (beside / "9-link").symlink_to(tmp_path / "secret")
+    (beside / "image.png").write_bytes(b"x" * 40)
+    (beside / "11-empty").write_bytes(b"")
+    names = [(7, "log.txt", 16), (8, "other.txt", 3), (9, "link", 6), (10, "image.png", 40), (11, "empty", 0)]
+    names += [(12, "../secret", 6), (13, "large", 1)]
+    files = [
+        {"id": number, "file_name": name, "content_url": f"https://z.example/{number}", "size": size}
+        for number, name, size in names
+    ]
+    comment = {"author_id": 1, "body": "See.", "created_at": "2026-06-01T09:00:00Z", "attachments": files}
+    requester = {"id": 1, "email": "dev@customer.example"}
+    ticket = {"id": 1, "created_at": "2026-06-01T09:00:00Z", "requester": requester, "comments": [comment]}
+    options = ("--from", "zendesk", "--files", str(beside))
+
+    assert run(json.dumps(ticket), *options, "--dry-run")["made"] == 1
+    assert run(json.dumps(ticket), *options)["made"] == 1
+    assert run(json.dumps(ticket), *options)["known"] == 1
+
+    with runtime.database.session() as session:
+        number = session.scalars(select(Interaction.id)).one()
+        said = service.history_of(session, number)[1].data
+        kept = session.scalars(select(File).order_by(File.id)).all()
+        assert [(it.interaction_id, it.name, it.type) for it in kept] == [
+            (number, "log.txt", "image/png"),
+            (number, "image.png", "text/plain"),
+        ]
+        assert said["file_ids"] == [each.id for each in kept]
+        assert all(f"https://z.example/{each}" in said["body"] for each in (8, 9, 11, 12, 13))
+        assert not any(f"https://z.example/{each}>" in said["body"] for each in (7, 10))
+        path = attachments.open_kept(attachments.folder_of(runtime.settings), kept[0])
+        assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_words_of_other_tools_are_understood(run: Run, runtime: Runtime) -> None:

@@ -4,14 +4,19 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
 import click
+from sqlalchemy.orm import Session
 
 from trackside.auth.audit import COMMAND_LINE
 from trackside.cli import as_json, runtime, say
+from trackside_modules.support import attachments
 from trackside_modules.support.importing import reading, sheet
+from trackside_modules.support.importing.beside import Beside
 from trackside_modules.support.importing.records import Broken
 from trackside_modules.support.queries import chips, exporting
 from trackside_modules.support.service import imports
@@ -40,9 +45,25 @@ def export(query: tuple[str, ...], form: str, events: bool) -> None:
     "--map", "mapping", multiple=True, metavar="COLUMN=FIELD", help="What a column is; nothing leaves it out."
 )
 @click.option("--source", default="", metavar="NAME", help="Where it comes from; ids are known by it.")
+@click.option(
+    "--files",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Where attachments of a Zendesk export were downloaded to: ID/NAME, ID-NAME or NAME. Others are linked.",
+)
 @click.option("--dry-run", is_flag=True, help="Tell what would happen, and change nothing.")
 @as_json
-def import_(file: BinaryIO, *, form: str, mapping: tuple[str, ...], source: str, dry_run: bool, as_json: bool) -> None:
+def import_(
+    file: BinaryIO,
+    *,
+    form: str,
+    mapping: tuple[str, ...],
+    source: str,
+    folder: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Bring in the interactions of FILE: CSV, or Zendesk's JSON export. Done again it changes nothing.
 
     Ends with 1 where rows were left out, each told with its line; the others are in.
@@ -56,7 +77,8 @@ def import_(file: BinaryIO, *, form: str, mapping: tuple[str, ...], source: str,
             problems.extend(so_far.take_problems())
             bar.update(file.tell() - bar.pos)
 
-        found = reading.records(file, form, lambda columns: sheet.mapping_of(columns, _asked(mapping)))
+        beside = Beside(folder, attachments.MOST_FILES, attachments.MOST_BYTES) if folder else None
+        found = reading.records(file, form, lambda columns: sheet.mapping_of(columns, _asked(mapping)), beside=beside)
         done = imports.run(
             here.database.session,
             found,
@@ -65,6 +87,7 @@ def import_(file: BinaryIO, *, form: str, mapping: tuple[str, ...], source: str,
             now=here.clock.now(),
             dry=dry_run,
             tell=tell,
+            keep=_keep,
         )
     told = [f"Line {each.line}: {each.problem}" for each in sorted(problems, key=lambda each: each.line)]
     if len(told) > MOST_TOLD:
@@ -84,6 +107,11 @@ def import_(file: BinaryIO, *, form: str, mapping: tuple[str, ...], source: str,
     )
     if done.broken:
         sys.exit(1)
+
+
+def _keep(session: Session, given: Sequence[tuple[str, bytes]]) -> list[int]:
+    here = runtime()
+    return attachments.keep(session, attachments.folder_of(here.settings), given, now=here.clock.now())
 
 
 def _seekable(file: BinaryIO) -> BinaryIO:

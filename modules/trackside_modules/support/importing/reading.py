@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from trackside.customers import sheets
 from trackside_modules.support.importing import sheet, zendesk
+from trackside_modules.support.importing.beside import Beside
 from trackside_modules.support.importing.records import Broken, Record, Records
 
 CSV, ZENDESK = "csv", "zendesk"
@@ -35,13 +36,21 @@ def look(file: BinaryIO) -> Kind:
     return Kind(CSV, found.encoding, found.delimiter, tuple(found.columns))
 
 
-def records(file: BinaryIO, form: str, fields: Callable[[Sequence[str]], Mapping[str, int]]) -> Records:
+def records(
+    file: BinaryIO,
+    form: str,
+    fields: Callable[[Sequence[str]], Mapping[str, int]],
+    *,
+    beside: Beside | None = None,
+) -> Records:
     """Yield the records of `file`; `fields` says by the columns of a CSV where each field is.
+
+    `beside` finds what was attached to messages of Zendesk.
 
     Raises InputError for what is no such file; the last of too many rows is told as broken.
     """
     if form == ZENDESK:
-        return _so_many(zendesk.records(file))
+        return _so_many(zendesk.records(file, beside))
     rows = sheets.opened(file)
     return _so_many(sheet.records(rows, fields(rows.columns)))
 

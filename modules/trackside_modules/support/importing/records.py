@@ -3,6 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A file that came with a message, as it lies beside the export."""
+
+    name: str
+    path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +25,7 @@ class Said:
     public: bool = True
     author: str = ""
     """A member's e-mail address, where it is known."""
+    files: tuple[Downloaded, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

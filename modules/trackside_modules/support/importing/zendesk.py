@@ -2,13 +2,14 @@
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO
 
 import msgspec
 
 from trackside.errors import InputError
+from trackside_modules.support.importing.beside import Beside
 from trackside_modules.support.importing.records import Broken, Record, Records, Said
 from trackside_modules.support.importing.sheet import moment
 
@@ -33,11 +34,12 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 People = dict[int, Mapping[str, Any]]
 
 
-def records(file: BinaryIO) -> Records:
+def records(file: BinaryIO, beside: Beside | None = None) -> Records:
     """Yield each ticket as a record, or what is wrong with it; the line is the ticket's place in a list.
 
     Tickets that stand each on a line of its own are read one by one; a single document is held whole, so that one may
-    have `MOST_WHOLE` bytes. Raises InputError for more, and for what holds no tickets.
+    have `MOST_WHOLE` bytes. `beside` finds files of messages; others are linked. Raises InputError for more, and for
+    what holds no tickets.
     """
     people: People = {}
     for line, ticket in _tickets(file, people):
@@ -47,7 +49,7 @@ def records(file: BinaryIO) -> Records:
             yield Broken(line, "this is no ticket: an object is expected")
         elif ticket.get("status") != "deleted":
             try:
-                yield _record(line, ticket, people)
+                yield _record(line, ticket, people, beside)
             except (InputError, KeyError, TypeError, AttributeError, ValueError) as error:
                 said = error.message if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
                 yield Broken(line, f"this is no ticket that can be read: {said}")
@@ -104,7 +106,7 @@ def _know(people: People, *users: Any) -> None:
     people.update({each["id"]: each for each in users if isinstance(each, dict) and isinstance(each.get("id"), int)})
 
 
-def _record(line: int, ticket: Mapping[str, Any], people: People) -> Record:
+def _record(line: int, ticket: Mapping[str, Any], people: People, beside: Beside | None) -> Record:
     comments = list(ticket.get("comments") or ())
     _know(people, *(ticket.get(each) for each in ("requester", "assignee", "submitter")))
     _know(people, *(each.get("author") for each in comments))
@@ -129,28 +131,31 @@ def _record(line: int, ticket: Mapping[str, Any], people: People) -> Record:
         tags=tuple(map(str, ticket.get("tags") or ())),
         status=_STATUS.get(status, status),
         ended_at=_ended(ticket) if status in _ENDED else None,
-        said=tuple(opening + [_said(each, requester, people) for each in comments]),
+        said=tuple(opening + [_said(each, requester, people, beside) for each in comments]),
         csat=_SCORE.get(str(rated.get("score"))),
         comment=str(rated.get("comment") or ""),
     )
 
 
-def _said(comment: Mapping[str, Any], requester: int, people: People) -> Said:
+def _said(comment: Mapping[str, Any], requester: int, people: People, beside: Beside | None) -> Said:
     author = int(comment.get("author_id") or comment["author"]["id"])
     customer = author == requester or (people.get(author) or {}).get("role") == "end-user"
+    given = [each for each in comment.get("attachments") or () if isinstance(each, dict)]
+    there = beside.of(given) if beside else {}
     return Said(
         at=moment(comment["created_at"], "created_at"),
-        body=_body(comment),
+        body=_body(comment, [each for place, each in enumerate(given) if place not in there]),
+        files=tuple(there.values()),
         side="customer" if customer else "staff",
         public=bool(comment.get("public", True)),
         author="" if customer else str((people.get(author) or {}).get("email") or ""),
     )
 
 
-def _body(comment: Mapping[str, Any]) -> str:
-    """Return what was said, and below it links to its files: an export has their addresses alone."""
+def _body(comment: Mapping[str, Any], elsewhere: Sequence[Mapping[str, Any]]) -> str:
+    """Return what was said, and below it links to files of which an export has the addresses alone."""
     body = str(comment.get("plain_body") or comment.get("body") or "(empty)")
-    links = [_link(each) for each in comment.get("attachments") or () if isinstance(each, dict)]
+    links = [_link(each) for each in elsewhere]
     return "\n\n".join([body, "Files at Zendesk, which were not copied:\n" + "\n".join(links)]) if links else body
 
 

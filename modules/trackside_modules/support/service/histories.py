@@ -22,6 +22,9 @@ from trackside_modules.support.history import Event, state_of
 from trackside_modules.support.importing.records import Record, Said
 from trackside_modules.support.service import fields, topics
 
+FILES = "files"
+"""Stands in a message's data until its files are kept (see `imports`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class People:
@@ -165,14 +168,15 @@ def _one_of(value: str, choices: Mapping[str, str], field: str) -> str:
 
 def _said(said: Said, people: People, user_id: int | None) -> dict[str, Any]:
     body, member_id = fields.body(said.body), people.members.get(said.author.lower())
+    given: dict[str, Any] = {FILES: said.files} if said.files else {}
     if not said.public:
         return {
             "kind": "note",
-            "data": {"body": body},
+            "data": {"body": body} | given,
             "at": said.at,
             "member_id": people.members.get(said.author.lower()),
         }
-    data = {"side": said.side, "body": body, "via": "import"}
+    data = {"side": said.side, "body": body, "via": "import"} | given
     customer = said.side == "customer"
     by = {"user_id": user_id} if customer else {"member_id": member_id}
     return {"kind": "message", "data": data, "at": said.at, **by}

@@ -15,6 +15,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeGuard
 
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -23,15 +24,18 @@ from trackside.auth.audit import Actor
 from trackside.errors import InputError
 from trackside.text import clean_line
 from trackside_modules.support.history import Event
-from trackside_modules.support.importing.records import Broken, Record
+from trackside_modules.support.importing.records import Broken, Downloaded, Record
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.service.bringing import bring_in, numbers_for
-from trackside_modules.support.service.histories import any_of, history, people_of
+from trackside_modules.support.service.files import attach
+from trackside_modules.support.service.histories import FILES, any_of, history, people_of
 
 AT_ONCE = 1000
 WRITERS = 2
 Sessions = Callable[[], AbstractContextManager[Session]]
 """Gives a session that commits at its end: `Database.session`, or one that is fenced."""
+Keep = Callable[[Session, Sequence[tuple[str, bytes]]], list[int]]
+"""Keeps files, pairs of name and bytes, and returns their ids."""
 Histories = list[tuple[int, list[Event]]]
 """What happened to interactions, by the numbers they get."""
 
@@ -71,6 +75,7 @@ class _Import:
     now: datetime
     tell: Callable[[Outcome], object]
     going_on: bool
+    keep: Keep | None = None
     outcome: Outcome = field(default_factory=Outcome)
     lines: dict[str, int] = field(default_factory=dict)
     """Of the ids that were read."""
@@ -87,12 +92,14 @@ def run(
     dry: bool = False,
     going_on: bool = False,
     tell: Callable[[Outcome], object] = lambda _: None,
+    keep: Keep | None = None,
 ) -> Outcome:
     """Bring in `records`, known by `source` and their own id; with `dry` only tell what would become of them.
 
     `going_on`: it was stopped, and began at this `now` before. What it had brought in counts as made.
+    `keep`: where files go that lie beside what is brought in.
     """
-    it = _Import(sessions, clean_line(source, "source", longest=50), who, now, tell, going_on)
+    it = _Import(sessions, clean_line(source, "source", longest=50), who, now, tell, going_on, keep)
     following = iter(records)
     batches = iter(lambda: list(islice(following, AT_ONCE)), [])
     if dry:
@@ -179,7 +186,32 @@ def _write(it: _Import, histories: Histories) -> tuple[int, int]:
 
 def _bring(session: Session, it: _Import, histories: Histories) -> None:
     numbers = [number for number, _ in histories]
-    bring_in(session, [events for _, events in histories], now=it.now, numbers=numbers)
+    kept = [_with_files(session, it, events) for _, events in histories]
+    bring_in(session, [events for events, _ in kept], now=it.now, numbers=numbers)
+    for number, (_, file_ids) in zip(numbers, kept, strict=True):
+        attach(session, number, file_ids)
+
+
+def _with_files(session: Session, it: _Import, events: list[Event]) -> tuple[list[Event], list[int]]:
+    """Return `events` with the files that lie beside them kept, and those files' ids."""
+    if it.keep is None or not any(FILES in each.data for each in events):
+        return events, []
+    found: list[Event] = []
+    every: list[int] = []
+    for each in events:
+        data = dict(each.data)
+        if files := data.pop(FILES, ()):
+            data["file_ids"] = it.keep(session, [(file.name, _content(file)) for file in files])
+            every += data["file_ids"]
+        found.append(msgspec.structs.replace(each, data=data))
+    return found, every
+
+
+def _content(file: Downloaded) -> bytes:
+    try:
+        return file.path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file.path} cannot be read any more ({error.strerror}): begin again.") from error
 
 
 def _prepared(session: Session, it: _Import, batch: Sequence[Record | Broken]) -> list[list[Event]]:
