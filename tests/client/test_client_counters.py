@@ -143,6 +143,15 @@ def test_a_forked_child_forgets_what_its_parent_noted() -> None:
     assert [window.calls for window in made.take()] == [1]
 
 
+def test_a_key_that_is_none_costs_no_other_request() -> None:
+    made = Counters()
+    for route in ("/a", ["/no", "text"], "/b"):
+        made.add(("GET", route, 200, "", ""), 0.0, 0.1)
+    with pytest.raises(TypeError):
+        made.take()
+    assert [window.calls for window in made.take()] == [2]
+
+
 def test_a_request_that_a_destructor_ends_counts_with_the_next_window() -> None:
     made = Counters()
     with made._lock:

@@ -109,12 +109,12 @@ class _Call:
         usage, status = self.usage, self.status or 500
         try:
             route = usage.route(scope, status)
+            key = (scope["method"], route, status, self.user, self.account)
             noted = usage.noted
-            noted.append((scope["method"], route, status, self.user, self.account, began, ended))
+            noted.append((key, began, ended))
             if len(noted) >= usage.counters.enough:
                 usage.counters.fold()
             if route is None or status >= 500 or ended - began >= SLOW:
-                key = (scope["method"], route, status, self.user, self.account)
                 site = usage.site
                 assert site is not None
                 site.sample(key, ended - began, str(scope.get("path", "")), error or scope.get(EXCEPTION))

@@ -9,7 +9,7 @@ how many requests that touched is told to the server.
 """
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from math import ceil, log2
 from threading import Lock
@@ -41,8 +41,8 @@ Key = tuple[str, "str | None", int, str, str]
 """Method, route (None where none matched), status, user, account (empty where unknown)."""
 Noted = tuple[str, "str | None", "int | str", str, str]
 """A key as a request leaves it: any method, a route of any length, and the status perhaps as WSGI's line."""
-Record = tuple[str, "str | None", "int | str", str, str, float, float]
-"""The parts of such a key, then when the request began and ended by `time.perf_counter`."""
+Record = tuple[Noted, float, float]
+"""Such a key, then when the request began and ended by `time.perf_counter`."""
 
 
 class Series:
@@ -51,7 +51,7 @@ class Series:
     __slots__ = ("buckets", "longest", "total")
 
     def __init__(self) -> None:
-        self.buckets: dict[int, int] = {}
+        self.buckets: defaultdict[int, int] = defaultdict(int)
         self.total = 0.0
         self.longest = 0.0
 
@@ -115,7 +115,7 @@ class Counters:
         What each request pays for has these lines in place: a call costs as much again.
         """
         noted = self.noted
-        noted.append((*key, began, ended))
+        noted.append((key, began, ended))
         if len(noted) >= self.enough:
             self.fold()
 
@@ -134,30 +134,20 @@ class Counters:
         """Add up what was noted so far; the caller holds the lock."""
         next_one, known, turns = self.noted.popleft, self._known, self._turns
         for _ in range(len(self.noted)):
-            method, route, status, user, account, began, ended = next_one()
+            key, began, ended = next_one()  # one by one: what cannot be added up costs no other
             if ended >= turns:
                 self._turn(self._boundary)
                 known, turns = self._known, self._turns
-            key = (method, route, status, user, account)
             try:
                 series = known[key]
             except KeyError:
                 series = self._find(key)
             seconds = ended - began
-            if seconds <= SHORTEST:
-                index = ZERO
-            elif seconds < LONGEST:
-                index = ceil(log2(seconds) * 16) - 1
-            else:
-                index = HIGHEST
+            index = ceil(log2(seconds) * 16) - 1 if SHORTEST < seconds < LONGEST else index_of(seconds)
+            series.buckets[index] += 1
             series.total += seconds
             if seconds > series.longest:  # noqa: PLR1730 - `max` would cost more than all the rest of it
                 series.longest = seconds
-            buckets = series.buckets
-            if index in buckets:
-                buckets[index] += 1
-            else:
-                buckets[index] = 1
 
     def take(self) -> list[Window]:
         """Return all windows that hold requests, and begin anew."""

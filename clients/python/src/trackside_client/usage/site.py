@@ -11,6 +11,8 @@ MARK = "trackside.client"
 """Set on a request that is being counted: an application wrapped twice is counted once (WSGI: its SCRIPT_NAME)."""
 EXCEPTION = "trackside.exception"
 """Where the exception that a framework has turned into a response is left."""
+NOBODY = "", ""
+"""A user and an account where nothing tells them."""
 ROUTE = "trackside.route"
 """Where a route's template is left for when the framework has forgotten it."""
 CLIENT_CLOSED = 499

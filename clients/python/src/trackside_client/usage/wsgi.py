@@ -7,13 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from trackside_client._transport import notes
-from trackside_client.usage.counters import Noted
 from trackside_client.usage.routes import flask_route
 from trackside_client.usage.samples import SLOW
-from trackside_client.usage.site import EXCEPTION, MARK, ROUTE, Usage, header_text, identity
+from trackside_client.usage.site import EXCEPTION, MARK, NOBODY, ROUTE, Usage, header_text, identity
 
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+_Key = tuple[str, "str | None", str, str, str]
+"""Method, route, WSGI's status line, user, account."""
 _MOST_KINDS = 100
 """Types of bodies known to be streams."""
 
@@ -35,6 +36,17 @@ class UsageWSGI(Usage[App, str]):
     def _name(self, header: str) -> str:
         return "HTTP_" + header.upper().replace("-", "_") if header else ""
 
+    def who(self, environ: Environ) -> tuple[str, str]:
+        """Return the user and the account of a request."""
+        site = self.site
+        assert site is not None
+        user, account = identity(site.user, environ), identity(site.account, environ)
+        if not user and self.user_header:
+            user = header_text(environ.get(self.user_header, ""))
+        if not account and self.account_header:
+            account = header_text(environ.get(self.account_header, ""))
+        return user, account
+
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request, and count it once its body has been sent."""
         if self.site is None or MARK in environ:
@@ -42,7 +54,7 @@ class UsageWSGI(Usage[App, str]):
         environ[MARK] = prefix = environ.get("SCRIPT_NAME", "")
         call = _Call()  # filled here: an `__init__` would cost as much as all of this
         call.usage, call.environ, call.prefix = self, environ, prefix
-        call.start_response, call.status = start_response, ""
+        call.start_response, call.key = start_response, None
         call.began = perf_counter()
         try:
             call.body = body = self.app(environ, call.start)
@@ -74,51 +86,46 @@ class UsageWSGI(Usage[App, str]):
 class _Call:
     """A request under way; it is the response's body too, so that it knows when that ends.
 
-    `environ` is None once it is counted, `status` the line that WSGI has it in, empty before the response starts; until
-    then `route`, `user` and `account` are not there.
+    `environ` is None once it is counted, `key` before the response starts.
     """
 
-    __slots__ = ("account", "began", "body", "environ", "prefix", "route", "start_response", "status", "usage", "user")
+    __slots__ = ("began", "body", "environ", "key", "prefix", "start_response", "usage")
     usage: UsageWSGI
     environ: Any
     start_response: Callable[..., Any]
     prefix: str
-    route: str | None
-    status: str
-    user: str
-    account: str
+    key: _Key | None
     began: float
     body: Any
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         """Note the status, the route and who calls: here the framework's context is still alive."""
         usage, environ = self.usage, self.environ
-        self.status = status
         try:
             # as `flask_route` has it, which is asked where this is not so
             if usage.is_flask and environ["SCRIPT_NAME"] == self.prefix:
-                self.route = environ["werkzeug.request"].url_rule.rule
+                route = environ["werkzeug.request"].url_rule.rule
             else:
-                self.route = usage.route(environ)
-            if usage.asks:
-                self._identify()
-            else:
-                self.user = self.account = ""
+                route = usage.route(environ)
+            user, account = usage.who(environ) if usage.asks else NOBODY
+            self.key = environ["REQUEST_METHOD"], route, status, user, account
         except Exception:
-            self._ask()
+            self.key = self._ask(status)
         if exc_info is None:
             return self.start_response(status, headers)
         return self.start_response(status, headers, exc_info)
 
-    def _ask(self) -> None:
-        """Find the route and who calls, the careful way."""
-        self.route, self.user, self.account = None, "", ""
+    def _ask(self, status: str) -> _Key:
+        """Return the key of this request, found the careful way."""
+        usage, environ = self.usage, self.environ or {}
+        route, user, account = None, "", ""
         try:
-            self.route = self.usage.route(self.environ)
-            if self.usage.asks:
-                self._identify()
+            route = usage.route(environ)
+            if usage.asks:
+                user, account = usage.who(environ)
         except Exception:
             notes.once("route", "the route of a request could not be told", error=True)
+        return environ.get("REQUEST_METHOD", ""), route, status, user, account
 
     def fail(self, error: BaseException) -> None:
         """Count the request as failed."""
@@ -128,9 +135,9 @@ class _Call:
 
     def _failed(self, error: BaseException) -> None:
         if self.environ is not None:
-            if not self.status:
-                self._ask()
-            self.status, self.environ[EXCEPTION] = "500", error
+            method, route, _, user, account = self.key or self._ask("500")
+            self.key = method, route, "500", user, account
+            self.environ[EXCEPTION] = error
 
     def ends_with(self, file: Any) -> bool:
         """Have a file count the request when the server closes it; return False where its wrapper does not allow that.
@@ -144,16 +151,6 @@ class _Call:
             self.body = file
             return False
         return True
-
-    def _identify(self) -> None:
-        usage, environ = self.usage, self.environ
-        assert usage.site is not None
-        self.user = identity(usage.site.user, environ)
-        if not self.user and usage.user_header:
-            self.user = header_text(environ.get(usage.user_header, ""))
-        self.account = identity(usage.site.account, environ)
-        if not self.account and usage.account_header:
-            self.account = header_text(environ.get(usage.account_header, ""))
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -182,35 +179,30 @@ class _Call:
             environ = self.environ
             if environ is not None:
                 try:
-                    ended, began = perf_counter(), self.began
-                    if not (status := self.status):
-                        self._ask()
-                        status = "500"
+                    ended, began, key = perf_counter(), self.began, self.key
+                    if key is None:
+                        key = self._ask("500")
                     self.environ = None
-                    route, usage = self.route, self.usage
+                    usage = self.usage
                     noted = usage.noted
-                    noted.append((environ["REQUEST_METHOD"], route, status, self.user, self.account, began, ended))
+                    noted.append((key, began, ended))
                     if len(noted) >= usage.counters.enough:
                         usage.counters.fold()
-                    if route is None or status >= "5" or ended - began >= SLOW:
-                        self._sample(environ, status, ended - began)
+                    if key[1] is None or key[2] >= "5" or ended - began >= SLOW:
+                        self._sample(environ, key, ended - began)
                 except Exception:
                     notes.once("count", "a request could not be counted", error=True)
 
-    def _sample(self, environ: Environ, status: str, seconds: float) -> None:
+    def _sample(self, environ: Environ, key: _Key, seconds: float) -> None:
         site = self.usage.site
         assert site is not None
         path = header_text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
-        key = (environ["REQUEST_METHOD"], self.route, status, self.user, self.account)
         site.sample(key, seconds, path, environ.get(EXCEPTION))
 
     def __del__(self) -> None:
         """Count a request that its server never closed; that alone, since this may run anywhere."""
         if self.environ is not None:
-            method = self.environ.get("REQUEST_METHOD", "")
-            key: Noted = (method, None, "500", "", "")
-            if self.status:
-                key = (method, self.route, self.status, self.user, self.account)
+            key = self.key or (self.environ.get("REQUEST_METHOD", ""), None, "500", "", "")
             self.usage.counters.add(key, self.began, perf_counter())
 
 
