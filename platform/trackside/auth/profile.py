@@ -1,5 +1,6 @@
 """A member's own page: name, time zone, what they sign in with, theme, and the browsers they are signed in with."""
 
+from functools import cache
 from zoneinfo import available_timezones
 
 from flask import flash, redirect, render_template, request, url_for
@@ -121,6 +122,7 @@ def _profile_form(member: Member | None) -> ProfileForm:
     return form
 
 
+@cache  # looking through the system's files takes longer than all of the page
 def _zones() -> list[str]:
     places = (zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix", "right")))
     return ["UTC", *sorted(places)]

@@ -1,13 +1,14 @@
 """Versions of services: noted when first seen, and shown as marks on every time chart."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
-from sqlalchemy import select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
 
+from trackside.compiled import Compiled
 from trackside_modules.usage.ingest.batch import Release
 from trackside_modules.usage.models import UsageVersion
 
@@ -37,9 +38,15 @@ def note(connection: Connection[Any], env_id: int, seen: Iterable[tuple[datetime
         connection.execute(_NOTE, values)
 
 
-def first_seen(session: Session, env_id: int, start: datetime, end: datetime, limit: int = 50) -> list[UsageVersion]:
-    """Return the versions first seen in `[start, end)`, the newest first."""
-    query = select(UsageVersion).where(
-        UsageVersion.env_id == env_id, UsageVersion.first_seen_at >= start, UsageVersion.first_seen_at < end
-    )
-    return list(session.scalars(query.order_by(UsageVersion.first_seen_at.desc()).limit(limit)))
+_FIRST_SEEN = Compiled(
+    select(*UsageVersion.__table__.c)
+    .where(UsageVersion.env_id == bindparam("env"))
+    .where(UsageVersion.first_seen_at >= bindparam("start"), UsageVersion.first_seen_at < bindparam("end"))
+    .order_by(UsageVersion.first_seen_at.desc())
+    .limit(50)
+)
+
+
+def first_seen(session: Session, env_id: int, start: datetime, end: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the versions first seen in `[start, end)`, the newest 50, the newest first: rows of `usage_version`."""
+    return _FIRST_SEEN(session, env=env_id, start=start, end=end)

@@ -2,7 +2,7 @@
 
 from trackside_modules.usage.queries.cards import top_endpoints
 from trackside_modules.usage.queries.endpoints import EndpointRow
-from trackside_modules.usage.queries.figures import Figures, active_users, series, summed, total, unknown_share
+from trackside_modules.usage.queries.figures import Figures, lately, series, summed, total, unknown_share
 from trackside_modules.usage.queries.names import has_usage, services, waiting, warnings
 from trackside_modules.usage.queries.rows import NEWEST, SORTS, CountedRow, Place, counted_rows
 from trackside_modules.usage.queries.scope import Scope, everyone, everyone_of
@@ -15,11 +15,11 @@ __all__ = [
     "Figures",
     "Place",
     "Scope",
-    "active_users",
     "counted_rows",
     "everyone",
     "everyone_of",
     "has_usage",
+    "lately",
     "series",
     "services",
     "summed",

@@ -177,9 +177,11 @@ def _calls(parts: Sequence[tiers.Part], scope: Scope) -> Select[*tuple[Any, ...]
     return select(func.coalesce(func.sum(family(scope.env_id, parts, scope.narrow).c.calls), 0))
 
 
-def active_users(session: Session, scope: Scope, now: datetime, within: timedelta = timedelta(minutes=5)) -> int:
-    """Return how many known users called lately."""
-    this = now.replace(second=0, microsecond=0)
-    where = scope.where(this - within, this + timedelta(minutes=1))
-    counted = session.scalar(select(func.count(UsageMinute.user_id.distinct())).where(where, UsageMinute.user_id != 0))
-    return counted or 0
+def lately(session: Session, scope: Scope, now: datetime) -> tuple[int, int, int]:
+    """Return the calls of the last full minute and of this one, and how many known users called in five minutes."""
+    this, step, row = now.replace(second=0, microsecond=0), timedelta(minutes=1), UsageMinute
+    calls = [func.coalesce(func.sum(row.calls).filter(row.minute == at), 0) for at in (this - step, this)]
+    users = func.count(row.user_id.distinct()).filter(row.user_id != 0)
+    query = select(*calls, users).where(scope.where(this - 5 * step, this + step))
+    last, current, active = (int(number) for number in session.execute(query).one())
+    return last, current, active

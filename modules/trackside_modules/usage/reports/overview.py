@@ -97,9 +97,7 @@ def _now(runtime: Runtime, session: Session, scope: Scope, now: datetime) -> Now
     if found is not None:
         (_, last), (_, current) = found.minutes
         return Now(start, last.calls, current.calls, found.active_users, from_redis=True)
-    recent = queries.series(session, scope, Window("", start, start + 2 * MINUTE, MINUTE, now))
-    calls = [recent[at].calls if at in recent else 0 for at in (start, start + MINUTE)]
-    return Now(start, calls[0], calls[1], queries.active_users(session, scope, now), from_redis=bool(scope.service))
+    return Now(start, *queries.lately(session, scope, now), from_redis=bool(scope.service))
 
 
 @dataclass(frozen=True, slots=True)
