@@ -32,7 +32,18 @@ from trackside_modules.usage.models import (
 from trackside_modules.usage.queries import Scope, endpoints, figures, people
 from trackside_modules.usage.queries.window import Window, between, window
 from trackside_modules.usage.reports import failing, wrong_turns
-from trackside_modules.usage.storage import adding, closed, crowds, memories, memory, minutes, pulse, rollup, turns
+from trackside_modules.usage.storage import (
+    adding,
+    closed,
+    crowds,
+    memories,
+    memory,
+    minutes,
+    pulse,
+    rollup,
+    tiers,
+    turns,
+)
 from trackside_modules.usage.storage.counts import LARGEST, Counts, unpacked
 from trackside_modules.usage.storage.histogram import pack
 from trackside_modules.usage.storage.tiers import Part
@@ -286,7 +297,8 @@ def test_minutes_that_are_held_are_read_anew_once_calls_are_added(
 
     def read() -> tuple[object, object]:
         held = crowds.read(session, 1, start, end)
-        plain = crowds.among(session, 1, start, end, lambda table: true(), whole=True)
+        every = crowds.of_some(1, tiers.parts(session, 1, start, end), lambda table: true(), whole=True)
+        plain = crowds.taken(session.execute(every).one())
         return tuple([it.ids.tolist(), it.sums.tolist(), it.last.tolist()] for it in (held, plain))
 
     before, plain = read()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, literal_column, select
+from sqlalchemy import ARRAY, BigInteger, Select, any_, bindparam, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageDay, UsageEndpoint
@@ -95,11 +95,15 @@ def _values(scope: Scope) -> tuple[tuple[str, Hashable], ...]:
 
 def _since(session: Session, scope: Scope, ids: list[int]) -> dict[int, datetime]:
     """Return the first day of each endpoint; one that is not there was first called today."""
-    query = select(UsageDay.endpoint_id, func.min(UsageDay.at)).group_by(UsageDay.endpoint_id)
-    query = query.where(
-        UsageDay.env_id == scope.env_id, tiers.one_of(UsageDay.endpoint_id, ids), scope.narrow(UsageDay)
-    )
-    return dict(session.execute(query, scope.given).all())
+    found = ask(session, _first_days, (), (scope.shape,), (*_values(scope), ("mine", tuple(ids))))
+    return {row[0]: row[1] for row in found}
+
+
+def _first_days(_parts: Sequence[tiers.Part], scope: Scope) -> Select[*tuple[Any, ...]]:
+    it: Any = UsageDay.__table__.c
+    mine = it.endpoint_id == any_(bindparam("mine", type_=ARRAY(BigInteger)))
+    query = select(it.endpoint_id, func.min(it.at)).where(it.env_id == scope.env_id, mine, scope.narrow(it))
+    return query.group_by(it.endpoint_id)
 
 
 def days(session: Session, scope: Scope, now: datetime) -> dict[date, tuple[int, int]]:

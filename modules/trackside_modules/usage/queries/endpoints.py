@@ -33,7 +33,7 @@ from trackside_modules.usage.storage import reach, tiers
 from trackside_modules.usage.storage.crowds import numbers, run
 from trackside_modules.usage.storage.packs import quantiles
 from trackside_modules.usage.storage.sums import cut, hung, split
-from trackside_modules.usage.storage.tiers import Part, one_of
+from trackside_modules.usage.storage.tiers import Part
 
 SORTS = ("endpoint", "calls", "users", "errors", "refused", "p50", "p95", "p99", "change")
 _TRENDS = (MINUTE, 2 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)
@@ -41,6 +41,7 @@ _POINTS = 40
 """Points of a trend at most: it is 88 pixels wide."""
 _MINE: Any = any_(bindparam("mine", type_=ARRAY(BigInteger)))
 """The endpoints that are shown: a parameter."""
+_NAMED = select(UsageEndpoint).where(UsageEndpoint.id == _MINE)
 
 
 @dataclass(slots=True)
@@ -94,11 +95,11 @@ def _calls_each(rows: Subquery) -> Select[*tuple[Any, ...]]:
 
 def named(session: Session, ids: set[int], q: str = "") -> dict[int, UsageEndpoint]:
     """Return the endpoints of these numbers whose method, route or service holds `q`."""
-    query = select(UsageEndpoint).where(one_of(UsageEndpoint.id, ids))
+    query = _NAMED
     if q:
         text = UsageEndpoint.method + " " + UsageEndpoint.route + " " + UsageEndpoint.service
         query = query.where(text.icontains(q, autoescape=True))
-    return {it.id: it for it in session.scalars(query)}
+    return {it.id: it for it in session.scalars(query, {"mine": list(ids)})}
 
 
 def ordered(found: list[EndpointRow], sort: str) -> list[EndpointRow]:

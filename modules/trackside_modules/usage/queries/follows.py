@@ -115,9 +115,10 @@ def _read(session: Session, env_id: int, start: datetime, end: datetime) -> Pair
     found = [_counted(session, env_id, rest)]
     if over:
         found.append(closed.held(session, ("follows", env_id), planned, lambda: _counted(session, env_id, over)))
-    before, after, calls = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    group = Groups.of(before, after)
-    return Pairs(*group.keys, group.sum(calls))
+    *pair, calls = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    group = Groups.of(*pair)
+    before, after = group.keys
+    return Pairs(before, after, group.sum(calls))
 
 
 def _counted(session: Session, env_id: int, days: Iterable[datetime]) -> Pairs:

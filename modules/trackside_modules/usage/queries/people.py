@@ -6,14 +6,16 @@ A page wants one order of ten thousand sums, and what the busiest come to: they 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import ColumnElement, func, literal_column, or_, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, any_, bindparam, func, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from trackside.customers.models import UNKNOWN_USER, Account, User
 from trackside_modules.usage.models import UsageEndpoint
+from trackside_modules.usage.queries.pieces import ask
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.queries.window import Window
 from trackside_modules.usage.storage import crowds, tiers
@@ -27,6 +29,12 @@ SORTS = ("calls", "errors", "refused", "wrong", "slow", "users", "name", "seen",
 _NAMED = ("name", "seen", "first")
 _BUSIEST = 10
 """Power users are at most one in so many."""
+
+# Composed once: most pages ask them.
+_MERGED = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
+_ACCOUNTS = select(run(User.id, User.id), run(func.coalesce(User.account_id, 0), User.id)).where(
+    User.merged_into.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +92,7 @@ def crowd(session: Session, scope: Scope, window: Window) -> Crowd:
 
 def heads(session: Session, ids: Ints) -> Ints:
     """Return for each user who remains: themselves, or whom they were merged into; the same array where nobody was."""
-    query = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
-    merged = dict(session.execute(query).all())
+    merged = dict(session.execute(_MERGED).all())
     return np.array([merged.get(it, it) for it in ids.tolist()], dtype=np.int64) if merged else ids
 
 
@@ -99,15 +106,27 @@ def accounts_of(session: Session, users: Crowd) -> Crowd:
 def _sums(session: Session, scope: Scope, window: Window) -> tuple[Ints, Ints]:
     """Return the ids of users, and a row of sums for each."""
     span = (scope.env_id, window.start, window.until)
-    whole = not (scope.service or scope.endpoint_id or scope.status)
     if scope.by_user or scope.status:
-        found = crowds.among(session, *span, scope.narrow, whole=whole, given=scope.given)
+        found = among(session, scope, window.start, window.until)
     else:
         mine = UsageEndpoint.env_id == scope.env_id, *scope.of_endpoints()
+        whole = not (scope.service or scope.endpoint_id)
         found = crowds.read(
             session, *span, endpoints=None if whole else session.scalars(select(UsageEndpoint.id).where(*mine)).all()
         )
     return found.ids, found.sums
+
+
+def among(session: Session, scope: Scope, start: datetime, end: datetime) -> crowds.Crowd:
+    """Return the users of a scope who called in `[start, end)`, read from the tiers; merged ones are apart."""
+    parts = tiers.parts(session, scope.env_id, start, end)
+    values = tuple((name, tuple(value)) for name, value in scope.given.items())
+    return crowds.taken(ask(session, _of_some, parts, (scope.shape,), values)[0])
+
+
+def _of_some(parts: Sequence[tiers.Part], scope: Scope) -> Select[*tuple[Any, ...]]:
+    whole = not (scope.service or scope.endpoint_id or scope.status)
+    return crowds.of_some(scope.env_id, parts, scope.narrow, whole=whole)
 
 
 def _fold(ids: Ints, sums: Ints) -> tuple[Ints, Ints]:
@@ -120,8 +139,7 @@ def _fold(ids: Ints, sums: Ints) -> tuple[Ints, Ints]:
 
 def accounts(session: Session, ids: Ints) -> Ints:
     """Return the account of each user, 0 for none."""
-    query = select(run(User.id, User.id), run(func.coalesce(User.account_id, 0), User.id))
-    known, accounts = (numbers(value) for value in session.execute(query.where(User.merged_into.is_(None))).one())
+    known, accounts = (numbers(value) for value in session.execute(_ACCOUNTS).one())
     places = np.minimum(np.searchsorted(known, ids), max(len(known) - 1, 0))
     return np.where(known[places] == ids, accounts[places], 0) if len(known) else np.zeros_like(ids)
 
@@ -200,10 +218,14 @@ def known_accounts(session: Session, ids: Sequence[int]) -> dict[int, Account]:
 
 def active_days(session: Session, env_id: int, window: Window, ids: Sequence[int]) -> dict[int, int]:
     """Return on how many days of the window, in UTC, each of these users called."""
-    root = func.coalesce(User.merged_into, User.id)
-    mine = select(User.id).where(or_(tiers.one_of(User.id, ids), tiers.one_of(User.merged_into, ids)))
     spans = tiers.parts(session, env_id, window.start, window.until)
-    it = tiers.of_user(env_id, spans, lambda table: tiers.among(table.user_id, mine), ()).c
+    return {user_id: int(count) for user_id, count in ask(session, _days, spans, (env_id,), (("mine", tuple(ids)),))}
+
+
+def _days(parts: Sequence[tiers.Part], env_id: int) -> Select[*tuple[Any, ...]]:
+    given = any_(bindparam("mine", type_=ARRAY(BigInteger)))
+    root = func.coalesce(User.merged_into, User.id)
+    mine = select(User.id).where(or_(User.id == given, User.merged_into == given))
+    it = tiers.of_user(env_id, parts, lambda table: tiers.among(table.user_id, mine), ()).c
     days = func.count(func.date_trunc("day", it.at).distinct())
-    query = select(root, days).join(User, User.id == it.user_id).group_by(root)
-    return {user_id: int(count) for user_id, count in session.execute(query)}
+    return select(root, days).join(User, User.id == it.user_id).group_by(root)

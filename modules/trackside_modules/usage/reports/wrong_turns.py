@@ -32,6 +32,7 @@ from trackside.customers.models import UNKNOWN_USER, Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageHour, UsageRoute, UsageSample
 from trackside_modules.usage.models.names import UNMATCHED
 from trackside_modules.usage.queries import people
+from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.reports.hints import Counts, Tried, hint
 from trackside_modules.usage.reports.nearest import Routes
 from trackside_modules.usage.storage import crowds, tiers, turns
@@ -173,10 +174,10 @@ def _described(session: Session, wanted: Wanted, them: turns.Found, keys: Sequen
 
 def _count(session: Session, wanted: Wanted, owners: dict[int, int], found: dict[int, Turns]) -> None:
     """Count all calls of the owners who are known, right and wrong."""
-    mine = [user for user in owners if user != UNKNOWN_USER]
-    every = crowds.among(
-        session, wanted.env_id, wanted.start, wanted.end, lambda it: tiers.one_of(it.user_id, mine), whole=True
-    )
+    mine = tuple(sorted(user for user in owners if user != UNKNOWN_USER))
+    if not mine:
+        return
+    every = people.among(session, Scope(wanted.env_id, users=mine), wanted.start, wanted.end)
     for user, calls in zip(every.ids.tolist(), every.column("calls").tolist(), strict=True):
         found[owners[user]].calls += calls
 

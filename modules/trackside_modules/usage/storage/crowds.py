@@ -3,7 +3,7 @@
 A crowd is a column of user ids and one for each of `SUMS`; it is kept in one piece, which numpy reads as it lies.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     LargeBinary,
+    Select,
     Subquery,
     case,
     cast,
@@ -118,26 +119,20 @@ def _over(session: Session, env_id: int, planned: Plan, endpoints: Sequence[int]
     return _folded(np.concatenate([_none(), *tables]), np.concatenate([_none()[:, 0], *times]))
 
 
-def among(
-    session: Session,
-    env_id: int,
-    start: datetime,
-    end: datetime,
-    narrow: tiers.Narrow,
-    *,
-    whole: bool,
-    given: Mapping[str, Any] | None = None,
-) -> Crowd:
-    """Return some users who called in `[start, end)`, read from the tiers.
+def of_some(env_id: int, parts: Sequence[Part], narrow: tiers.Narrow, *, whole: bool) -> Select[*tuple[Any, ...]]:
+    """Compose what some users' calls come to in parts of the tiers, for `taken`.
 
-    `whole` where `narrow` is of users alone; `given` are its parameters, where it has some.
+    `whole` where `narrow` is of users alone.
     """
-    parts = tiers.parts(session, env_id, start, end)
-    counted = (
-        tiers.of_user(env_id, parts, narrow, SUMS) if whole else _by_sort(env_id, tiers.by_user(env_id, parts, narrow))
-    )
-    _, _, table, seconds = _counted(session, counted, None, given)
-    return _folded(table, seconds)
+    if whole:
+        return _columns(tiers.of_user(env_id, parts, narrow, SUMS))
+    return _columns(_by_sort(env_id, tiers.by_user(env_id, parts, narrow)))
+
+
+def taken(row: Sequence[Any]) -> Crowd:
+    """Return the crowd in the one row of `of_some`."""
+    user, *sums, seconds = map(numbers, row)
+    return _folded(np.column_stack((user, *sums)), seconds)
 
 
 def _none() -> Ints:
@@ -222,13 +217,22 @@ def _by_sort(env_id: int, counted: Subquery) -> Subquery:
     return select(it.at, it.endpoint_id, it.user_id, it.calls, *sorts, it.slow).subquery()
 
 
-def _counted(
-    session: Session, counted: Subquery, bins: Any, given: Mapping[str, Any] | None = None
-) -> tuple[Ints, Ints, Ints, Ints]:
+def _counted(session: Session, counted: Subquery, bins: Any) -> tuple[Ints, Ints, Ints, Ints]:
     """Return columns: the bucket (seconds) by `bins`, the endpoint, the table of id and sums, the last wrong turn.
 
     Without `bins` all buckets and endpoints are one.
     """
+    row = session.execute(_columns(counted, bins)).one()
+    user, *sums, seconds = map(numbers, row[: 2 + len(SUMS)])
+    table = np.column_stack((user, *sums))
+    at, endpoint = (
+        map(numbers, row[2 + len(SUMS) :]) if bins is not None else (np.zeros_like(user), np.zeros_like(user))
+    )
+    return at, endpoint, table, seconds
+
+
+def _columns(counted: Subquery, bins: Any = None) -> Select[*tuple[Any, ...]]:
+    """Compose a row of columns: user, `SUMS`, the last wrong turn (seconds), and with `bins` bucket and endpoint."""
     it = counted.c
     keys: list[Any] = [it.user_id] if bins is None else [it.user_id, bins.label("bin"), it.endpoint_id]
     last = func.max(it.at).filter(it.wrong_turns > 0).label("last")
@@ -238,13 +242,7 @@ def _counted(
     columns: list[Any] = [summed.user_id, *(summed[name] for name in SUMS), turned]
     if bins is not None:
         columns += [func.extract("epoch", summed.bin), summed.endpoint_id]
-    row = session.execute(select(*map(run, columns)), given).one()
-    user, *sums, seconds = map(numbers, row[: 2 + len(SUMS)])
-    table = np.column_stack((user, *sums))
-    at, endpoint = (
-        map(numbers, row[2 + len(SUMS) :]) if bins is not None else (np.zeros_like(user), np.zeros_like(user))
-    )
-    return at, endpoint, table, seconds
+    return select(*map(run, columns))
 
 
 def run(column: Any, order: Any = None) -> Any:

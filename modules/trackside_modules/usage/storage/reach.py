@@ -12,6 +12,9 @@ EMPTY: bytes = BitMap64().serialize()
 _NEAR = BitMap64([1]).serialize()[:12]
 """How every set starts whose users are all below 2**32: one map of 32 bits follows, and its number is 0."""
 
+_MERGED = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
+"""Composed once: most pages ask it."""
+
 
 def pack(users: Iterable[int]) -> bytes:
     """Return a set of user ids as bytes; user 0, who is nobody known, is left out."""
@@ -28,8 +31,9 @@ def unpack(packed: bytes) -> BitMap64:
 def unite(packed: Iterable[bytes]) -> BitMap64:
     """Return everybody in any of the sets; those of 32 bits, as most are, are united several times as fast."""
     sets = [bytes(each) for each in packed]
-    near = BitMap().union(*(BitMap.deserialize(each[len(_NEAR) :]) for each in sets if each.startswith(_NEAR)))
-    far = map(BitMap64.deserialize, (each for each in sets if not each.startswith(_NEAR)))
+    start = len(_NEAR)
+    near = BitMap().union(*[BitMap.deserialize(each[start:]) for each in sets if each.startswith(_NEAR)])
+    far = [BitMap64.deserialize(each) for each in sets if not each.startswith(_NEAR)]
     return BitMap64.deserialize(_NEAR + near.serialize()).union(*far)
 
 
@@ -54,5 +58,4 @@ class People:
 
 def people(session: Session) -> People:
     """Return who was merged into whom."""
-    query = select(User.id, User.merged_into).where(User.merged_into.is_not(None))
-    return People({merged: head for merged, head in session.execute(query) if head is not None})
+    return People({merged: head for merged, head in session.execute(_MERGED) if head is not None})
