@@ -1,6 +1,6 @@
 """What a flag check over HTTP costs: one flag and all 50, beside nothing at all and the same code behind Flask.
 
-    python bench/flags_http.py [--rounds 9] [--seconds 0.4]
+    python bench/flags_http.py [--rounds 15] [--seconds 0.2]
 
 Servers as `trackside web` sets granian up, pinned to one core, asked by the generator of bench/lane.py from another:
 
@@ -12,9 +12,9 @@ Servers as `trackside web` sets granian up, pinned to one core, asked by the gen
     flask      one flag, by the same code behind a Flask route of the real app
     null busy, one busy, all busy     the same while 8 connections ask the same process for pages that take 50 ms
 
-Short rounds alternate, and a ratio is the median of those within each round: what else the machine does meanwhile slows
-both. The server's CPU a request is printed too, in which a busy machine shows less. Each request is answered as its
-repetition is: "one" is asked for 200 users in turn.
+Short turns alternate, and a ratio or a difference is the median of those within each round, with the least and the most
+of them: what else the machine does meanwhile slows both. The same is told of the server's CPU a request, in which a
+busy machine shows less. Each request is answered as its repetition is: "one" is asked for 200 users in turn.
 Servers are throw-away, 127.0.0.1 only, and it stops by itself.
 """
 
@@ -93,6 +93,7 @@ def load(kind: str) -> Any:
     from trackside.lane import LaneRequest
     from trackside.logs import configure_logging
     from trackside.places import Places
+    from trackside.process import settle
     from trackside.runtime import build_runtime
     from trackside.settings import load_settings
     from trackside.web.policy import Policy
@@ -118,7 +119,9 @@ def load(kind: str) -> Any:
         app.extensions["csrf"].exempt(view)
     ring.begin()
     places = Places(runtime.settings.web_threads)
-    return serve.Lane(runtime, ring, serve.Pages(app, places), places, count=app.extensions["trackside.metrics"].lane)
+    lane = serve.Lane(runtime, ring, serve.Pages(app, places), places, count=app.extensions["trackside.metrics"].lane)
+    settle()  # as `trackside web` does
+    return lane
 
 
 @dataclass(frozen=True)
@@ -257,8 +260,8 @@ def measure(rounds: int, seconds: float) -> dict[str, list[Asked]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure flags over HTTP beside a null callable and Flask.")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.4)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--pages", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
@@ -272,19 +275,28 @@ def main() -> None:
     if options.rounds * len(ROWS) * (options.seconds + 0.4) > MOST_SECONDS - 20:
         parser.error(f"that takes longer than {MOST_SECONDS} s")
     found = measure(options.rounds, options.seconds)
-    rate = {row: statistics.median(each.rate for each in rounds) for row, rounds in found.items()}
-    cpu = {row: statistics.median(each.cpu for each in rounds) for row, rounds in found.items()}
     print(f"{options.rounds} rounds of {options.seconds:g} s, {base.CONNECTIONS} keep-alive connections")
     for row, rounds in found.items():
+        rate, cpu = spread([it.rate for it in rounds], ",.0f"), spread([it.cpu for it in rounds], ".1f")
         busy = statistics.median(each.busy for each in rounds)
-        span = f"from {min(it.rate for it in rounds):,.0f} to {max(it.rate for it in rounds):,.0f}"
-        print(f"{row:<10} {rate[row]:>9,.0f}/s  {cpu[row]:6.1f} us CPU  ({span}, generator busy {busy:.0%})")
+        print(f"{row:<10} {rate}/s   {cpu} us CPU   generator busy {busy:.0%}")
     for over, under, aim in RATIOS:
-        each = [one.rate / other.rate for one, other in zip(found[over], found[under], strict=True)]
-        line = f"{f'{over} / {under}':<22}{statistics.median(each):.2f}   (from {min(each):.2f} to {max(each):.2f}"
-        print(f"{line}{f'; aim {aim}' if aim else ''}; by CPU {cpu[under] / cpu[over]:.2f})")
-    sending = cpu["null whole"] - cpu["null read"]
-    print(f"all more than one     {cpu['all'] - cpu['one']:.1f} us CPU   (aim 25; to send as much takes {sending:.1f})")
+        pairs = list(zip(found[over], found[under], strict=True))
+        rate = spread([one.rate / other.rate for one, other in pairs], ".2f")
+        cpu = spread([other.cpu / one.cpu for one, other in pairs], ".2f")
+        print(f"{f'{over} / {under}':<20} {rate}   by CPU {cpu}{f'   aim {aim}' if aim else ''}")
+    print(f"all more than one    {more(found, 'all', 'one')} us CPU   aim 25")
+    print(f"to send as much      {more(found, 'null whole', 'null read')} us CPU")
+
+
+def more(found: dict[str, list[Asked]], over: str, under: str) -> str:
+    """Return how much more CPU a request of one row takes than of another, in microseconds."""
+    return spread([one.cpu - other.cpu for one, other in zip(found[over], found[under], strict=True)], ".1f")
+
+
+def spread(values: list[float], form: str) -> str:
+    """Return the median of `values`, with the least and the most."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 if __name__ == "__main__":

@@ -109,6 +109,6 @@ def worker_of(process: int) -> int:
 
 
 def cpu_of(process: int) -> float:
-    """Return the CPU seconds that a process has spent."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the CPU seconds that a process's threads have spent, to the nanosecond: `stat` counts hundredths."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
