@@ -13,6 +13,7 @@ from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
 from trackside_modules.flags import service
 from trackside_modules.flags.models import Flag, State
+from trackside_modules.flags.queries.board import Wanted, board
 
 Flags = Callable[..., Flag]
 Changes = Callable[..., State]
@@ -48,6 +49,31 @@ def test_the_list_is_empty_then_names_the_flags(flag: Flags, signed_in_client: B
     assert "team/<wbr>checkout" in page
     assert "off" in page
     assert "No flag matches" in browser.get("/flags/?q=nothing").text
+
+
+def test_the_list_sorts_and_filters_by_how_flags_stand_now(
+    flag: Flags, change: Changes, runtime: Runtime, clock: FrozenClock
+) -> None:
+    def keys(**wanted: Any) -> list[str]:
+        with runtime.database.session() as session:
+            found = board(session, 1, Wanted(**wanted), clock.now())
+        assert found.total == len(found.rows)
+        return [line.row.flag.key for line in found.rows]
+
+    steps = [{"at": (clock.now() + timedelta(hours=1)).isoformat(), "rollout": 90_000}]
+    shares = {"a": (True, 5_000, []), "b": (False, 70_000, []), "c": (True, 50_000, []), "d": (True, 1_000, steps)}
+    for key, (enabled, rollout, ramp) in shares.items():
+        flag(key)
+        change(key, {"enabled": enabled, "serve": {"rollout": rollout, "split": [["on", 100_000]], "steps": ramp}})
+        clock.advance(timedelta(minutes=1))
+    assert keys(sort="rollout") == ["b", "d", "a", "c"]
+    clock.advance(timedelta(hours=1))
+    assert keys(sort="-rollout") == ["d", "c", "a", "b"]
+    assert keys(state="on") == ["a", "c", "d"]
+    assert keys(state="partly", sort="age") == ["d", "c", "a"]
+    assert (keys(state="off"), keys(state="stale")) == (["b"], [])
+    change("b", {"schedule": [{"at": clock.now().isoformat(), "enabled": True}]})
+    assert (keys(state="off"), keys(sort="rollout")) == ([], ["a", "c", "b", "d"])
 
 
 @pytest.mark.parametrize("role", ["viewer", "support", "developer", "owner"])
