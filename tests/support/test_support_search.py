@@ -14,7 +14,7 @@ from trackside.clock import FrozenClock
 from trackside.errors import InputError
 from trackside_modules.support import service
 from trackside_modules.support.models import Interaction, SavedView
-from trackside_modules.support.queries import board, chips, lists, search, similar, threads
+from trackside_modules.support.queries import board, chips, lists, newest, search, similar, threads
 from trackside_modules.support.queries.filters import Filter
 
 Log = Callable[..., Interaction]
@@ -168,15 +168,39 @@ def test_a_phrase_is_found_by_its_words_in_their_order_alone(log: Log, found: Fo
 
 @pytest.mark.parametrize(("common", "phrases"), [(0.0, 4_000), (2.0, 4_000), (0.0, 1)])
 def test_what_many_hold_and_what_few_hold_are_found_alike(
-    session: Session, log: Log, found: Found, monkeypatch: pytest.MonkeyPatch, common: float, phrases: int
+    session: Session,
+    clock: FrozenClock,
+    log: Log,
+    found: Found,
+    monkeypatch: pytest.MonkeyPatch,
+    common: float,
+    phrases: int,
 ) -> None:
     numbers = [log(f"Key rotation {number}", body="It fails." if number % 2 else "").id for number in range(6)]
     session.execute(text("analyze support_search"))
-    monkeypatch.setattr(search, "COMMON", common)
-    monkeypatch.setattr(search, "PHRASES", phrases)
+    monkeypatch.setattr(newest, "COMMON", common)
+    monkeypatch.setattr(newest, "PHRASES", phrases)
+    monkeypatch.setattr(newest, "LATELY", 1 if phrases == 1 else newest.LATELY)
     assert set(found("rotation")) == set(numbers)
     assert set(found("rotation -fails")) == set(numbers[::2])
     assert set(found("kind:question fails")) == set(numbers[1::2])
     assert set(found('"key rotation"')) == set(numbers if phrases > 1 else numbers[-1:])
+    assert search.find(session, '"key rotation"', now=clock.now()).partly is (phrases == 1)
     monkeypatch.setattr(search, "CANDIDATES", 2)
     assert set(found("rotation")) == set(numbers[-2:])
+
+
+def test_the_newest_are_found_however_wrong_the_guess_is(
+    session: Session, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking back further and further: what the first look leaves out, a later one finds."""
+    numbers = [log("Rotation" if number in (1, 2, 7) else f"Invoice {number}").id for number in range(30)]
+    session.execute(text("analyze support_search"))
+    wanted = [numbers[7], numbers[2], numbers[1]]
+    looked = newest.sought(session, "rotation")
+    for slack in (0.1, 0.5, 1.0, 3.0):
+        monkeypatch.setattr(newest, "SLACK", slack)
+        for most in (1, 2, 3, 4):
+            assert newest.newest(session, looked, most) == (wanted[:most], False)
+    newest.done(session, looked)
+    assert session.scalar(text("show plan_cache_mode")) == "auto"

@@ -89,6 +89,10 @@ def list_(query: tuple[str, ...], sort: str | None, limit: int, as_json: bool) -
         found = listing(session, " ".join(query), now=now, sort=sort or "", limit=limit)
     if found.corrected:
         click.echo(f"No interaction has these words. Shown is what has: {found.corrected}", err=True)
+    if found.partly:
+        click.echo(
+            "Of what has these words only the newest were searched for the phrase; --sort looks at all.", err=True
+        )
     rows = found.rows
     lines = [f"{it.interaction.ref:<9} {it.interaction.status:<16} {_short(it)}" for it in rows]
     say(as_json, [_told(each) for each in rows], *(lines or ["Nothing found."]))

@@ -43,6 +43,8 @@ class InteractionList(msgspec.Struct):
     """The cursor of the following part, null on the last."""
     corrected: str | None = None
     """What was searched for instead, where no interaction holds the words of `q`."""
+    partly: bool = False
+    """Whether a phrase of common words was looked for among the newest alone that hold them; a `sort` looks at all."""
 
 
 @api.post("/support/interactions", scope=WRITE, status=201, errors=(Conflict,), example=INTERACTION, sends=_NEW)
@@ -61,7 +63,7 @@ def list_interactions(call: Call, query: Search) -> InteractionList:
     after = call.after(query)
     found = listing(call.session, query.q, now=now, sort=query.sort, after=after, limit=query.limit)
     page = call.following(query, [InteractionOut.of(row) for row in found.rows], found.after)
-    return InteractionList(page.items, page.next, found.corrected or None)
+    return InteractionList(page.items, page.next, found.corrected or None, found.partly)
 
 
 @api.get("/support/interactions/{number}", scope=READ, edits=True, example=INTERACTION)

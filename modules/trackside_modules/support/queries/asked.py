@@ -21,6 +21,8 @@ class Listing:
     """The key of the next page; None at the end."""
     corrected: str = ""
     """What was searched for instead, where no interaction holds the words."""
+    partly: bool = False
+    """Whether a phrase was looked for among the newest alone that hold its words."""
 
 
 def listing(
@@ -43,6 +45,6 @@ def listing(
         offset = int(after[0] or 0) if after else 0
         found = search.find(session, typed, now=now, limit=limit, offset=offset)
         following: list[str | int | None] | None = [offset + limit] if found.more else None
-        return Listing([hit.row for hit in found.hits], following, found.corrected if found.hits else "")
+        return Listing([hit.row for hit in found.hits], following, found.corrected if found.hits else "", found.partly)
     page = lists.page(session, wanted, now=now, sort=sort or ORDER, after=after, limit=limit)
     return Listing(page.rows, page.after)

@@ -7,17 +7,20 @@ from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     Boolean,
     ColumnElement,
     Select,
     SQLColumnExpression,
+    any_,
     case,
     literal,
     literal_column,
     select,
     tuple_,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from trackside.auth.models import Member
 from trackside.customers.models import Account, User
@@ -30,6 +33,10 @@ from trackside_modules.support.queries.filters import Filter, Now, conditions, h
 MOST = 200
 It = Interaction
 _RANK = case({name: rank for rank, name in enumerate(words.PRIORITIES)}, value=It.priority)
+
+# what their label is of: what else is known of them is JSON, and dear to read
+_USER = load_only(User.name, User.email, User.external_id)
+_ACCOUNT = load_only(Account.name, Account.external_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,8 @@ def rows(session: Session, numbers: Sequence[int]) -> list[Row]:
         .outerjoin(Account, Account.id == It.account_id)
         .outerjoin(Topic, Topic.id == It.topic_id)
         .outerjoin(Member, Member.id == It.assignee_id)
-        .where(It.id.in_(numbers))
+        .where(It.id == any_(literal(list(numbers), ARRAY(BigInteger))))
+        .options(_USER, _ACCOUNT)
         .execution_options(populate_existing=True)
     )
     found = {

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, Text, cast, func, literal, or_, select, text
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 
 from trackside.customers.kinds import ACCOUNT, USER, C, Kind
@@ -16,15 +17,10 @@ from trackside_modules.support.models import Interaction, SearchRow
 from trackside_modules.support.queries.chips import Asked, ask
 from trackside_modules.support.queries.filters import Filter, conditions, query_of
 from trackside_modules.support.queries.lists import Row, rows
+from trackside_modules.support.queries.newest import Sought, done, newest, sought
 
 CANDIDATES = 150
 """Of what holds the words the newest so many are ranked: beyond, what is recent matters more than the rank."""
-PHRASES = 4_000
-"""A phrase is looked for in about the newest so many that hold all its words: each of them has to be read for it."""
-LATELY = 8_000
-"""The newest so many are looked through for what many hold."""
-COMMON = 0.02
-"""Of all, the share from which on the newest are looked through first; below, the index is the shorter way."""
 LIKE = 0.45
 """How like an id, address or name must be, by its trigrams: half of a company's addresses are alike by a third."""
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -44,34 +40,14 @@ select given.id,
     )
 from unnest(cast(:ids as bigint[])) as given (id)
 join support_interaction it on it.id = given.id
-cross join (select cast(case when raw ~ '!' then raw else replace(raw, '&', '|') end as tsquery) as one
-    from (select cast(websearch_to_tsquery('english', :text) as text) as raw) given_text) query
+cross join (select cast(:marks as tsquery) as one) query
 """)
 _MARKS = f'StartSel="{_OPEN}", StopSel="{_CLOSE}"'
-# what a phrase is of, without their order, which the index does not know; as it is where something must not be there
-_LOOSE = text("""
-select case when raw ~ '!' then raw else regexp_replace(raw, '<(-|\\d+)>', '&', 'g') end, raw ~ '<(-|\\d+)>'
-from (select cast(websearch_to_tsquery('english', :text) as text) as raw) given
-""")
-_GUESS = text("explain (format json) select from support_search where document @@ cast(:loose as tsquery)")
-_ALL = text("select reltuples from pg_class where oid = cast('support_search' as regclass)")
-_LATELY = text("""
-select interaction_id from support_search
-where interaction_id > (select max(interaction_id) from support_search) - :back
-    and document @@ websearch_to_tsquery('english', :text)
-order by interaction_id desc limit :most
-""")
-_EVER = text("""
-with holding as materialized (
-    select interaction_id from support_search where document @@ cast(:loose as tsquery)
-        and interaction_id > (select max(interaction_id) from support_search) - :back
-)
-select it.interaction_id from holding it
-where not :phrase or (
-    select s.document @@ websearch_to_tsquery('english', :text) from support_search s
-    where s.interaction_id = it.interaction_id
-)
-order by it.interaction_id desc limit :most
+_RANKED = text("""
+select it.id from unnest(cast(:ids as bigint[])) as given (id)
+join support_search s on s.interaction_id = given.id join support_interaction it on it.id = given.id
+where it.merged_into is null
+order by ts_rank(s.document, cast(:exact as tsquery), 1) desc, it.id desc
 """)
 _NEAREST = text("""
 select word from support_word where word % :word and abs(length(word) - length(:word)) <= 3
@@ -107,6 +83,8 @@ class Found:
     """Whether there are more than were asked for."""
     corrected: str = ""
     """What was searched for instead, where a word was misspelt."""
+    partly: bool = False
+    """Whether a phrase was looked for among the newest alone that hold its words: see `newest.PHRASES`."""
     people: list[tuple[str, str]] = field(default_factory=list)
     """Customers that the words may mean, as `("user" or "account", external id)`: chips to offer."""
 
@@ -118,17 +96,17 @@ def find(
     found = Found(ask(session, typed, now=now, member_id=member_id))
     if found.asked.problems:
         return found
-    numbers = _matching(session, found.asked, now)
     said = found.asked.text
+    numbers, looked = _matching(session, found, now, said)
     if not numbers and said:
-        said = correct(session, said)
-        if said != found.asked.text:
-            found.corrected = said
-            numbers = _matching(session, found.asked, now, said)
-    if not numbers and found.asked.text:
-        found.corrected, said, numbers = "", "", _of_people(session, found, now)
+        meant = correct(session, said)
+        if meant != said:
+            found.corrected = meant
+            numbers, looked = _matching(session, found, now, meant)
+    if not numbers and said:
+        found.corrected, looked, numbers = "", None, _of_people(session, found, now)
     found.more = len(numbers) > offset + limit
-    found.hits = _hits(session, numbers[offset : offset + limit], said)
+    found.hits = _hits(session, numbers[offset : offset + limit], looked)
     return found
 
 
@@ -154,58 +132,37 @@ def pieces(marked: str) -> list[Part]:
     return found
 
 
-def _matching(session: Session, asked: Asked, now: datetime, said: str | None = None) -> list[int]:
-    """Return the numbers of what is asked for, the best first; one that is named by its number leads."""
-    text_asked = asked.text if said is None else said
-    named = words.number_of(text_asked) if text_asked else None
-    holds = conditions(asked.filter, now=now)
+def _matching(session: Session, found: Found, now: datetime, said: str) -> tuple[list[int], Sought | None]:
+    """Return the numbers of what is asked for, the best first, and what to mark; one named by its number leads."""
+    asked = found.asked.filter
+    if not said:
+        latest = select(Interaction.id).where(*conditions(asked, now=now))
+        latest = latest.order_by(Interaction.updated_at.desc(), Interaction.id.desc()).limit(CANDIDATES)
+        return list(session.scalars(latest)), None
+    named = words.number_of(said)
     exact = [] if named is None else list(session.scalars(select(Interaction.id).where(Interaction.id == named)))
-    if not text_asked:
-        latest = select(Interaction.id).where(*holds).order_by(Interaction.updated_at.desc(), Interaction.id.desc())
-        return list(session.scalars(latest.limit(CANDIDATES)))
-    plain = replace(asked.filter, text="") == Filter()
-    newest: Select[int] | Sequence[int] = _newest_of(text_asked, holds)
-    if plain:
-        newest = _newest_of_words(session, text_asked)
-    rank = func.ts_rank(SearchRow.document, query_of(text_asked), 1)
-    best = (
-        select(SearchRow.interaction_id)
-        .join(Interaction, Interaction.id == SearchRow.interaction_id)
-        .where(SearchRow.interaction_id.in_(newest), *holds)
-        .order_by(rank.desc(), SearchRow.interaction_id.desc())
-    )
+    looked = sought(session, said)
+    if replace(asked, text="") == Filter():
+        numbers, found.partly = newest(session, looked, CANDIDATES)
+        best = session.scalars(_RANKED, {"ids": numbers, "exact": looked.exact}).all()
+    else:
+        best = _narrowed(session, looked, conditions(asked, now=now))
+    done(session, looked)
+    return list(dict.fromkeys([*exact, *best])), looked
+
+
+def _narrowed(session: Session, looked: Sought, holds: Sequence[ColumnElement[bool]]) -> Sequence[int]:
+    """Return the newest `CANDIDATES` that hold what is looked for and of which `holds` holds, the best first."""
+    place, query = SearchRow.interaction_id, cast(literal(looked.exact, Text), TSQUERY)
+    joined = select(place).join(Interaction, Interaction.id == place)
+    latest = joined.where(SearchRow.document.bool_op("@@")(query), *holds).order_by(place.desc()).limit(CANDIDATES)
+    rank = func.ts_rank(SearchRow.document, query, 1)
+    best = joined.where(place.in_(latest), *holds).order_by(rank.desc(), place.desc())
     # it takes the newest to lie together on both sides; walking through all interactions is never the shorter way
     session.execute(text("set local enable_mergejoin = off"))
-    found = [*exact, *session.scalars(best)]
+    numbers = session.scalars(best).all()
     session.execute(text("set local enable_mergejoin = on"))
-    return list(dict.fromkeys(found))
-
-
-def _newest_of(said: str, holds: Sequence[ColumnElement[bool]]) -> Select[int]:
-    """Return the query of the newest `CANDIDATES` that hold what was `said` and of which `holds` holds."""
-    place = SearchRow.interaction_id
-    found = select(place).join(Interaction, Interaction.id == place)
-    holding = SearchRow.document.bool_op("@@")(query_of(said))
-    return found.where(holding, *holds).order_by(place.desc()).limit(CANDIDATES)
-
-
-def _newest_of_words(session: Session, said: str) -> Sequence[int]:
-    """Return the newest `CANDIDATES` that hold what was `said`.
-
-    What many hold is found among the newest of all; for what few hold, the index is asked for all that hold its words.
-    PostgreSQL guesses well how many those are, but, left alone, walks through everything for a phrase of common words.
-    """
-    loose, phrase = session.execute(_LOOSE, {"text": said}).one()
-    every = max(session.scalar(_ALL) or 0, 1)
-    guessed = session.scalar(_GUESS, {"loose": loose})[0]["Plan"]["Plan Rows"]
-    given = {"text": said, "loose": loose, "phrase": phrase, "most": CANDIDATES, "back": 1 << 62}
-    if guessed >= COMMON * every:
-        found = session.scalars(_LATELY, given | {"back": LATELY}).all()
-        if len(found) == CANDIDATES:
-            return found
-    if phrase and guessed > PHRASES:
-        given["back"] = round(every * PHRASES / guessed)
-    return session.scalars(_EVER, given).all()
+    return numbers
 
 
 def _of_people(session: Session, found: Found, now: datetime) -> list[int]:
@@ -243,13 +200,15 @@ def _alike(kind: Kind[C], columns: Sequence[SQLColumnExpression[Any]], said: str
     return select(model).where(near, *alive).order_by(func.greatest(*close).desc(), model.id).limit(5)
 
 
-def _hits(session: Session, numbers: Sequence[int], said: str) -> list[Hit]:
+def _hits(session: Session, numbers: Sequence[int], looked: Sought | None) -> list[Hit]:
     listed = rows(session, numbers)
-    if not said:
+    if looked is None:
         return [Hit(each, [Part(each.interaction.subject)], []) for each in listed]
     options = {"whole": f"HighlightAll=true, {_MARKS}", "parts": f"MaxWords=24, MinWords=8, {_MARKS}"}
     marked = {
         number: (subject, body)
-        for number, subject, body in session.execute(_HEADLINES, {"ids": list(numbers), "text": said, **options})
+        for number, subject, body in session.execute(
+            _HEADLINES, {"ids": list(numbers), "marks": looked.marks, **options}
+        )
     }
     return [Hit(each, pieces(marked[each.id][0]), pieces(marked[each.id][1] or "")) for each in listed]

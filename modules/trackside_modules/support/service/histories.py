@@ -142,16 +142,18 @@ def history(record: Record, people: People, source: str, who: Actor, now: dateti
 def _created(record: Record, people: People, source: str) -> dict[str, Any]:
     if record.topic and people.topics.get(record.topic) is None:
         raise fields.wrong("topic", f"{record.topic!r} cannot be a topic.")
+    assignee_id = people.members.get(record.assignee.lower())
     return {
         "subject": fields.subject(record.subject[:200]),
         "kind": _one_of(record.kind, words.KINDS, "kind"),
         "channel": _one_of(record.channel, words.CHANNELS, "channel"),
         "direction": _one_of(record.direction, words.DIRECTIONS, "direction"),
-        "status": "new" if record.direction == "in" else "open",
+        # as where it is logged: what somebody has is open
+        "status": "new" if record.direction == "in" and assignee_id is None else "open",
         "priority": _one_of(record.priority, words.PRIORITIES, "priority"),
         "topic_id": people.topics.get(record.topic),
         "tags": fields.tags(record.tags),
-        "assignee_id": people.members.get(record.assignee.lower()),
+        "assignee_id": assignee_id,
         "env_id": None,
         "source": source,
         "external_ref": clean_line(record.external_ref, "external_ref"),

@@ -126,6 +126,8 @@ class Desk:
     problems: list[str]
     corrected: str
     """What was searched for instead of a misspelt word."""
+    partly: bool
+    """Whether a phrase was looked for among the newest alone that hold its words."""
     groups: list[tuple[str, list[View]]]
     rows: list[Row]
     next: str | None
@@ -180,6 +182,7 @@ class _List:
     asked: Asked
     next: str | None = None
     corrected: str = ""
+    partly: bool = False
 
 
 def desk_of(session: Session, view: str = "") -> Desk:
@@ -206,6 +209,7 @@ def desk_of(session: Session, view: str = "") -> Desk:
         chips=_chips(q, found.asked),
         problems=found.asked.problems,
         corrected=found.corrected,
+        partly=found.partly,
         groups=_groups(views, key, q),
         rows=found.rows,
         next=found.next,
@@ -275,7 +279,7 @@ def _ranked(session: Session, typed: str, me: int) -> _List:
         for row, hit in zip(rows, found.hits, strict=True)
     ]
     following = cursors.seal(secret, purpose, [offset + PAGE]) if found.more else None
-    return _List(marked, found.asked, following, found.corrected)
+    return _List(marked, found.asked, following, found.corrected, found.partly)
 
 
 def _marked(parts: Sequence[Part]) -> Markup:
