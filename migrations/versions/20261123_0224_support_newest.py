@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0223"
-down_revision = "0222"
+revision = "0224"
+down_revision = "0223"
 branch_labels = None
 depends_on = None
 
