@@ -3,11 +3,14 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from trackside.runtime import Runtime
 from trackside_modules.support import service
 from trackside_modules.support.models import Interaction
+from trackside_modules.support.queries import newest
 
 
 def test_snoozing_hides_it_from_the_list_until_then(desk: FlaskClient, logged: Callable[..., int]) -> None:
@@ -98,3 +101,18 @@ def test_a_long_list_goes_on_with_a_cursor(desk: FlaskClient, runtime: Runtime, 
     assert following is not None
     rest = desk.get(following[1].replace("&amp;", "&")).text
     assert rest.count("data-row") == 6
+
+
+def test_the_list_says_where_a_phrase_was_looked_for_among_the_newest_alone(
+    runtime: Runtime, desk: FlaskClient, logged: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [logged(f"dev@customer.example Key rotation {at}") for at in range(4)]
+    with runtime.database.session() as session:
+        session.execute(text("analyze support_search"))
+    for name, value in (("PHRASES", 1), ("LATELY", 1), ("COMMON", 2.0)):
+        monkeypatch.setattr(newest, name, value)
+    page = desk.get("/support/", query_string={"q": '"key rotation"'}).text
+    assert "Look through all" in page
+    whole = desk.get("/support/", query_string={"q": '"key rotation"', "sort": "newest"}).text
+    assert "Look through all" not in whole
+    assert all(f"Key rotation {at}" in whole for at in range(len(numbers)))
