@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 
 from trackside.jobs.models import OPEN, Task
 from trackside.jobs.tasks import enqueue
@@ -11,6 +11,8 @@ from trackside_modules.support.demo.contexts import freeze
 
 CONTEXTS = "support.demo_contexts"
 AGAIN = timedelta(seconds=2)
+SETTLES = timedelta(seconds=15)
+"""How long after the past is written what fails live is folded, which waited for it."""
 _PASTS = r"%.demo\_%"
 """What modules call the tasks that write their part of the demo's past."""
 
@@ -20,7 +22,8 @@ def freeze_contexts(runtime: Runtime) -> None:
 
     While other modules still write their part, what is frozen is made anew a moment later.
     """
-    others = select(Task.id).where(Task.kind.like(_PASTS), Task.kind != CONTEXTS, Task.state.in_(OPEN)).limit(1)
+    fresh = or_(Task.state.in_(OPEN), Task.finished_at > func.now() - SETTLES)
+    others = select(Task.id).where(Task.kind.like(_PASTS), Task.kind != CONTEXTS, fresh).limit(1)
     with runtime.database.session() as session:
         unfinished = session.scalar(others) is not None
     freeze(runtime, last=not unfinished)
