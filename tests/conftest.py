@@ -13,6 +13,16 @@ settings.load_profile("trackside")
 
 WHOLE = ("tests/e2e/", "tests/crash/")
 """Tests of a whole Trackside: they come first, since they last longest, one after the other in one process."""
+LONG = (
+    "tests/flags/test_exposures_crash.py",
+    "tests/kernel/test_contracts.py",
+    "tests/kernel/test_example_module.py",
+    "tests/kernel/test_jobs_worker.py",
+    "tests/kernel/test_up.py",
+    "tests/usage/test_usage_history.py",
+    "tests/usage/test_usage_memory.py",
+)
+"""Files of half a minute and more come next: one of them at the end would be waited for by all other processes."""
 FEW = 3
 """So many files are done before a second process would be ready."""
 MOST = 4
@@ -20,7 +30,7 @@ MOST = 4
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda each: not each.nodeid.startswith(WHOLE))
+    items.sort(key=lambda each: (not each.nodeid.startswith(WHOLE), not each.nodeid.startswith(LONG)))
 
 
 @pytest.hookimpl(optionalhook=True)
