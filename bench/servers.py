@@ -109,6 +109,5 @@ def worker_of(process: int) -> int:
 
 
 def cpu_of(process: int) -> float:
-    """Return the CPU seconds that a process's threads have spent, to the nanosecond: `stat` counts hundredths."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    """Return the CPU seconds that a process has spent, ended threads too: to the nanosecond, `stat` has hundredths."""
+    return time.clock_gettime(~process << 3 | 2)  # what clock_getcpuclockid(3) returns, which Python has not

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from sqlalchemy import event as sa_event
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, UOWTransaction
 
 from trackside.compiled import Compiled
@@ -58,10 +59,12 @@ def ask_values(refs: Sequence[Ref], session: Session, **given: Any) -> dict[Ref,
         with nullcontext() if session.info.get(_READS, False) else session.begin_nested():
             values = _together(tuple(refs))(session, **given)[0]
         return dict(zip(refs, values, strict=True))
-    except Exception:
+    except Exception as error:
         log.exception("contribution.failed", refs=refs)
         if session.info.get(_READS, False):
             session.rollback()
+        if isinstance(error, OperationalError):
+            return {}  # a database that does not answer, or not in time, is not waited for once more by each
         alone = refs if len(refs) > 1 else ()  # one of them spoils only its own
         return {key: value for ref in alone for key, value in ask_values((ref,), session, **given).items()}
 

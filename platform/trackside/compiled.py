@@ -35,4 +35,5 @@ class Compiled:
         parts = visitors.iterate(self._statement)
         given = [each.key for each in parts if isinstance(each, BindParameter) and each.required]
         state = self._statement.compile(dialect=_DIALECT).construct_expanded_state(dict.fromkeys(given))
-        return state.statement, dict(state.parameters)
+        # without those to be given: one that is forgotten is an error then, not NULL
+        return state.statement, {name: value for name, value in state.parameters.items() if name not in given}

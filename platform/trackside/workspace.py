@@ -48,6 +48,7 @@ def seed_workspace(session: Session) -> None:
             Environment(slug=slug, name=name, position=position)
             for position, (slug, name) in enumerate(DEFAULT_ENVIRONMENTS)
         )
+        session.flush()
 
 
 def environments(session: Session) -> list[Environment]:

@@ -8,6 +8,7 @@ from sqlalchemy import Integer, bindparam, event, literal, select, text
 from sqlalchemy.orm import Session
 
 from trackside.ask import ask, ask_values, only_reads
+from trackside.compiled import Compiled
 from trackside.runtime import Runtime
 from trackside.workspace import Environment, environments, fact, set_fact
 
@@ -21,6 +22,7 @@ def broken(_runtime: Runtime, session: Session, *_args: object) -> int:
 WRONG = select(text("1/0"))
 SUM = select(bindparam("first", type_=Integer) + bindparam("second", type_=Integer))
 LETTER = select(literal("100 %")).where(literal("b").in_(["a", "b"]))
+SLOW = select(text("pg_sleep(10)"))
 BROKEN = f"{__name__}:WRONG"
 
 
@@ -38,6 +40,19 @@ def test_values_are_asked_as_one_and_one_that_fails_spoils_only_its_own(session:
     assert ask_values((BROKEN, *refs), session, first=2, second=3) == whole
     assert ask_values(refs, session, first=7, second=3) == {**whole, refs[0]: 10}
     assert ask_values((), session) == {}
+
+
+def test_what_takes_too_long_is_not_asked_once_more(session: Session) -> None:
+    session.execute(text("set local statement_timeout = '50ms'"))
+    seen: list[str] = []
+    event.listen(session.get_bind(), "before_cursor_execute", lambda *it: seen.append(it[2]))
+    assert ask_values((f"{__name__}:SLOW", f"{__name__}:LETTER"), session) == {}
+    assert len([each for each in seen if "pg_sleep" in each]) == 1
+
+
+def test_a_value_that_is_not_given_is_an_error_and_not_null(session: Session) -> None:
+    with pytest.raises(Exception, match="second"):
+        Compiled(SUM)(session, first=1)
 
 
 def good(_runtime: Runtime, session: Session) -> int:

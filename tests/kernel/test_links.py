@@ -33,6 +33,13 @@ def test_a_remembered_link_is_the_one_that_flask_makes(app: Flask, root: str, ke
             assert link("auth.sign_out") == url_for("auth.sign_out")
 
 
+def test_a_whole_address_is_of_who_asks(app: Flask) -> None:
+    for host in ("a.example", "b.example"):
+        with app.test_request_context("/users", base_url=f"http://{host}"):
+            for how in ({"_external": 1}, {"_scheme": "https"}):
+                assert f"//{host}/" in link("users.index", **how)
+
+
 def test_a_page_after_the_server_hung_up_is_answered(
     signed_in_client: Callable[..., FlaskClient], runtime: Runtime
 ) -> None:

@@ -13,7 +13,7 @@ _PLAIN = frozenset({str, int, type(None)})
 
 
 class _Known(dict[Any, str]):
-    """The links an app has made, the newest few thousand."""
+    """The links an app has made, until there are a few thousand: then it begins anew."""
 
     most = 4096
 
@@ -33,8 +33,8 @@ def install(app: Flask) -> None:
 
 def link(endpoint: str, **values: Any) -> str:
     """Return `url_for(endpoint, **values)`."""
-    if endpoint[0] == "." or not all(type(value) in _PLAIN for value in values.values()):
-        return url_for(endpoint, **values)
+    if endpoint.startswith(".") or not all(name[0] != "_" and type(values[name]) in _PLAIN for name in values):
+        return url_for(endpoint, **values)  # whole addresses, which hold the asker's Host, among them
     known: _Known = current_app.extensions["trackside.links"]
     # all that a link is made of besides: where the app is mounted, and the environment that links keep
     key = (endpoint, request.script_root, g.get("kept_environment"), *values.items())

@@ -17,6 +17,7 @@ from flask import Flask, Response, current_app, g, has_request_context, request,
 from flask_login import current_user
 from jinja2 import Environment
 from markupsafe import Markup, escape
+from sqlalchemy import text
 
 from trackside.db import db
 from trackside.web import charts, links
@@ -76,6 +77,7 @@ def url_with(**changes: Any) -> str:
     return url_for(request.endpoint or "home.index", **(request.view_args or {}), **query)
 
 
+_LIVES = text("select 1")
 _ANY = 7_310_582_946_017
 """A number that no row has: it stands in a link for the number of each row."""
 
@@ -113,6 +115,7 @@ def framed(status: int) -> bool:
         return False
     try:
         db.session.rollback()  # what failed in the page must not spoil the frame's own statements
+        db.session.execute(_LIVES)
         return bool(current_user.is_authenticated and current_environment())
     except Exception:
         # whatever it is, the error that brought us here is the one to show
@@ -133,7 +136,7 @@ def icon(name: str, label: str = "", size: str = "") -> Markup:
     return _icon(asset("icons.svg"), name, label, size)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)  # a label that is markup equals the same text, and is not escaped
 def _icon(sprite: str, name: str, label: str, size: str) -> Markup:
     said = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     kind = f"icon icon-{escape(size)}" if size else "icon"

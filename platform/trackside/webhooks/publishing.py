@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +13,7 @@ from trackside.jobs.tasks import enqueue
 from trackside.webhooks.models import EVERYTHING, Delivery, Endpoint
 
 PUSH = "webhooks.push"
+LOOKED_AFTER = timedelta(minutes=1)
 TEST = "trackside.test"
 """What is sent to try an endpoint, whatever it wants to be told."""
 
@@ -51,9 +52,11 @@ def publish(session: Session, happened: Sequence[Happened]) -> int:
         session.add_all(made)
         count += len(made)
         if made and paused_at is None:
-            # one that does not answer costs no worker anything until its rest is over
-            rests = hold_until is not None and hold_until > max(each.at for each in happened)
-            ring(session, endpoint_id, at=hold_until if rests else None)
+            # one that does not answer costs no worker anything while it rests; looked after each minute all the same,
+            # since the rest may have ended before this commits
+            now = max(each.at for each in happened)
+            later = min(hold_until, now + LOOKED_AFTER) if hold_until is not None and hold_until > now else None
+            ring(session, endpoint_id, at=later)
     session.flush()
     return count
 

@@ -153,7 +153,7 @@ def _page_by_standing(session: Session, env_id: int, wanted: Wanted, now: dateti
         ids = [each for each in ids if stale[each]]
     shown = ids[wanted.offset : wanted.offset + PAGE]
     by_id = {flag.id: flag for flag in session.scalars(select(Flag).where(Flag.id.in_(shown)))}
-    return [by_id[each] for each in shown], len(ids)
+    return [by_id[each] for each in shown if each in by_id], len(ids)
 
 
 def _order(sort: str) -> tuple[Any, ...]:

@@ -42,6 +42,5 @@ def touch(connection: Connection[Any], counts: Counts, now: datetime) -> None:
     """Note from when to when users were seen; a row of the minute that is not over yet was seen now."""
     spans: dict[int, tuple[datetime, datetime]] = {}
     for user, (first, last) in seen_by_user(counts).items():
-        until = min(now, datetime.fromtimestamp(last + 60, UTC))
-        spans[user] = (min(until, datetime.fromtimestamp(first + 60, UTC)), until)
+        spans[user] = (datetime.fromtimestamp(first, UTC), min(now, datetime.fromtimestamp(last + 60, UTC)))
     touch_users(connection, spans)

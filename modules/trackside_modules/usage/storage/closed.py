@@ -50,7 +50,7 @@ class Shelf:
 
     def keep(self, key: Hashable, found: Any) -> None:
         """Hold something, and let go of what nobody asked for longest."""
-        size = weight(found)
+        size = weight(key) + weight(found)
         with self._lock:
             self._bytes += size - self._found.pop(key, (None, 0))[1]
             self._found[key] = (found, size)

@@ -102,7 +102,7 @@ class Ruleset:
         return [self.evaluate(key, context, now) for key in self.keys()]
 
     def together(self, made: Callable[[Result], T]) -> Together[T]:
-        """Return the function that decides all flags at once, and gives what is `made` of each result: so keep it."""
+        """Return the function that decides all flags at once, and gives what is `made` of each result; keep it."""
         return together(((flag, self.choosers[key]) for key, flag in self._flags.items()), made)
 
     def explain(self, key: str, context: Context, now: datetime | None = None) -> Trace:
