@@ -1,7 +1,5 @@
 """`Fixes SUP-123`: what code hosts post becomes links, and what is delivered comes back to be told."""
 
-import hashlib
-import hmac
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,44 +12,16 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from trackside import cli
-from trackside.auth.audit import COMMAND_LINE
 from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
 from trackside_modules.support import tracking
-from trackside_modules.support.models import Link, WorkNews
+from trackside_modules.support.models import Link
 from trackside_modules.support.service import trackers
 from trackside_modules.support.web.hooks import sign
 
 PULL = "https://git.example/acme/api/pull/7"
 REPO = {"full_name": "acme/api", "default_branch": "main"}
 Post = Callable[..., TestResponse]
-
-
-@pytest.fixture
-def tracker(runtime: Runtime) -> Callable[[str], tuple[int, str]]:
-    """Add a tracker; return its number and secret."""
-
-    def made(ships_on: str = "merge") -> tuple[int, str]:
-        with runtime.database.session() as session:
-            it, secret = trackers.add(
-                session, "GitHub", ships_on, runtime.settings.secret_key, who=COMMAND_LINE, now=runtime.clock.now()
-            )
-            return it.id, secret
-
-    return made
-
-
-@pytest.fixture
-def github(client: FlaskClient) -> Post:
-    """Post as GitHub does."""
-
-    def post(to: tuple[int, str], event: str, data: Any, delivery: str = "d-1", secret: str = "") -> TestResponse:
-        body = data if isinstance(data, bytes) else json.dumps(data).encode()
-        made = hmac.new((secret or to[1]).encode(), body, hashlib.sha256).hexdigest()
-        headers = {"X-GitHub-Event": event, "X-GitHub-Delivery": delivery, "X-Hub-Signature-256": f"sha256={made}"}
-        return client.post(f"/hooks/support/work/{to[0]}", data=body, headers=headers)
-
-    return post
 
 
 @pytest.fixture
@@ -136,17 +106,6 @@ def test_work_may_wait_for_its_release(
     assert links(runtime, number)[0].shipped_at == clock.now()
 
 
-def released(at: str, branch: str = "main", tag: str = "v1") -> dict[str, Any]:
-    made = {"prerelease": False, "tag_name": tag, "target_commitish": branch, "created_at": at, "published_at": at}
-    return {"action": "published", "release": made, "repository": REPO}
-
-
-def merged(number: int, at: str, *, base: str = "main", url: str = PULL) -> dict[str, Any]:
-    data = pull(number, merged=True, base=base)
-    data["pull_request"] |= {"merged_at": at, "updated_at": at, "html_url": url}
-    return data
-
-
 def test_what_is_said_later_of_work_that_is_out_comes_back_at_once(
     desk: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime
 ) -> None:
@@ -164,63 +123,6 @@ def test_what_is_said_later_of_work_that_is_out_comes_back_at_once(
     waiting = desk.get("/support/?view=loop").text
     assert all(f"SUP-{each}" in waiting for each in (first, second, third))
     assert all(links(runtime, each)[0].shipped_at for each in (first, second, third))
-
-
-def test_a_release_that_is_told_again_later_delivers_nothing_that_came_after_it(
-    logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime, clock: FrozenClock
-) -> None:
-    early, late = logged(), logged()
-    to = tracker("release")
-    github(to, "pull_request", merged(early, "2026-06-01T09:00:00Z"))
-    release = released("2026-06-01T10:00:00Z")
-    assert github(to, "release", release).json["shipped"] == [f"SUP-{early}"]  # type: ignore[index]
-    github(to, "pull_request", merged(late, "2026-06-02T09:00:00Z", url=f"{PULL}1"))
-    with runtime.database.session() as session:
-        session.query(WorkNews).delete()  # what was known of deliveries
-    again = github(to, "release", release)
-    assert again.json is not None
-    assert (again.json["duplicate"], again.json["shipped"]) == (False, [])
-    assert links(runtime, late)[0].shipped_at is None
-    clock.advance(trackers.KEEP)
-    assert github(to, "pull_request", merged(early, "2026-06-01T09:00:01Z")).json["duplicate"] is True  # type: ignore[index]
-
-
-def test_a_release_of_another_branch_delivers_what_was_picked_to_it(
-    logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime, signed_in_client: Any
-) -> None:
-    picked, waiting = logged(), logged()
-    to = tracker("release")
-    github(to, "pull_request", merged(waiting, "2026-06-01T09:00:00Z"))
-    commit = {"id": "ab" * 20, "url": "https://git.example/c/ab", "message": f"Fixes SUP-{picked}"}
-    push = {"ref": "refs/heads/release-1.2", "commits": [commit], "repository": REPO}
-    github(to, "push", push | {"head_commit": {"timestamp": "2026-06-02T09:00:00+02:00"}})
-
-    hotfix = released("2026-06-02T09:00:00+02:00", "release-1.2", "v1.2.1")
-    assert github(to, "release", hotfix).json["shipped"] == [f"SUP-{picked}"]  # type: ignore[index]
-    assert links(runtime, waiting)[0].shipped_at is None
-    page = signed_in_client("admin").get("/support/settings/trackers").text
-    assert "Release v1.2.1 of release-1.2" in page
-    assert "its branch up to the commit" in page
-    deployed = {"ref": "v1.3", "environment": "production", "created_at": "2026-06-03T09:00:00Z"}
-    data = {"deployment": deployed, "deployment_status": {"state": "success"}, "repository": REPO}
-    assert github(to, "deployment_status", data).json["shipped"] == [f"SUP-{waiting}"]  # type: ignore[index]
-
-
-def test_a_script_names_the_commits_of_a_release(
-    client: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post, clock: FrozenClock
-) -> None:
-    inside, outside = logged(), logged()
-    to = tracker("release")
-    commits = [
-        {"id": sha * 20, "url": f"https://git.example/c/{sha}", "message": f"Fixes SUP-{number}"}
-        for sha, number in (("aa", inside), ("bb", outside))
-    ]
-    github(to, "push", {"ref": "refs/heads/main", "commits": commits, "repository": REPO})
-    body = json.dumps({"released": "acme/api", "name": "v1", "commits": ["aa" * 20, "cc" * 20]}).encode()
-    at = int(clock.now().timestamp())
-    headers = {"webhook-id": "m1", "webhook-timestamp": str(at), "webhook-signature": sign(to[1], "m1", at, body)}
-    answer = client.post(f"/hooks/support/work/{to[0]}", data=body, headers=headers)
-    assert answer.json["shipped"] == [f"SUP-{inside}"]  # type: ignore[index]
 
 
 def test_numbers_that_do_not_exist_are_reported_and_the_others_linked(

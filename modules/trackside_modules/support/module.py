@@ -106,14 +106,14 @@ MODULE = Module(
     scopes={
         "support:read": "Read the support log",
         "support:write": "Log interactions, reply to them and change them",
-        "support:manage": "Add and remove trackers, which tell what happens to work",
+        "support:manage": "Add and remove trackers, which tell what happens to work, and make them new secrets",
     },
     permissions=(
         Permission("support.view", "See interactions", _STAFF | {"viewer"}),
         Permission("support.work", "Log interactions, reply to them and change them", _STAFF),
         Permission(
             "support.manage",
-            "Set up topics, service levels and calendars, import",
+            "Set up topics, service levels, calendars and trackers (their secrets, too), import",
             frozenset({"admin"}),
         ),
     ),

@@ -1,7 +1,7 @@
 """What trackers and code hosts tell of work: which interactions it fixes, when it was merged, when it was released.
 
 Pure: what GitHub, GitLab and one's own scripts post, as one form. Whatever is in it may be missing or of another type;
-what cannot be used is left out.
+what cannot be used is left out, but for a script's commits: where one of them is none, its author is told.
 """
 
 import re
@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import normalize
 
+from trackside.errors import InputError
 from trackside.text import is_hidden
 
 MOST = 200
 """Interactions that one text may fix."""
+MOST_COMMITS = 50_000
+"""That one release may name."""
 LONGEST_TITLE = 200
 LONGEST_TEXT = 200_000
 """Characters of a text that are looked through."""
@@ -25,7 +28,9 @@ _FIXES = re.compile(
 _NUMBER = re.compile(r"\d+")
 _PRODUCTION = "prod"
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_LONGEST_NAME = 100
+_LONGEST_NAME = 255
+"""Of a branch or tag; hosts take no longer ones."""
+_SPACED_ZONE = re.compile(r" (?=[+-]\d{4}$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +64,13 @@ class Release:
 
     repo: str
     name: str = ""
-    branch: str = ""
-    """As `Item.branch`."""
+    branch: str | None = None
+    """As `Item.branch`, or maybe the name of a tag; None where nothing tells it."""
     until: datetime | None = None
     """Of the commit it was made of, or when it was made; None: now."""
     sha: str = ""
     commits: frozenset[str] = frozenset()
     """All that is new in it; nothing but these."""
-    maybe_tag: bool = False
-    """Whether `branch` may be the name of something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +96,31 @@ def read_github(event: str, data: Mapping[str, Any]) -> Told:
     """Return what a webhook of GitHub says, `event` being its `X-GitHub-Event`."""
     repo, default = _text(data, "repository", "full_name"), _text(data, "repository", "default_branch")
     if event == "push":
-        where = _Where(repo, *_branch(_text(data, "ref"), default), _moment(data, "head_commit", "timestamp"))
+        where = _pushed(repo, _text(data, "ref"), default, _moment(data, "head_commit", "timestamp"))
         return Told("push", tuple(_commits(data, where)), at=_moment(data, "repository", "pushed_at"))
     if event == "pull_request":
         pull = _map(data, "pull_request")
-        merged, branch = (pull.get("merged") is True, _text(pull, "base", "ref"))
-        branch = "" if branch == default else branch
-        where = _Where(repo, merged and not branch, branch if merged else "", _moment(pull, "merged_at"))
+        merged = pull.get("merged") is True
+        where = _requested(repo, merged, _text(pull, "base", "ref"), default, _moment(pull, "merged_at"))
         texts = (_text(pull, "title"), _text(pull, "body"))
-        found = _item(_text(pull, "html_url"), texts, where, sha=_text(pull, "merge_commit_sha"))
+        # before it is merged, this is the commit by which the host tries whether it can be
+        sha = _text(pull, "merge_commit_sha") if merged else ""
+        found = _item(_text(pull, "html_url"), texts, where, sha=sha)
         return Told("pull request", tuple(found), at=_moment(pull, "updated_at"))
     if event == "release":
         release = _map(data, "release")
         out = _text(data, "action") == "published" and release.get("prerelease") is not True
         # the host says of which branch or commit the tag was made; its `created_at` is when that commit was
-        branch, made = _text(release, "target_commitish"), _text(release, "tag_name")[:_LONGEST_NAME]
-        of = "" if branch == default or _SHA.fullmatch(branch) else branch
-        sha = branch if _SHA.fullmatch(branch) else ""
+        made, of = _text(release, "tag_name")[:_LONGEST_NAME], _text(release, "target_commitish")
+        sha = of if _SHA.fullmatch(of) else ""
         until = _moment(release, "created_at") or _moment(release, "published_at")
-        it = Release(repo, made, of, until, sha)
+        it = Release(repo, made, _released(of, default), until, sha)
         return Told(_called("release", it), released=it if out else None, at=_moment(release, "published_at"))
     if event == "deployment_status":
         deployed = _map(data, "deployment")
         out = _text(data, "deployment_status", "state") == "success" and _is_production(deployed)
-        ref = _text(deployed, "ref")[:_LONGEST_NAME]
-        of = "" if ref == default or _SHA.fullmatch(ref) else ref
-        until = _moment(deployed, "created_at")
-        it = Release(repo, ref, of, until, _text(deployed, "sha"), maybe_tag=True)
+        ref, until = _text(deployed, "ref"), _moment(deployed, "created_at")
+        it = _deployed(repo, ref, default, until, _text(deployed, "sha"))
         return Told(_called("deployment", it), released=it if out else None, at=until)
     return Told(event)
 
@@ -130,16 +131,15 @@ def read_gitlab(data: Mapping[str, Any]) -> Told:
     repo, default = _text(data, "project", "path_with_namespace"), _text(data, "project", "default_branch")
     if kind == "push":
         tips = [each for each in _list(data, "commits") if _text(each, "id") == _text(data, "after")]
-        where = _Where(repo, *_branch(_text(data, "ref"), default), _moment(tips[0] if tips else {}, "timestamp"))
+        where = _pushed(repo, _text(data, "ref"), default, _moment(tips[0] if tips else {}, "timestamp"))
         return Told("push", tuple(_commits(data, where)))
     if kind == "merge_request":
         it = _map(data, "object_attributes")
-        merged, branch = _text(it, "state") == "merged", _text(it, "target_branch")
-        branch = "" if branch == default else branch
-        where = _Where(repo, merged and not branch, branch if merged else "", _moment(it, "merged_at"))
+        merged = _text(it, "state") == "merged"
+        sha, at = _merged(it) if merged else ("", None)
+        where = _requested(repo, merged, _text(it, "target_branch"), default, at)
         texts = (_text(it, "title"), _text(it, "description"))
-        found = _item(_text(it, "url"), texts, where, sha=_text(it, "merge_commit_sha"))
-        return Told("merge request", tuple(found))
+        return Told("merge request", tuple(_item(_text(it, "url"), texts, where, sha=sha)))
     if kind == "release":
         commit = _map(data, "commit")
         release = Release(
@@ -149,9 +149,8 @@ def read_gitlab(data: Mapping[str, Any]) -> Told:
         return Told(_called("release", release), released=release if out else None)
     if kind == "deployment":
         out = _text(data, "status") == "success" and _is_production(data)
-        ref = _text(data, "ref")[:_LONGEST_NAME]
-        of = "" if ref == default else ref
-        release = Release(repo, ref, of, _moment(data, "status_changed_at"), _text(data, "sha"), maybe_tag=True)
+        sha = _text(data, "sha") or _text(data, "commit_url").rpartition("/")[2]
+        release = _deployed(repo, _text(data, "ref"), default, _moment(data, "status_changed_at"), sha)
         return Told(_called("deployment", release), released=release if out else None)
     return Told(kind.replace("_", " "))
 
@@ -159,10 +158,11 @@ def read_gitlab(data: Mapping[str, Any]) -> Told:
 def read_plain(data: Mapping[str, Any]) -> Told:
     """Return what a script of one's own says: `url`, `title`, `text` or `fixes`, `state`, `repo`; or `released`.
 
-    Beside `released`: `name`, and `commits` (all that is new in it), or `branch` and `until`.
+    Beside `released`: `name`, and `commits` (all that is new in it), or `branch` and `until`. Raises InputError where
+    `commits` are none.
     """
     if repo := _text(data, "released"):
-        commits = frozenset(each for each in _list(data, "commits") if isinstance(each, str))
+        commits = _shas(data["commits"]) if "commits" in data else frozenset()
         name, branch = (_text(data, each)[:_LONGEST_NAME] for each in ("name", "branch"))
         if "commits" in data and not commits:
             return Told("release")
@@ -192,11 +192,55 @@ class _Where:
     at: datetime | None = None
 
 
-def _branch(ref: str, default: str) -> tuple[bool, str]:
-    """Return whether a ref is the default branch, and its name where it is another one."""
+def _other(branch: str, default: str) -> str:
+    """Return what a branch is called here: nothing, where it is the default one."""
+    return "" if branch == default else branch[:_LONGEST_NAME]
+
+
+def _pushed(repo: str, ref: str, default: str, at: datetime | None) -> _Where:
     branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
-    merged = bool(default) and branch == default
-    return merged, "" if merged else branch[:_LONGEST_NAME]
+    return _Where(repo, bool(default) and branch == default, _other(branch, default), at)
+
+
+def _requested(repo: str, merged: bool, base: str, default: str, at: datetime | None) -> _Where:
+    branch = _other(base, default)
+    return _Where(repo, merged and not branch, branch if merged else "", at)
+
+
+def _merged(it: Mapping[str, Any]) -> tuple[str, datetime | None]:
+    """Return the commit that brought in a merge request of GitLab, and when; mostly its host tells neither.
+
+    Where merging made a commit, that is as old as the news; fast-forwarded, it is the last one of the request.
+    """
+    made = _text(it, "merge_commit_sha") or _text(it, "squash_commit_sha")
+    at = _moment(it, "merged_at") or (_moment(it, "updated_at") if made else None)
+    return made or _text(it, "last_commit", "id"), at or _moment(it, "last_commit", "timestamp")
+
+
+def _released(ref: str, default: str) -> str | None:
+    """Return the branch that a release or deployment was made of; None where `ref` is surely something else."""
+    if not ref or _SHA.fullmatch(ref) or ref.startswith("refs/tags/"):
+        return None
+    return _other(ref.removeprefix("refs/heads/"), default)
+
+
+def _deployed(repo: str, ref: str, default: str, until: datetime | None, sha: str) -> Release:
+    name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")[:_LONGEST_NAME]
+    return Release(repo, name, _released(ref, default), until, sha)
+
+
+def _shas(listed: Any) -> frozenset[str]:
+    """Return the commits that a script names; raises InputError where one is none, for it would never be found."""
+    if not isinstance(listed, list):
+        raise InputError("`commits` is to be a list.", {"commits": "a list of commits' full hashes"})
+    if len(listed) > MOST_COMMITS:
+        why = f"A release may name {MOST_COMMITS:,} commits; these are {len(listed):,}: send them in parts."
+        raise InputError(why, {"commits": f"{MOST_COMMITS:,} at most"})
+    for at, each in enumerate(listed):
+        if not isinstance(each, str) or not _SHA.fullmatch(each.lower()):
+            why = f"{str(each)[:80]!r} in `commits` is no commit: send full hashes, of 40 or 64 hexadecimal digits."
+            raise InputError(why, {f"commits[{at}]": "no full hash of a commit"})
+    return frozenset(each.lower() for each in listed)
 
 
 def _called(what: str, it: Release) -> str:
@@ -223,7 +267,7 @@ def _item(ref: str, texts: Iterable[str], where: _Where, *, sha: str = "", shipp
             shipped,
             where.branch,
             where.at,
-            sha if _SHA.fullmatch(sha) else "",
+            sha.lower() if _SHA.fullmatch(sha.lower()) else "",
         )
 
 
@@ -234,8 +278,9 @@ def _moment(data: Any, *path: str) -> datetime | None:
     try:
         if isinstance(data, int | float) and not isinstance(data, bool):
             return datetime.fromtimestamp(data, UTC)
-        # GitLab writes `2026-11-23 10:00:00 UTC` in some places
-        found = datetime.fromisoformat(data.replace(" UTC", "+00:00")) if isinstance(data, str) else None
+        # GitLab writes `2026-11-23 10:00:00 UTC` in some places, `2026-11-23 10:00:00 +0100` in others
+        text = _SPACED_ZONE.sub("", data.replace(" UTC", "+00:00")) if isinstance(data, str) else ""
+        found = datetime.fromisoformat(text) if text else None
     except (ValueError, OverflowError, OSError):
         return None
     return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)

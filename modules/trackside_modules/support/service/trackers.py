@@ -1,6 +1,6 @@
 """Work items: trackers that tell of them, links they make, and what comes back once work is with customers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from trackside_modules.support.lookup.interactions import get as interaction
 from trackside_modules.support.models import Link, Tracker, WorkItem, WorkNews
 from trackside_modules.support.models.trackers import MERGED, RELEASED
 from trackside_modules.support.service import changes, fields
+from trackside_modules.support.service.histories import any_of
 from trackside_modules.support.service.messages import standing
 from trackside_modules.support.tracking import Item, Release, Told
 
@@ -137,7 +138,7 @@ def _known(session: Session, it: Tracker, item: Item, now: datetime) -> _Ready:
     same = select(WorkItem).where(WorkItem.tracker_id == it.id, WorkItem.ref == item.ref).with_for_update()
     work = session.scalars(same.execution_options(populate_existing=True)).one()
     work.numbers = list(dict.fromkeys([*work.numbers, *item.numbers]))
-    work.sha = work.sha or item.sha
+    work.sha = item.sha or work.sha
     if item.merged:
         work.merged_at = work.merged_at or now
     if item.on_branch and item.branch not in work.branches:
@@ -150,17 +151,38 @@ def _in_release(session: Session, it: Tracker, told: Release, now: datetime) -> 
     mine = (WorkItem.tracker_id == it.id, WorkItem.repo == told.repo)
     waiting = select(WorkItem).where(*mine, WorkItem.shipped_at.is_(None)).order_by(WorkItem.id).with_for_update()
     if told.commits:
-        yield from session.scalars(waiting.where(WorkItem.sha.in_(told.commits)))
+        yield from session.scalars(waiting.where(WorkItem.sha == any_of(told.commits)))
         return
-    branch, until = told.branch, min(told.until or now, now)
-    if told.maybe_tag and not session.scalar(select(exists().where(*mine, WorkItem.branches.has_key(branch)))):
-        branch = ""
-    made_of = session.scalar(select(WorkItem).where(*mine, WorkItem.sha == told.sha).limit(1)) if told.sha else None
-    if made_of is not None and branch in made_of.branches:
-        until = datetime.fromisoformat(made_of.branches[branch])
+    came = _came(session, it, told)
+    branch = _branch_of(session, it, told, came)
+    if branch is None:
+        return
+    until = came.get(branch) or min(told.until or now, now)
     for each in session.scalars(waiting.where(WorkItem.branches.has_key(branch))):
         if datetime.fromisoformat(each.branches[branch]) <= until + SLACK:
             yield each
+
+
+def _came(session: Session, it: Tracker, told: Release) -> dict[str, datetime]:
+    """Return when the commit that a release was made of came to each branch, empty where it is not known."""
+    came: dict[str, datetime] = {}
+    of = (WorkItem.tracker_id == it.id, WorkItem.repo == told.repo, WorkItem.sha == told.sha.lower())
+    for branches in session.scalars(select(WorkItem.branches).where(*of)) if told.sha else ():
+        for name, at in branches.items():  # a request and its commit are two pieces of work
+            came[name] = max(came.get(name, datetime.fromisoformat(at)), datetime.fromisoformat(at))
+    return came
+
+
+def _branch_of(session: Session, it: Tracker, told: Release, came: dict[str, datetime]) -> str | None:
+    """Return the branch of a release; None where that may be a branch without work, or a tag set anywhere."""
+    known = exists().where(
+        WorkItem.tracker_id == it.id, WorkItem.repo == told.repo, WorkItem.branches.has_key(told.branch)
+    )
+    if told.branch == "" or (told.branch and session.scalar(select(known))):
+        return told.branch
+    if came:
+        return min(came)  # the default branch first
+    return "" if told.branch is None else None
 
 
 def _is_out(it: Tracker, ready: _Ready) -> bool:
@@ -183,9 +205,15 @@ def _link(session: Session, items: Iterable[Item], news: News, who: Actor, now: 
                 news.shipped.append(target)
 
 
-def _ship(session: Session, ready: Iterable[_Ready], news: News, who: Actor, now: datetime) -> None:
-    pairs = [(number, each.work) for each in ready for number in each.work.numbers]
-    for number, work in sorted(pairs, key=lambda pair: pair[0]):
+def _ship(session: Session, ready: Sequence[_Ready], news: News, who: Actor, now: datetime) -> None:
+    works = {each.work.ref: each.work for each in ready}
+    # beside what it says it fixes: what members linked to it
+    by_hand = select(Link.interaction_id, Link.ref).where(
+        Link.kind == "url", Link.ref == any_of(works), Link.shipped_at.is_(None)
+    )
+    pairs = {(number, ref) for ref, work in works.items() for number in work.numbers}
+    pairs |= {(number, ref) for number, ref in session.execute(by_hand)}
+    for number, work in ((number, works[ref]) for number, ref in sorted(pairs)):
         target = _target(session, number)
         linked = None if target is None else session.get(Link, (target, "url", work.ref), populate_existing=True)
         if target is not None and linked is not None and linked.shipped_at is None:
