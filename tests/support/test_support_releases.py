@@ -113,16 +113,29 @@ def test_a_commit_known_on_another_branch_alone_delivers_that_branch(
 def test_branches_of_long_names_are_called_alike_by_all_that_tell_of_them(
     logged: Callable[..., int], tracker: Any, github: Post
 ) -> None:
-    by_release, by_deployment = logged(), logged()
+    pushed, requested = logged(), logged()
     to, long = tracker("release"), "release/" + "b" * 120
-    github(to, "pull_request", merged(by_release, "2026-06-01T09:00:00Z", base=long))
-    commit = {"id": "ab" * 20, "url": "https://git.example/c/ab", "message": f"Fixes SUP-{by_deployment}"}
+    commit = {"id": "ab" * 20, "url": "https://git.example/c/ab", "message": f"Fixes SUP-{pushed}"}
     push = {"ref": f"refs/heads/{long}", "commits": [commit], "repository": REPO}
-    github(to, "push", push | {"head_commit": {"timestamp": "2026-06-02T09:00:00Z"}})
+    github(to, "push", push | {"head_commit": {"timestamp": "2026-06-01T09:00:00Z"}})
+    github(to, "pull_request", merged(requested, "2026-06-02T09:00:00Z", base=long))
     first = github(to, "release", released("2026-06-01T10:00:00Z", long))
-    assert first.json["shipped"] == [f"SUP-{by_release}"]  # type: ignore[index]
+    assert first.json["shipped"] == [f"SUP-{pushed}"]  # type: ignore[index]
     second = github(to, "deployment_status", deployed(long))
-    assert second.json["shipped"] == [f"SUP-{by_deployment}"]  # type: ignore[index]
+    assert second.json["shipped"] == [f"SUP-{requested}"]  # type: ignore[index]
+
+
+def test_a_commit_that_is_known_twice_is_taken_where_it_came_to_the_released_branch(
+    logged: Callable[..., int], tracker: Any, github: Post
+) -> None:
+    inside, after = logged(), logged()
+    to = tracker("release")
+    commit = {"id": "aa" * 20, "url": "https://git.example/c/aa", "message": f"Fixes SUP-{inside}"}
+    github(to, "push", {"ref": "refs/heads/topic", "commits": [commit], "repository": REPO})
+    github(to, "pull_request", merged(inside, "2026-06-01T09:00:00Z", sha="aa" * 20))
+    github(to, "pull_request", merged(after, "2026-06-02T09:00:00Z", url=f"{PULL}1"))
+    told = github(to, "deployment_status", deployed("main", "aa" * 20))
+    assert told.json["shipped"] == [f"SUP-{inside}"]  # type: ignore[index]
 
 
 def test_a_pull_request_is_known_by_the_commit_that_merged_it_not_by_the_hosts_trial(
