@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trackside import migrate
 from trackside.errors import cause_of
+from trackside.jobs import queries
 from trackside.module import resolve
 from trackside.runtime import Runtime
 
@@ -25,6 +26,8 @@ SKEW_WARNING = 2.0
 """Seconds between our clock and PostgreSQL's from which times on pages mislead."""
 DISK_WARNING = 0.10
 DISK_PROBLEM = 0.03
+ABANDONED = 600
+"""Seconds for which a task may be due in a queue that has no worker: one may be starting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,19 @@ def redis_eviction(runtime: Runtime) -> Finding:
     return Finding("redis eviction", "ok", "Nothing is evicted.")
 
 
+def workers(runtime: Runtime) -> Finding:
+    """Say whether tasks wait in a queue that has no worker."""
+    with runtime.database.session() as session:
+        left = [
+            each.name for each in queries.queue_states(runtime, session) if each.workers == 0 and each.late > ABANDONED
+        ]
+    if left:
+        message = f"Tasks are due for more than {ABANDONED // 60} minutes and no worker looks at: {', '.join(left)}."
+        fix = f"Start {' and '.join(f'`trackside worker {name}`' for name in left)} (docs/operations.md)."
+        return Finding("workers", "problem", message, fix)
+    return Finding("workers", "ok", "No queue with late tasks lacks a worker.")
+
+
 def secrets(runtime: Runtime) -> Finding:
     """Say whether others on this machine can read the data folder."""
     folder = runtime.settings.data
@@ -165,6 +181,7 @@ CHECKS: tuple[tuple[str, Callable[[Runtime], Finding]], ...] = (
     ("redis", redis),
     ("redis persistence", redis_persistence),
     ("redis eviction", redis_eviction),
+    ("workers", workers),
     ("secrets", secrets),
     ("disk", disk),
 )

@@ -240,3 +240,11 @@ def test_two_columns_cannot_be_one_field(session: Session, clock: FrozenClock) -
     sheet = sheets.parsed("id,a,b\nx,1,2\n")
     with pytest.raises(InputError, match="Two columns"):
         importing.run(session, USER, sheet, ["external_id", "name", "name"], SYSTEM, now=clock.now())
+
+
+def test_an_import_does_not_bring_back_whose_address_is_known_alone(session: Session, clock: FrozenClock) -> None:
+    erase.erase(session, user(session, clock, "ada", email="ADA\u0130@b.example"), SYSTEM, now=clock.now())
+    outcome = run(session, clock, "id,email\nnew,ada\u0130@b.example\nbob,bob@b.example\n")
+    assert (outcome.created, [error.line for error in outcome.errors]) == (1, [2])
+    assert "erased" in outcome.errors[0].problem
+    assert "@" not in outcome.errors[0].problem

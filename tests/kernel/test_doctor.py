@@ -1,9 +1,13 @@
 """The doctor sees what is wrong and says what to do."""
 
+from datetime import timedelta
+
 import redis
 from sqlalchemy import text
 
 from trackside.doctor import Finding, examine
+from trackside.jobs.models import Task
+from trackside.jobs.tasks import enqueue
 from trackside.module import Check, Module
 from trackside.registry import Registry
 from trackside.runtime import Runtime
@@ -67,3 +71,14 @@ def test_a_module_adds_checks_and_a_failing_one_is_a_finding(runtime: Runtime):
     sys.modules.setdefault(__name__, sys.modules[__name__])
     changed = replace(runtime, registry=Registry((*runtime.registry.modules, extra)))
     assert findings(changed)["extra"].message == "no such device"
+
+
+def test_a_queue_whose_tasks_wait_while_nobody_works_on_them_is_a_problem(runtime: Runtime):
+    with runtime.database.session() as session:
+        task = enqueue(session, "webhooks.push", {"endpoint_id": 1})
+    assert findings(runtime)["workers"].state == "ok"
+    with runtime.database.session() as session:
+        session.get_one(Task, task).not_before -= timedelta(minutes=11)
+    found = findings(runtime)["workers"]
+    assert (found.state, "webhooks" in found.message) == ("problem", True)
+    assert "trackside worker webhooks" in found.fix

@@ -76,3 +76,22 @@ def test_a_context_is_frozen_at_once_and_made_anew_when_the_usage_of_the_past_is
     with runtime.database.session() as other:
         assert UNFINISHED not in other.get_one(FrozenContext, row.id).data
         assert other.query(Task).filter_by(kind=jobs.CONTEXTS).count() == 1
+
+
+def test_a_past_that_is_never_written_is_not_waited_for_for_ever(
+    runtime: Runtime, clock: FrozenClock, log: Callable[..., Interaction], session: Session
+) -> None:
+    row = log(source=SOURCE)
+    session.query(FrozenContext).delete()
+    session.commit()
+    with runtime.database.session() as other:
+        enqueue(other, "usage.demo_history", {"until": clock.now().isoformat()})
+    jobs.freeze_contexts(runtime, tries=jobs.MOST_TRIES - 1)
+    with runtime.database.session() as other:
+        (again,) = other.query(Task).filter_by(kind=jobs.CONTEXTS)
+        assert again.args == {"tries": jobs.MOST_TRIES}
+        other.delete(again)
+    jobs.freeze_contexts(runtime, tries=jobs.MOST_TRIES)
+    with runtime.database.session() as other:
+        assert UNFINISHED not in other.get_one(FrozenContext, row.id).data
+        assert other.query(Task).filter_by(kind=jobs.CONTEXTS).count() == 0

@@ -109,7 +109,7 @@ def test_the_list_says_where_a_phrase_was_looked_for_among_the_newest_alone(
     numbers = [logged(f"dev@customer.example Key rotation {at}") for at in range(4)]
     with runtime.database.session() as session:
         session.execute(text("analyze support_search"))
-    for name, value in (("PHRASES", 1), ("LATELY", 1), ("COMMON", 2.0)):
+    for name, value in (("PHRASES", 0.001), ("LATELY", 1), ("COMMON", 2.0)):
         monkeypatch.setattr(newest, name, value)
     page = desk.get("/support/", query_string={"q": '"key rotation"'}).text
     assert "Look through all" in page

@@ -82,7 +82,15 @@ def test_what_everybody_has_is_changed_by_who_manages_alone(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"name": ""}, {"body": ""}, {"status": "no"}, {"topic": "99"}, {"priority": "no"}, {"body": "x" * 300_000}],
+    [
+        {"name": ""},
+        {"body": ""},
+        {"status": "no"},
+        {"topic": "99"},
+        {"priority": "no"},
+        {"assignee": "5"},
+        {"body": "x" * 300_000},
+    ],
 )
 def test_a_macro_that_makes_no_sense_is_refused_and_kept_in_the_form(
     signed_in_client: Browsers, made: Callable[[], list[tuple[str, bool]]], wrong: dict[str, str]

@@ -1,6 +1,7 @@
 """What interactions are found by, and how they are listed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -166,7 +167,7 @@ def test_a_phrase_is_found_by_its_words_in_their_order_alone(log: Log, found: Fo
     assert found('rotation -"failed then the rotation"') == [one.id]
 
 
-@pytest.mark.parametrize(("common", "phrases"), [(0.0, 4_000), (2.0, 4_000), (0.0, 1)])
+@pytest.mark.parametrize(("common", "phrases"), [(0.0, 4_000), (2.0, 4_000), (0.0, 0.001)])
 def test_what_many_hold_and_what_few_hold_are_found_alike(
     session: Session,
     clock: FrozenClock,
@@ -174,18 +175,18 @@ def test_what_many_hold_and_what_few_hold_are_found_alike(
     found: Found,
     monkeypatch: pytest.MonkeyPatch,
     common: float,
-    phrases: int,
+    phrases: float,
 ) -> None:
     numbers = [log(f"Key rotation {number}", body="It fails." if number % 2 else "").id for number in range(6)]
     session.execute(text("analyze support_search"))
     monkeypatch.setattr(newest, "COMMON", common)
     monkeypatch.setattr(newest, "PHRASES", phrases)
-    monkeypatch.setattr(newest, "LATELY", 1 if phrases == 1 else newest.LATELY)
+    monkeypatch.setattr(newest, "LATELY", 1 if phrases < 1 else newest.LATELY)
     assert set(found("rotation")) == set(numbers)
     assert set(found("rotation -fails")) == set(numbers[::2])
     assert set(found("kind:question fails")) == set(numbers[1::2])
     assert set(found('"key rotation"')) == set(numbers if phrases > 1 else numbers[-1:])
-    assert search.find(session, '"key rotation"', now=clock.now()).partly is (phrases == 1)
+    assert search.find(session, '"key rotation"', now=clock.now()).partly is (phrases < 1)
     monkeypatch.setattr(search, "CANDIDATES", 2)
     assert set(found("rotation")) == set(numbers[-2:])
 
@@ -204,3 +205,24 @@ def test_the_newest_are_found_however_wrong_the_guess_is(
             assert newest.newest(session, looked, most) == (wanted[:most], False)
     newest.done(session, looked)
     assert session.scalar(text("show plan_cache_mode")) == "auto"
+
+
+def test_how_postgresql_plans_is_as_it_was_before_a_search(session: Session) -> None:
+    session.execute(text("set local plan_cache_mode = 'force_generic_plan'"))
+    newest.done(session, newest.sought(session, "rotation"))
+    assert session.scalar(text("show plan_cache_mode")) == "force_generic_plan"
+
+
+def test_a_phrase_is_looked_for_by_numbers_where_many_are_missing(
+    session: Session, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers are further apart than interactions are many, where some were removed."""
+    numbers = [log("Key rotation").id for _ in range(4)]
+    looked = newest.sought(session, '"key rotation"')
+    monkeypatch.setattr(newest, "COMMON", 2.0)
+    monkeypatch.setattr(newest, "LATELY", 1)
+    monkeypatch.setattr(newest, "PHRASES", 1)
+    monkeypatch.setattr(newest, "_GUESS", text("""select '[{"Plan": {"Plan Rows": 2}}]'::json where :loose <> ''"""))
+    found, partly = newest.newest(session, replace(looked, every=1, last=numbers[-1]), 10)
+    newest.done(session, looked)
+    assert (set(found), partly) == ({each for each in numbers if each > numbers[-1] - round(numbers[-1] / 2)}, True)

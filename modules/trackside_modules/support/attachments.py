@@ -8,10 +8,11 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import puremagic
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trackside.errors import InputError, NotFound, TooLarge
@@ -24,6 +25,8 @@ MOST_BYTES = 16 << 20
 MOST_FILES = 10
 LONGEST_NAME = 120
 UNKNOWN = "application/octet-stream"
+BEING_WRITTEN = timedelta(hours=1)
+"""How long bytes may lie there that no row names."""
 
 
 def folder_of(settings: Settings) -> Path:
@@ -64,6 +67,27 @@ def remove(folder: Path, digests: Iterable[str]) -> None:
         path_of(folder, sha256).unlink(missing_ok=True)
 
 
+def sweep(session: Session, folder: Path, *, now: datetime) -> int:
+    """Remove bytes that no row names, but for the very young: who keeps them commits later; return how many."""
+    oldest, count = (now - BEING_WRITTEN).timestamp(), 0
+    for shelf in folder.iterdir() if folder.is_dir() else ():
+        old = [each for each in shelf.iterdir() if _older(each, oldest)] if shelf.is_dir() else []
+        named = set(session.scalars(select(File.sha256).where(File.sha256.in_([each.name for each in old]))))
+        for path in old:
+            # asked again: the same bytes may just have come in once more
+            if path.name not in named and _older(path, oldest):
+                path.unlink(missing_ok=True)
+                count += 1
+    return count
+
+
+def _older(path: Path, oldest: float) -> bool:
+    try:
+        return path.stat().st_mtime < oldest
+    except FileNotFoundError:
+        return False
+
+
 def open_kept(folder: Path, row: File) -> Path:
     """Return the path of a file's bytes; raises NotFound where they are gone."""
     found = path_of(folder, row.sha256)
@@ -99,7 +123,12 @@ def _kept(folder: Path, name: str, content: bytes, now: datetime, member_id: int
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, readable by its owner alone; the same bytes are kept once."""
-    if path.exists():
+    try:
+        # young again: `sweep` leaves it for this message
+        os.utime(path)
+    except FileNotFoundError:
+        pass
+    else:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent)

@@ -1,6 +1,6 @@
 """What the support log does by itself: following its customers, measuring anew, asking for ratings."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -29,7 +29,8 @@ def customers_changed(runtime: Runtime, event: UserErased | AccountErased | User
     """Follow what became of a customer at once; what fails here the ticks repeat."""
     follow(runtime)
     if isinstance(event, UserErased | AccountErased):
-        forget_imports(runtime)
+        # it is over: what was uploaded while it waited goes too
+        forget_imports(runtime, erased_at=runtime.clock.now())
 
 
 def remove_files(runtime: Runtime, event: InteractionsErased) -> None:
@@ -56,10 +57,19 @@ def bring_in(runtime: Runtime, import_id: int) -> None:
     log.info("support.imported", upload=import_id)
 
 
-def forget_imports(runtime: Runtime) -> None:
+def forget_imports(runtime: Runtime, erased_at: datetime | None = None) -> None:
     """Remove uploaded files that are of no use any more, or that may name who was erased."""
     with fenced(runtime) as session:
-        uploads.forget(session, upload_files.folder_of(runtime.settings), now=runtime.clock.now())
+        folder = upload_files.folder_of(runtime.settings)
+        uploads.forget(session, folder, now=runtime.clock.now(), erased_at=erased_at)
+
+
+def forget_files(runtime: Runtime) -> None:
+    """Remove the bytes of attachments whose message was never written: a killed import left them."""
+    with fenced(runtime) as session:
+        count = attachments.sweep(session, attachments.folder_of(runtime.settings), now=runtime.clock.now())
+    if count:
+        log.info("support.files_swept", count=count)
 
 
 def forget_mails(runtime: Runtime) -> None:

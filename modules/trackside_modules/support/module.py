@@ -45,6 +45,7 @@ MODULE = Module(
         Job("support.follow", f"{_SUPPORT}.jobs:follow"),
         Job("support.import", f"{_SUPPORT}.jobs:bring_in", timeout=timedelta(hours=1)),
         Job("support.forget_imports", f"{_SUPPORT}.jobs:forget_imports"),
+        Job("support.forget_files", f"{_SUPPORT}.jobs:forget_files"),
         Job("support.forget_mails", f"{_SUPPORT}.jobs:forget_mails"),
         Job("support.measure", f"{_SUPPORT}.jobs:measure", timeout=timedelta(minutes=30)),
         Job("support.ask", f"{_SUPPORT}.jobs:ask", timeout=timedelta(minutes=1)),
@@ -61,6 +62,7 @@ MODULE = Module(
     ticks=(
         Tick("support.follow", "support.follow", timedelta(hours=1)),
         Tick("support.forget_imports", "support.forget_imports", timedelta(hours=1)),
+        Tick("support.forget_files", "support.forget_files", timedelta(hours=1)),
         Tick("support.forget_mails", "support.forget_mails", timedelta(days=1)),
         Tick("support.measure", "support.measure", timedelta(minutes=15), durable=False),
     ),

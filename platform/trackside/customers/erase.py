@@ -50,16 +50,16 @@ def _erase_users(session: Session, ids: Sequence[int], now: datetime) -> int:
     theirs = or_(User.id.in_(ids), User.merged_into.in_(ids))
     _bury(session, "user", User.external_id, theirs, now)
     _bury(session, ADDRESS, func.lower(User.email), and_(theirs, User.email != ""), now)
-    erased = session.scalars(
+    gone = session.scalars(
         update(User)
         .where(theirs)
         .values(external_id=None, name="", email="", attributes={}, erased_at=now, version=User.version + 1)
         .returning(User.id)
         .execution_options(synchronize_session=False)
     ).all()
-    for user_id in erased:
+    for user_id in gone:
         announce(session, UserErased(now, user_id=user_id))
-    return len(erased)
+    return len(gone)
 
 
 def _erase_account(session: Session, account_id: int, now: datetime) -> None:
@@ -86,8 +86,10 @@ def _bury(session: Session, kind: str, name: Any, theirs: ColumnElement[bool], n
     )
 
 
-def erased_addresses(session: Session, addresses: Collection[str]) -> set[str]:
-    """Return those of some addresses, in lower case, that were of users who are erased."""
-    given = func.unnest(cast([each.lower() for each in addresses], ARRAY(Text))).column_valued("given")
-    grave = select(Tombstone.kind).where(Tombstone.kind == ADDRESS, Tombstone.hash == hash_of(given))
-    return set(session.scalars(select(given).where(grave.exists()))) if addresses else set()
+def erased(session: Session, kind: str, names: Collection[str]) -> set[str]:
+    """Return those of `names`, ids of a kind of customer or addresses (`ADDRESS`), that were of who is erased."""
+    given = func.unnest(cast(sorted(names), ARRAY(Text))).column_valued("given")
+    # PostgreSQL made them lower where they were buried, and does here: Python does otherwise with a few letters
+    asked = func.lower(given) if kind == ADDRESS else given
+    grave = select(Tombstone.kind).where(Tombstone.kind == kind, Tombstone.hash == hash_of(asked))
+    return set(session.scalars(select(given).where(grave.exists()))) if names else set()

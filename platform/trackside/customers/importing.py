@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Text, cast, func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
+from trackside.customers.erase import ADDRESS, erased
 from trackside.customers.fields import checked, checked_id
 from trackside.customers.kinds import C, Kind
-from trackside.customers.models import Account, Tombstone
-from trackside.customers.service import hash_of
+from trackside.customers.models import Account
 from trackside.customers.sheets import Sheet
 from trackside.customers.trail import note
 from trackside.errors import InputError
@@ -175,7 +175,9 @@ def _import(session: Session, kind: Kind[C], rows: Sequence[Row], now: datetime,
     there = {str(row.external_id): row for row in session.scalars(select(model).where(model.external_id.in_(ids)))}
     heads = {row.merged_into for row in there.values() if row.merged_into is not None}
     merged = {row.id: row for row in session.scalars(select(model).where(model.id.in_(heads)))} if heads else {}
-    buried = _buried(session, kind.name, [each for each in ids if each not in there])
+    fresh = [row for row in rows if row.external_id not in there]
+    buried = erased(session, kind.name, [row.external_id for row in fresh])
+    gone = erased(session, ADDRESS, {row.values["email"] for row in fresh if row.values.get("email")})
     accounts = _accounts(session, {row.values["account"] for row in rows if "account" in row.values}, now)
     new: list[dict[str, Any]] = []
     changes: dict[int, dict[str, Any]] = {}
@@ -185,6 +187,8 @@ def _import(session: Session, kind: Kind[C], rows: Sequence[Row], now: datetime,
         target = merged.get(found.merged_into or 0, found) if found is not None else None
         if row.external_id in buried:
             outcome.errors.append(RowError(row.line, "this id was erased; it can only be made again by hand"))
+        elif found is None and row.values.get("email") in gone:
+            outcome.errors.append(RowError(row.line, "email: was of a user who is erased; make them by hand"))
         elif "account" in row.values and values["account_id"] is None:
             outcome.errors.append(RowError(row.line, f"account: {row.values['account']!r} cannot be used"))
         elif target is None:
@@ -227,16 +231,6 @@ def _columns(values: Mapping[str, Any], accounts: Mapping[str, int | None]) -> d
     return columns
 
 
-def _buried(session: Session, kind: str, ids: Sequence[str]) -> set[str]:
-    """Return those of `ids` that were erased."""
-    if not ids:
-        return set()
-    given = func.unnest(cast(list(ids), ARRAY(Text))).column_valued("given")
-    grave = select(Tombstone.kind).where(Tombstone.kind == kind, Tombstone.hash == hash_of(given))
-    query = select(given).where(grave.exists())
-    return set(session.scalars(query))
-
-
 def _accounts(session: Session, ids: set[str], now: datetime) -> dict[str, int | None]:
     """Return the accounts of `ids`, making those not there yet; None for one that was erased."""
     if not ids:
@@ -248,8 +242,8 @@ def _accounts(session: Session, ids: set[str], now: datetime) -> dict[str, int |
         )
     }
     found = wanted()
-    missing = sorted(ids - set(found))
-    missing = [each for each in missing if each not in _buried(session, "account", missing)]
+    unknown = ids - set(found)
+    missing = sorted(unknown - erased(session, "account", unknown))
     if missing:
         rows = [{"external_id": each, "source": "import", "created_at": now} for each in missing]
         session.execute(upsert(Account).on_conflict_do_nothing(index_elements=["external_id"]), rows)

@@ -22,13 +22,15 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue: what waits, and who works. `bells` and `workers` are None while Redis is away."""
+    """A queue: what waits, for how long, and who works. `bells` and `workers` are None while Redis is away."""
 
     name: str
     waiting: int
     running: int
     bells: int | None
     workers: int | None
+    late: float
+    """Seconds for which the oldest of its due tasks waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,7 @@ class Totals:
 
 
 COUNT_FAILED = select(func.count()).where(Task.state == FAILED)
-"""How many tasks have failed for good and wait for a decision."""
-"""Composed once: each page asks it."""
+"""How many tasks have failed for good and wait for a decision; composed once, each page asks it."""
 
 
 def totals(session: Session) -> Totals:
@@ -77,12 +78,20 @@ def queue_states(runtime: Runtime, session: Session) -> list[QueueState]:
     """Return every queue that some job uses."""
     queue_of = {job.kind: job.queue for job in runtime.registry.each(lambda m: m.jobs)}
     counts: Counter[tuple[str, str]] = Counter()
-    by_kind = select(Task.kind, Task.state, func.count()).where(Task.state.in_(OPEN)).group_by(Task.kind, Task.state)
-    for kind, state, count in session.execute(by_kind):
-        counts[queue_of.get(kind, ""), state] += count
+    lates: dict[str, float] = {}
+    late = func.coalesce(func.extract("epoch", func.now() - func.min(Task.not_before)), 0)
+    by_kind = select(Task.kind, Task.state, func.count(), late).where(Task.state.in_(OPEN))
+    for kind, state, count, waited in session.execute(by_kind.group_by(Task.kind, Task.state)):
+        name = queue_of.get(kind, "")
+        counts[name, state] += count
+        if state == WAITING:
+            lates[name] = max(lates.get(name, 0.0), float(waited))
     names = queues(runtime)
     lines = _lines(runtime, names)
-    return [QueueState(name, counts[name, WAITING], counts[name, RUNNING], *lines[name]) for name in names]
+    return [
+        QueueState(name, counts[name, WAITING], counts[name, RUNNING], *lines[name], lates.get(name, 0.0))
+        for name in names
+    ]
 
 
 def _lines(runtime: Runtime, names: Sequence[str]) -> dict[str, tuple[int | None, int | None]]:

@@ -2,8 +2,9 @@
 
 Each message is tried for a week, later and later; others are not held up by it. An endpoint that does not answer, or
 fails, is left alone for a while, at most an hour, so a slow one costs a worker one try at a time, and no bell rings for
-it meanwhile. One that took nothing for days is paused. Sending has a queue, and so a worker, of its own: whatever
-receivers do, mails and imports do not wait; and an endpoint has a round of a few seconds before others have theirs.
+it meanwhile. One that took nothing for days is paused. Sending has a queue, and so a worker, of its own (the demo's
+making is the one other task there): whatever receivers do, mails and imports do not wait; and an endpoint has a round
+of a few seconds before others that wait have theirs.
 Only the kernel's network is used: public addresses, no redirects, bounded.
 """
 
@@ -19,6 +20,8 @@ from sqlalchemy.orm import Session
 
 from trackside.errors import NotFound, TracksideError
 from trackside.events import WebhookPaused, announce
+from trackside.jobs.models import WAITING as TASK_WAITING
+from trackside.jobs.models import Task
 from trackside.jobs.run import fenced
 from trackside.module import WebhookType, resolve
 from trackside.net import network_of
@@ -26,7 +29,7 @@ from trackside.runtime import Runtime
 from trackside.text import is_hidden
 from trackside.webhooks import signing
 from trackside.webhooks.models import DELIVERED, FAILED, FAILING, GONE, REFUSED, WAITING, Delivery, Endpoint
-from trackside.webhooks.publishing import TEST, ring
+from trackside.webhooks.publishing import PUSH, TEST, ring
 
 log = structlog.get_logger(__name__)
 RETRIES = tuple(timedelta(seconds=each) for each in (5, 60, 300, 1800, 7200, 18_000, 36_000))
@@ -42,7 +45,9 @@ MOST_ANSWER = 4096
 EXCERPT = 300
 _LEASE = timedelta(seconds=60)
 _ROUND = 5.0
-"""Seconds after which a round of sending ends, and another begins behind those of other endpoints."""
+"""Seconds after which a round of sending ends where other endpoints wait for theirs; another begins behind those."""
+_LONGEST_ROUND = 45.0
+"""Seconds after which it ends whoever waits: within the task's time, see the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,13 @@ class Outcome:
 
 def push(runtime: Runtime, endpoint_id: int) -> None:
     """Send what is due at an endpoint, for a while; what is left is rung again."""
-    until = runtime.clock.monotonic() + _ROUND
-    while runtime.clock.monotonic() < until:
+    began = runtime.clock.monotonic()
+    while (lasted := runtime.clock.monotonic() - began) < _LONGEST_ROUND:
         with fenced(runtime) as session:
-            taken = _take(session, endpoint_id, runtime.clock.now())
+            now = runtime.clock.now()
+            if lasted >= _ROUND and _others_wait(session, endpoint_id, now):
+                break
+            taken = _take(session, endpoint_id, now)
         if taken is None:
             break
         outcome = _try(runtime, taken)
@@ -77,6 +85,13 @@ def push(runtime: Runtime, endpoint_id: int) -> None:
             _record(session, taken.id, outcome, runtime.clock.now())
     with fenced(runtime, finish=True) as session:
         _ring_again(session, endpoint_id, runtime.clock.now())
+
+
+def _others_wait(session: Session, endpoint_id: int, now: datetime) -> bool:
+    """Whether the turn of another endpoint has come."""
+    others = select(Task.id).where(Task.kind == PUSH, Task.state == TASK_WAITING, Task.not_before <= now)
+    theirs = others.where(Task.args["endpoint_id"].as_integer() != endpoint_id).limit(1)
+    return session.scalar(theirs) is not None
 
 
 def types_of(runtime: Runtime) -> dict[str, WebhookType]:

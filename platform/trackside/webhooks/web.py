@@ -21,7 +21,6 @@ from trackside.webhooks.sending import types_of
 from trackside.webhooks.service import Wanted
 
 VIEW, MANAGE = "webhooks.view", "webhooks.manage"
-_MOST_DIGITS = 10
 blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trackside.errors import InputError
 from trackside_modules.support.importing.records import Downloaded
 
 _LONGEST = 200
@@ -22,12 +23,19 @@ class Beside:
     """Of all files of one message together."""
 
     def of(self, attachments: Sequence[Mapping[str, Any]]) -> dict[int, Downloaded]:
-        """Return those of a message's files that are here and within the limits, by their places."""
+        """Return those of a message's files that are here and within the limits, by their places.
+
+        Raises InputError where it cannot be told, as in a folder that may not be read.
+        """
         found: dict[int, Downloaded] = {}
         left = self.most_bytes
         for place, told in enumerate(attachments):
-            path = next(self._paths(told), None)
-            size = path.stat().st_size if path else 0
+            try:
+                path = next(self._paths(told), None)
+                size = path.stat().st_size if path else 0
+            except OSError as error:
+                which = str(told.get("file_name") or told.get("id"))
+                raise InputError(f"the attachment {which!r} could not be read ({error.strerror})") from error
             if path and 0 < size <= left and len(found) < self.most_files:
                 left -= size
                 found[place] = Downloaded(str(told.get("file_name") or path.name), path)
@@ -38,8 +46,11 @@ class Beside:
         number, name, size = told.get("id"), str(told.get("file_name") or ""), told.get("size")
         if name in {".", ".."} or set(name) & set("/\\\0") or len(name.encode(errors="replace")) > _LONGEST:
             name = ""
-        places = [f"{number}/{name}", f"{number}-{name}", f"{number}_{name}", str(number), name] if name else []
-        for each in places if isinstance(number, int) else [name] if name else []:
+        places = [name] if name else []
+        if isinstance(number, int):
+            named = [f"{number}/{name}", f"{number}-{name}", f"{number}_{name}"] if name else []
+            places = [*named, str(number), *places]
+        for each in places:
             path = self.folder / each
             # a link may lead out of the folder
             if path.is_file() and path.resolve().is_relative_to(self.folder.resolve()):

@@ -28,11 +28,12 @@ select raw, case when raw ~ '!' then raw else regexp_replace(raw, '<(-|\\d+)>', 
     case when raw ~ '!' then raw else replace(raw, '&', '|') end, raw ~ '<(-|\\d+)>',
     (select reltuples from pg_class where oid = cast('support_search' as regclass)),
     (select max(interaction_id) from support_search), current_setting('random_page_cost'),
+    current_setting('plan_cache_mode'),
     set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true)
 from ({}) given
 """
 _TYPED = "select cast(websearch_to_tsquery('english', :text) as text) as raw"
-_AS_BEFORE = text("select set_config('plan_cache_mode', 'auto', true), set_config('random_page_cost', :cost, true)")
+_AS_BEFORE = text("select set_config('plan_cache_mode', :plans, true), set_config('random_page_cost', :cost, true)")
 _GUESS = text("explain (format json) select from support_search where document @@ cast(:loose as tsquery)")
 _LATELY = text("""
 select interaction_id from support_search
@@ -64,6 +65,8 @@ class Sought:
     """The highest number."""
     page_cost: str
     """What PostgreSQL reckoned with before."""
+    plans: str
+    """How it made its plans before."""
 
 
 def sought(session: Session, said: str, by: str = _TYPED) -> Sought:
@@ -72,13 +75,14 @@ def sought(session: Session, said: str, by: str = _TYPED) -> Sought:
     Plans are made for these words until `done`. `by`: how to make a query of the text, a statement of ours that gives
     `raw`.
     """
-    exact, loose, marks, phrase, every, last, cost, *_ = session.execute(text(_SOUGHT.format(by)), {"text": said}).one()
-    return Sought(exact, loose, marks, phrase, max(int(every or 0), 1), last or 0, cost)
+    found = session.execute(text(_SOUGHT.format(by)), {"text": said}).one()
+    exact, loose, marks, phrase, every, last, cost, plans, *_ = found
+    return Sought(exact, loose, marks, phrase, max(int(every or 0), 1), last or 0, cost, plans)
 
 
 def done(session: Session, it: Sought) -> None:
     """Let PostgreSQL plan as it did before `sought`."""
-    session.execute(_AS_BEFORE, {"cost": it.page_cost})
+    session.execute(_AS_BEFORE, {"cost": it.page_cost, "plans": it.plans})
 
 
 def newest(session: Session, it: Sought, most: int, enough: int | None = None) -> tuple[list[int], bool]:
@@ -99,7 +103,7 @@ def newest(session: Session, it: Sought, most: int, enough: int | None = None) -
         if len(found) >= enough:
             return found, False
     if it.phrase:
-        start = max(0, it.last - max(LATELY, round(it.every * PHRASES / guessed)))
+        start = max(0, it.last - max(LATELY, round(it.last * PHRASES / guessed)))
         found = beyond(start)
         return found, start > 0 and len(found) < most
     reach = SLACK * most * it.last / guessed

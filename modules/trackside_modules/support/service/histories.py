@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from trackside.auth.audit import Actor
 from trackside.auth.models import Member
 from trackside.customers import importing as customers
-from trackside.customers.erase import erased_addresses
+from trackside.customers.erase import ADDRESS, erased
 from trackside.customers.kinds import ACCOUNT, USER
 from trackside.customers.models import Account, User
 from trackside.customers.sheets import Sheet
@@ -32,6 +32,8 @@ class People:
 
     users: dict[str, tuple[int, int | None]]
     """Id and account, by what they are called in lower case."""
+    erased: set[str]
+    """What those were called, in lower case, who are erased: to be written nowhere."""
     accounts: dict[str, int]
     members: dict[str, int]
     topics: dict[str, int | None]
@@ -45,7 +47,7 @@ def people_of(
     What topics are is asked once for all batches, and kept in `known_topics`.
     """
     accounts = _accounts(session, {each.account for each in batch if each.account}, who, now)
-    users = _users(session, batch, who, now)
+    users, gone = _users(session, batch, who, now)
     authors = {it.author for each in batch for it in each.said} | {each.assignee for each in batch}
     found = select(func.lower(Member.email), Member.id).where(
         func.lower(Member.email) == any_of({each.lower() for each in authors if each})
@@ -53,21 +55,25 @@ def people_of(
     members: dict[str, int] = dict(session.execute(found).all())
     for path in sorted({each.topic for each in batch if each.topic} - set(known_topics)):
         known_topics[path] = _topic(session, path, who, now)
-    return People(users, accounts, members, known_topics)
+    return People(users, gone, accounts, members, known_topics)
 
 
-def _users(session: Session, batch: Sequence[Record], who: Actor, now: datetime) -> dict[str, tuple[int, int | None]]:
+def _users(
+    session: Session, batch: Sequence[Record], who: Actor, now: datetime
+) -> tuple[dict[str, tuple[int, int | None]], set[str]]:
     wanted = {(each.user or each.email): each for each in batch if each.user or each.email}
     found = _users_called(session, wanted)
     missing = [each for name, each in wanted.items() if name.lower() not in found]
-    erased = erased_addresses(session, {each.email for each in missing if each.email})
-    missing = [each for each in missing if each.email.lower() not in erased]
+    buried = erased(session, ADDRESS, {name for it in missing for name in (it.user, it.email) if name})
+    buried |= erased(session, USER.name, {it.user or it.email for it in missing})
+    gone = {(it.user or it.email).lower() for it in missing if buried & {it.user, it.email}}
+    missing = [each for each in missing if (each.user or each.email).lower() not in gone]
     if missing:
         columns = ["external_id", "email", "account"]
         rows = [(it.line, [it.user or it.email, it.email, it.account]) for it in missing]
         customers.run(session, USER, Sheet(columns, rows), columns, who, now=now)
         found = _users_called(session, wanted)
-    return found
+    return found, gone
 
 
 def _users_called(session: Session, names: Iterable[str]) -> dict[str, tuple[int, int | None]]:
@@ -118,8 +124,10 @@ def history(record: Record, people: People, source: str, who: Actor, now: dateti
     """Return what happened to `record`; raises InputError where it breaks a rule."""
     name = (record.user or record.email).lower()
     user_id, account_id = people.users.get(name, (None, None))
+    if name in people.erased:
+        raise fields.wrong("user", "This customer was erased.")
     if name and user_id is None:
-        raise fields.wrong("user", f"{record.user or record.email!r} cannot be a user, or was erased.")
+        raise fields.wrong("user", f"{record.user or record.email!r} cannot be a user.")
     account_id = people.accounts.get(record.account, account_id)
     if user_id is None and account_id is None:
         raise fields.wrong("user", "Say who it was: a user, an e-mail address or an account.")
@@ -176,7 +184,7 @@ def _said(said: Said, people: People, user_id: int | None) -> dict[str, Any]:
             "kind": "note",
             "data": {"body": body} | given,
             "at": said.at,
-            "member_id": people.members.get(said.author.lower()),
+            "member_id": member_id,
         }
     data = {"side": said.side, "body": body, "via": "import"} | given
     customer = said.side == "customer"

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -64,7 +64,9 @@ def sweep(folder: Path, kept: Collection[int], *, now: datetime) -> int:
     """Remove what a stopped upload left behind: all but the files `kept` and the very young; return how many."""
     names, oldest, count = {str(each) for each in kept}, (now - BEING_WRITTEN).timestamp(), 0
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name not in names and path.is_file() and path.stat().st_mtime < oldest:
-            path.unlink(missing_ok=True)
-            count += 1
+        # removed by somebody else meanwhile
+        with suppress(FileNotFoundError):
+            if path.name not in names and path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
+                count += 1
     return count

@@ -1,8 +1,9 @@
 """Files that members bring in by a page: kept, looked at, tried, brought in by a task, forgotten.
 
 The bytes are below the data directory, read by nobody but the one who runs Trackside. A file is removed as soon
-as all of it is in; one that waits, or has rows to be mended, after a week. Once a customer is erased, who may be in
-there, all that were uploaded before go at once, and one that is being read when it was read (see `forget`).
+as it was brought in; one that waits, or a CSV with rows to be mended, after a week. Once a customer is erased, who may
+be in there, all that were uploaded before go at once, and one that is being read when it was read (see `forget`); so
+do the words of why rows of them were left out.
 """
 
 import os
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
@@ -33,6 +34,7 @@ TASK = "support.import"
 KEPT = timedelta(days=7)
 SHOWN_FOR = timedelta(days=90)
 SAMPLE = 20
+WIPED = "(removed)"
 NEW, TRIED, RUNNING, DONE, FAILED = "new", "tried", "running", "done", "failed"
 EXTRA = ("trackside_line", "trackside_problem")
 """Columns beside a file's own in what was left out of it; bringing it in again passes them over."""
@@ -187,11 +189,18 @@ def mending(session: Session, folder: Path, row: Import) -> Iterator[str]:
                 yield line([*padded, str(number), problems[number]])
 
 
-def forget(session: Session, folder: Path, *, now: datetime) -> None:
-    """Remove files that are of no use any more, what stopped uploads left behind, and imports of long ago."""
-    erased_at = _last_erasure(session)
+def forget(session: Session, folder: Path, *, now: datetime, erased_at: datetime | None = None) -> None:
+    """Remove files that are of no use any more, what stopped uploads left behind, and imports of long ago.
+
+    `erased_at`: when an erasure that just ended was known to be over; it counts for what was uploaded while it waited.
+    """
+    erased_at = erased_at or _last_erasure(session)
     for row in session.scalars(select(Import).where(Import.removed_at.is_(None))).all():
         _let_go(session, folder, row, erased_at, now)
+    if erased_at is not None:
+        # what of some has no file any more
+        before = select(Import.id).where(Import.created_at <= erased_at, Import.removed_at.is_not(None))
+        _wipe(session, LeftOut.import_id.in_(before))
     session.execute(delete(Import).where(Import.created_at < now - SHOWN_FOR, Import.removed_at.is_not(None)))
     upload_files.sweep(folder, session.scalars(select(Import.id).where(Import.removed_at.is_(None))).all(), now=now)
 
@@ -210,7 +219,12 @@ def _let_go(session: Session, folder: Path, row: Import, erased_at: datetime | N
         upload_files.remove(folder, row.id)
         row.removed_at = now
     if erased:
-        session.execute(update(LeftOut).where(LeftOut.import_id == row.id).values(problem="(removed)"))
+        _wipe(session, LeftOut.import_id == row.id)
+
+
+def _wipe(session: Session, which: ColumnElement[bool]) -> None:
+    """Take the words out of why rows were left out: they may name who was erased."""
+    session.execute(update(LeftOut).where(which, LeftOut.problem != WIPED).values(problem=WIPED))
 
 
 def _before(session: Session, kind: reading.Kind, but: int = 0) -> Import | None:

@@ -145,6 +145,8 @@ def _must(macro: Macro) -> None:
 
 
 def _wanted(form: MacroForm) -> Wanted:
+    if (form.assignee.data or "") not in ("", NONE, SENDER):
+        raise InputError("Choose an assignee of the list.", {"assignee": "is none of the list: choose one"})
     return Wanted(
         name=form.name.data or "",
         body=form.body.data or "",
