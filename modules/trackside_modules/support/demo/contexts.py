@@ -41,7 +41,7 @@ def freeze(runtime: Runtime, *, last: bool = True) -> int:
 def _waiting(session: Session, *, last: bool) -> Iterator[tuple[int, int, int, datetime]]:
     frozen = select(FrozenContext.interaction_id)
     if last:
-        frozen = frozen.where(~FrozenContext.data.op("?")(UNFINISHED))
+        frozen = frozen.where(~FrozenContext.data.has_key(UNFINISHED))
     columns = (Interaction.id, Interaction.user_id, Interaction.env_id, Interaction.occurred_at)
     query = select(*columns).where(Interaction.source == SOURCE, Interaction.id.not_in(frozen))
     for number, user_id, env_id, at in session.execute(query):

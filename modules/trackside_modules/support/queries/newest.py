@@ -111,5 +111,7 @@ def newest(session: Session, it: Sought, most: int, enough: int | None = None) -
         found = beyond(it.last - round(reach))
         if len(found) >= enough:
             return found, False
-        reach *= max(2, SLACK * most / max(1, len(found)))
+        if not found:
+            break  # most likely none holds them, which the words' own index tells at once
+        reach *= max(2, SLACK * most / len(found))
     return beyond(0), False

@@ -15,7 +15,7 @@ from trackside.customers.models import Account, User
 from trackside_modules.support import words
 from trackside_modules.support.models import Interaction, SearchRow
 from trackside_modules.support.queries.chips import Asked, ask
-from trackside_modules.support.queries.filters import Filter, conditions, query_of
+from trackside_modules.support.queries.filters import Filter, conditions
 from trackside_modules.support.queries.lists import Row, rows
 from trackside_modules.support.queries.newest import Sought, done, newest, sought
 
@@ -115,10 +115,11 @@ def correct(session: Session, typed: str) -> str:
 
     def nearest(match: re.Match[str]) -> str:
         word = match[0].lower()
-        there = select(SearchRow.interaction_id).where(SearchRow.document.bool_op("@@")(query_of(word))).limit(1)
-        if session.scalar(there) is not None:
-            return match[0]
-        return session.scalar(_NEAREST, {"word": word}) or match[0]
+        # not by `limit 1`: PostgreSQL would read all rows for a word that none of them holds
+        looked = sought(session, word)
+        there, _ = newest(session, looked, most=1)
+        done(session, looked)
+        return match[0] if there else session.scalar(_NEAREST, {"word": word}) or match[0]
 
     return _WORD.sub(nearest, typed)
 
