@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-PHRASES = 3_000
+PHRASES = 2_000
 """A phrase is looked for in about the newest so many that hold all its words: each of them has to be read for it."""
 LATELY = 8_000
 """The newest so many are looked through for what many hold."""
