@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from trackside.auth.audit import Actor
+from trackside.auth.audit import SYSTEM, Actor
 from trackside.clock import FrozenClock
 from trackside.errors import InputError
 from trackside_modules.support import service
 from trackside_modules.support.models import Interaction, SavedView
-from trackside_modules.support.queries import board, chips, lists, newest, search, similar, threads
+from trackside_modules.support.queries import board, chips, lists, newest, search, similar, spelling, threads
 from trackside_modules.support.queries.filters import Filter
 
 Log = Callable[..., Interaction]
@@ -56,6 +56,69 @@ def test_a_misspelt_word_is_understood_and_said(session: Session, clock: FrozenC
     looked = search.find(session, "athentication rotatoin", now=clock.now())
     assert [each.row.id for each in looked.hits] == [one.id]
     assert looked.corrected == "authentication rotation"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("retrun lables", "return labels"),
+        ("Retrun, lables.", "return, labels."),
+        ("tokne", "token"),
+        ("toknes", "tokens"),
+        ("toekn kye", "token kye"),
+        ("tken", "token"),
+        ("ivoice", "invoice"),
+        ("invocie", "invoice"),
+        ("webok", "webhook"),
+        ("webhhok", "webhook"),
+        ("umluate", "umlaute"),
+        ("größ", "größe"),
+        ("возврта", "возврат"),
+        ("recieved", "received"),
+        ("shiping adress", "shipping address"),
+        ("authetnicaton", "authentication"),
+        ("authen", "authentication"),
+        ('"retrun lables"', '"return labels"'),
+    ],
+)
+def test_slips_of_the_hand_are_understood(
+    session: Session, clock: FrozenClock, log: Log, typed: str, meant: str
+) -> None:
+    one = log("Return labels: token tokens invoice webhook shipping address received authentication kye")
+    service.note(session, one.id, "Umlaute größe возврат tables cable", who=SYSTEM, now=clock.now())
+    looked = search.find(session, typed, now=clock.now())
+    assert looked.corrected == meant
+    assert [each.row.id for each in looked.hits] == [one.id]
+
+
+def test_of_words_as_near_the_one_that_more_interactions_hold_is_meant(session: Session, log: Log) -> None:
+    for _ in range(30):
+        log("The cable burns")
+    log("The table burns")
+    session.execute(text("analyze support_search"))
+    assert search.correct(session, "dable") == "cable"
+
+
+@pytest.mark.parametrize(
+    "typed", ["from", "zzzzzz", "xqvw", "labels", "return.labels@", "key:lables", "-lables", "SUP-12"]
+)
+def test_what_is_no_slip_stays_as_it_was_typed(session: Session, log: Log, typed: str) -> None:
+    log("Return labels from us")
+    assert search.correct(session, typed) == typed
+
+
+@given(st.text("abcdeé", min_size=4, max_size=9), st.data())
+def test_every_single_slip_is_one_slip_away(word: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(word) - 1))
+    letter = data.draw(st.sampled_from("xyzé"))
+    for typed in (
+        word[:at] + word[at + 1 :],
+        word[:at] + letter + word[at:],
+        word[:at] + letter + word[at + 1 :],
+        word[:at] + word[at + 1 : at + 2] + word[at : at + 1] + word[at + 2 :],
+    ):
+        assert word in spelling.slips(typed)
+        assert spelling.slips_between(word, typed) <= 1
 
 
 def test_a_misspelt_address_finds_its_customer(session: Session, clock: FrozenClock, log: Log) -> None:

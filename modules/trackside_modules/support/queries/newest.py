@@ -85,13 +85,18 @@ def done(session: Session, it: Sought) -> None:
     session.execute(_AS_BEFORE, {"cost": it.page_cost, "plans": it.plans})
 
 
+def guess(session: Session, query: str) -> int:
+    """Return in how many interactions PostgreSQL expects what a `tsquery` asks for; at least 1."""
+    return max(1, int(session.scalar(_GUESS, {"loose": query})[0]["Plan"]["Plan Rows"]))
+
+
 def newest(session: Session, it: Sought, most: int, enough: int | None = None) -> tuple[list[int], bool]:
     """Return the newest interactions that hold `it`, up to `most`; and whether older ones were not looked at.
 
     What many hold is found among the newest of all; for what few hold, the index is asked. Nothing is looked for once
     there are `enough`. The second value is only ever true of a phrase: see `PHRASES`.
     """
-    guessed = max(1, session.scalar(_GUESS, {"loose": it.loose})[0]["Plan"]["Plan Rows"])
+    guessed = guess(session, it.loose)
     enough = enough or most
 
     def beyond(number: int, query: TextClause = _EVER) -> list[int]:

@@ -18,13 +18,14 @@ from trackside_modules.support.queries.chips import Asked, ask
 from trackside_modules.support.queries.filters import Filter, conditions
 from trackside_modules.support.queries.lists import Row, rows
 from trackside_modules.support.queries.newest import Sought, done, newest, sought
+from trackside_modules.support.queries.spelling import LONGEST, SHORTEST, nearest
 
 CANDIDATES = 150
 """Of what holds the words the newest so many are ranked: beyond, what is recent matters more than the rank."""
 LIKE = 0.45
 """How like an id, address or name must be, by its trigrams: half of a company's addresses are alike by a third."""
 _OPEN, _CLOSE = "\ue000", "\ue001"
-_WORD = re.compile(r"(?<![\w:@.-])[^\W\d_]{4,24}(?![\w:@.-])")
+_WORD = re.compile(rf"(?<![\w:@.-])[^\W\d_]{{{SHORTEST},{LONGEST}}}(?![\w:@-]|\.\w)")
 _HEADLINES = text("""
 select given.id,
     ts_headline('english', left(it.subject, 300), query.one, :whole),
@@ -48,10 +49,6 @@ select it.id from unnest(cast(:ids as bigint[])) as given (id)
 join support_search s on s.interaction_id = given.id join support_interaction it on it.id = given.id
 where it.merged_into is null
 order by ts_rank(s.document, cast(:exact as tsquery), 1) desc, it.id desc
-""")
-_NEAREST = text("""
-select word from support_word where word % :word and abs(length(word) - length(:word)) <= 3
-order by similarity(word, :word) desc, word limit 1
 """)
 
 
@@ -113,15 +110,15 @@ def find(
 def correct(session: Session, typed: str) -> str:
     """Return `typed` with each word that no interaction holds replaced by the nearest that one does."""
 
-    def nearest(match: re.Match[str]) -> str:
+    def meant(match: re.Match[str]) -> str:
         word = match[0].lower()
         # not by `limit 1`: PostgreSQL would read all rows for a word that none of them holds
         looked = sought(session, word)
         there, _ = newest(session, looked, most=1)
         done(session, looked)
-        return match[0] if there else session.scalar(_NEAREST, {"word": word}) or match[0]
+        return match[0] if there else nearest(session, word) or match[0]
 
-    return _WORD.sub(nearest, typed)
+    return _WORD.sub(meant, typed)
 
 
 def pieces(marked: str) -> list[Part]:

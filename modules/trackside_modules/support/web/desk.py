@@ -24,6 +24,7 @@ from trackside.web.policy import allowed
 from trackside_modules.support import words
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.queries import board, lists, search
+from trackside_modules.support.queries.asked import ordered
 from trackside_modules.support.queries.chips import Asked, ask
 from trackside_modules.support.queries.filters import Filter
 from trackside_modules.support.queries.lists import Row as Listed
@@ -263,8 +264,9 @@ def _found(session: Session, one: board.View, typed: str, sort: str, *, searchin
     secret, purpose = current_runtime().settings.secret_key, f"support.list|{me}|{order}|{typed}"
     cursor = text("cursor")
     after = cursors.unseal(secret, purpose, cursor) if cursor else None
-    page = lists.page(session, asked.filter, now=now(), sort=order, after=after, limit=PAGE)
-    return _List(_rows(page.rows), asked, cursors.seal(secret, purpose, page.after) if page.after else None)
+    page = ordered(session, asked.filter, now=now(), sort=order, after=after, limit=PAGE)
+    following = cursors.seal(secret, purpose, page.after) if page.after else None
+    return _List(_rows(page.rows), asked, following, page.corrected)
 
 
 def _ranked(session: Session, typed: str, me: int) -> _List:
