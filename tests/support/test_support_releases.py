@@ -11,7 +11,7 @@ from trackside.clock import FrozenClock
 from trackside.errors import InputError
 from trackside.runtime import Runtime
 from trackside_modules.support import tracking
-from trackside_modules.support.models import Link, WorkNews
+from trackside_modules.support.models import Link, WorkItem, WorkNews
 from trackside_modules.support.service import trackers
 
 PULL = "https://git.example/acme/api/pull/7"
@@ -100,6 +100,110 @@ def test_a_deployment_of_what_no_work_is_known_on_delivers_nothing(
     assert shipped == [f"SUP-{number}"] * delivers
 
 
+def test_a_tag_that_is_deployed_is_one_of_the_branch_on_which_its_commit_was_pushed(
+    logged: Callable[..., int], tracker: Any, github: Post, signed_in_client: Any
+) -> None:
+    number, later = logged(), logged()
+    to = tracker("release")
+    github(to, "pull_request", merged(number, "2026-06-01T09:00:00Z"))
+    unknown = github(to, "deployment_status", deployed("v1.3", "dd" * 20))
+    assert unknown.json is not None
+    assert unknown.json["shipped"] == []
+    assert "'v1.3', nor its commit (dddddddddddd)" in unknown.json["why"]
+    assert "Let pushes be posted" in signed_in_client("admin").get("/support/settings/trackers").text
+
+    commits = [{"id": "dd" * 20, "url": "https://git.example/c/dd", "message": "Tidy up"}]
+    push = {"ref": "refs/heads/main", "commits": commits, "repository": REPO}
+    github(to, "push", push | {"head_commit": {"timestamp": "2026-06-01T10:00:00Z"}})
+    github(to, "pull_request", merged(later, "2026-06-01T11:00:00Z", url=f"{PULL}1"))
+    again = deployed("v1.3", "dd" * 20)
+    again["deployment"]["created_at"] = "2026-06-03T10:00:00Z"
+    assert github(to, "deployment_status", again).json["shipped"] == [f"SUP-{number}"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("pasted", [PULL, f"{PULL}/files#diff-1", f"{PULL}?w=1", PULL.replace("git.", "Git.")])
+@pytest.mark.parametrize("linked_first", [True, False])
+def test_what_a_member_links_is_delivered_by_the_work_itself_though_it_names_no_interaction(
+    pasted: str, linked_first: bool, desk: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post
+) -> None:
+    number, to = logged(), tracker("release")
+    told = merged(number, "2026-06-01T09:00:00Z")
+    told["pull_request"]["title"] = "Keep old keys"
+    if linked_first:
+        assert desk.post(f"/support/{number}/link", data={"to": pasted}).status_code == 302
+    assert github(to, "pull_request", told).json["shipped"] == []  # type: ignore[index]
+    if not linked_first:
+        assert desk.post(f"/support/{number}/link", data={"to": pasted}).status_code == 302
+    answer = github(to, "release", released("2026-06-01T10:00:00Z"))
+    assert answer.json["shipped"] == [f"SUP-{number}"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("reason", "delivers"), [("completed", True), ("not_planned", False)])
+def test_an_issue_that_a_member_linked_is_delivered_once_it_is_closed_as_done(
+    reason: str, delivers: bool, desk: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post
+) -> None:
+    number, issue = logged(), "https://git.example/acme/api/issues/12"
+    desk.post(f"/support/{number}/link", data={"to": f"{issue}#issuecomment-1"})
+    it = {"html_url": issue, "title": "Keys die", "state": "closed", "state_reason": reason, "closed_at": None}
+    answer = github(tracker(), "issues", {"action": "closed", "issue": it, "repository": REPO})
+    assert answer.json["shipped"] == [f"SUP-{number}"] * delivers  # type: ignore[index]
+
+
+def test_an_issue_of_gitlab_is_done_once_it_is_closed_and_goes_on_nowhere() -> None:
+    it = {"url": "https://git.example/g/p/-/issues/3", "title": "Fix SUP-1", "state": "closed"}
+    it |= {"closed_at": "2026-06-01 12:00:00 UTC"}
+    data = {"object_kind": "issue", "project": {"path_with_namespace": "g/p"}, "object_attributes": it}
+    (done,) = tracking.read_gitlab(data).items
+    assert (done.ref, done.merged, done.at and done.at.hour) == (it["url"], True, 12)
+    (moved,) = tracking.read_gitlab(data | {"object_attributes": it | {"moved_to_id": 9}}).items
+    assert not moved.merged
+
+
+def test_a_commit_of_some_branch_is_kept_only_where_somebody_linked_it(
+    desk: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime
+) -> None:
+    number, to = logged(), tracker("release")
+    commits = [{"id": each * 20, "url": f"https://git.example/commit/{each}", "message": "x"} for each in ("aa", "bb")]
+    desk.post(f"/support/{number}/link", data={"to": "https://git.example/acme/commit/aa"})
+    commits[0]["url"] = "https://git.example/acme/commit/aa"
+    push = {"ref": "refs/heads/release-1.2", "commits": [*commits, *commits], "repository": REPO}
+    github(to, "push", push | {"head_commit": {"timestamp": "2026-06-02T09:00:00Z"}})
+    with runtime.database.session() as session:
+        assert [each.sha for each in session.query(WorkItem)] == ["aa" * 20]
+    hotfix = released("2026-06-02T09:00:00Z", "release-1.2", "v1.2.1")
+    assert github(to, "release", hotfix).json["shipped"] == [f"SUP-{number}"]  # type: ignore[index]
+
+
+def test_a_push_of_thousands_of_commits_is_kept_at_once_and_forgotten_where_nobody_linked_it(
+    logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime, clock: FrozenClock
+) -> None:
+    number, to = logged(), tracker("release")
+    commits = [
+        {"id": f"{each:040x}", "url": f"https://git.example/c/{each % 1200}", "message": "Work"} for each in range(1300)
+    ]
+    commits[7]["message"] = f"Fixes SUP-{number}"
+    push = {"ref": "refs/heads/main", "commits": commits, "repository": REPO}
+    assert github(to, "push", push).json["linked"] == [f"SUP-{number}"]  # type: ignore[index]
+    with runtime.database.session() as session:
+        assert session.query(WorkItem).count() == 1200
+        trackers.forget(session, now=clock.now() + trackers.KEEP_WORK)
+        assert session.query(WorkItem).count() == 1200
+        trackers.forget(session, now=clock.now() + 2 * trackers.KEEP_WORK)
+        assert [each.numbers for each in session.query(WorkItem)] == [[number]]
+
+
+@pytest.mark.parametrize(
+    ("event", "data", "why"),
+    [
+        ("release", released("2026-06-01T10:00:00Z") | {"action": "created"}, "that is published"),
+        ("deployment_status", deployed("main") | {"deployment_status": {"state": "failure"}}, "'failure'"),
+        ("deployment_status", deployed("main") | {"deployment": {"environment": "staging"}}, "'staging'"),
+    ],
+)
+def test_what_delivers_nothing_says_why(event: str, data: dict[str, Any], why: str, tracker: Any, github: Post) -> None:
+    assert why in github(tracker("release"), event, data).json["why"]  # type: ignore[index]
+
+
 def test_a_commit_known_on_another_branch_alone_delivers_that_branch(
     logged: Callable[..., int], tracker: Any, github: Post
 ) -> None:
@@ -168,7 +272,7 @@ def test_what_was_linked_by_hand_before_is_delivered_with_the_work(
         ({"merge_commit_sha": "aa" * 20, "merged_at": "2026-06-01T09:00:00Z"}, "aa" * 20, "2026-06-01T09:00:00+00:00"),
         ({"merge_commit_sha": "aa" * 20}, "aa" * 20, "2026-06-01T12:00:00+00:00"),
         ({"merge_commit_sha": None, "squash_commit_sha": "bb" * 20}, "bb" * 20, "2026-06-01T12:00:00+00:00"),
-        ({"merge_commit_sha": None}, "cc" * 20, "2026-06-01T08:00:00+02:00"),
+        ({"merge_commit_sha": None}, "cc" * 20, "2026-06-01T12:00:00+00:00"),
     ],
 )
 def test_a_merge_request_of_gitlab_is_known_by_what_came_to_its_branch(more: dict[str, Any], sha: str, at: str) -> None:

@@ -56,7 +56,7 @@ def test_a_pull_request_is_linked_and_once_merged_the_loop_is_to_be_closed(
     number, to = logged(), tracker()
 
     opened = github(to, "pull_request", pull(number))
-    assert opened.json == {"duplicate": False, "linked": [f"SUP-{number}"], "shipped": [], "unknown": []}
+    assert opened.json == {"duplicate": False, "linked": [f"SUP-{number}"], "shipped": [], "unknown": [], "why": ""}
     assert [(it.ref, it.title, it.shipped_at) for it in links(runtime, number)] == [(PULL, "Keep old keys", None)]
     merged = github(to, "pull_request", pull(number, merged=True), delivery="d-2")
 
@@ -234,9 +234,9 @@ _NAMES = ("commits", "pull_request", "repository", "release", "object_attributes
 
 @given(st.dictionaries(st.sampled_from(_NAMES), _JSON | st.dictionaries(st.sampled_from(_NAMES), _JSON)))
 def test_whatever_is_posted_can_be_read(data: dict[str, Any]) -> None:
-    for event in ("push", "pull_request", "release", "deployment_status"):
+    for event in ("push", "pull_request", "issues", "release", "deployment_status"):
         assert isinstance(tracking.read_github(event, data), tracking.Told)
-    for kind in ("push", "merge_request", "release", "deployment"):
+    for kind in ("push", "merge_request", "issue", "release", "deployment"):
         assert isinstance(tracking.read_gitlab(data | {"object_kind": kind}), tracking.Told)
     assert isinstance(tracking.read_plain(data), tracking.Told)
 

@@ -9,8 +9,8 @@ from trackside.auth.audit import COMMAND_LINE
 from trackside.cli import as_json, runtime, say
 from trackside_modules.support.models import Tracker
 from trackside_modules.support.queries import work
-from trackside_modules.support.queries.work import TrackerOut, WorkNewsOut
 from trackside_modules.support.service import trackers as service
+from trackside_modules.support.shapes import TrackerOut, WorkNewsOut
 
 
 @click.group()
@@ -87,7 +87,11 @@ def _out(row: Tracker, secret: str | None = None) -> TrackerOut:
 
 def _became(it: WorkNewsOut) -> str:
     told = {"linked": it.linked, "delivered": it.shipped, "not known here": it.unknown}
-    return "; ".join(f"{what} {', '.join(found)}" for what, found in told.items() if found) or "names no interaction"
+    return (
+        "; ".join(f"{what} {', '.join(found)}" for what, found in told.items() if found)
+        or it.why
+        or "concerns no interaction"
+    )
 
 
 def _when(at: datetime | None) -> str:

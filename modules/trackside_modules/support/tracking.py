@@ -25,6 +25,10 @@ _FIXES = re.compile(
     r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)\b:? (sup-\d{1,18}(?:(?: ?, ?| ?,? and )sup-\d{1,18})*)\b",
     re.IGNORECASE,
 )
+_WORK = re.compile(
+    r"(?P<host>https?://[^/?#]+)(?P<path>/[^?#]+?/(?:pull|issues|merge_requests|work_items|commit)/[0-9a-f]+)(?:[/?#]|$)",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"\d+")
 _PRODUCTION = "prod"
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -35,7 +39,7 @@ _SPACED_ZONE = re.compile(r" (?=[+-]\d{4}$)")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A piece of work that fixes interactions: a commit, a pull request, an issue."""
+    """A piece of work: a commit, a pull request, an issue; with the interactions that it says it fixes."""
 
     ref: str
     """Its address."""
@@ -51,6 +55,8 @@ class Item:
     at: datetime | None = None
     """When it came to its branch."""
     sha: str = ""
+    passing: bool = False
+    """Whether it is of no use where it fixes nothing, and nobody linked it: a commit on some branch."""
 
     @property
     def on_branch(self) -> bool:
@@ -82,6 +88,8 @@ class Told:
     released: Release | None = None
     at: datetime | None = None
     """When it was said, as far as that is signed: older news are a repetition."""
+    why: str = ""
+    """Why nothing is delivered by what sounds as if it did."""
 
 
 def numbers_in(text: str) -> tuple[int, ...]:
@@ -90,6 +98,12 @@ def numbers_in(text: str) -> tuple[int, ...]:
     plain = " ".join(text[:LONGEST_TEXT].split())
     found = (int(number) for said in _FIXES.finditer(plain) for number in _NUMBER.findall(said[1]))
     return tuple(dict.fromkeys(found))[:MOST]
+
+
+def address(ref: str) -> str:
+    """Return the address of the work that `ref` is somewhere in: a comment, its files; others as they are."""
+    found = _WORK.match(ref)
+    return found["host"].lower() + found["path"] if found else ref
 
 
 def read_github(event: str, data: Mapping[str, Any]) -> Told:
@@ -107,6 +121,11 @@ def read_github(event: str, data: Mapping[str, Any]) -> Told:
         sha = _text(pull, "merge_commit_sha") if merged else ""
         found = _item(_text(pull, "html_url"), texts, where, sha=sha)
         return Told("pull request", tuple(found), at=_moment(pull, "updated_at"))
+    if event == "issues":
+        issue = _map(data, "issue")
+        done = _text(issue, "state") == "closed" and _text(issue, "state_reason") != "not_planned"
+        found = _issue(issue, "html_url", "body", repo, done=done)
+        return Told("issue", tuple(found), at=_moment(issue, "updated_at"))
     if event == "release":
         release = _map(data, "release")
         out = _text(data, "action") == "published" and release.get("prerelease") is not True
@@ -115,13 +134,15 @@ def read_github(event: str, data: Mapping[str, Any]) -> Told:
         sha = of if _SHA.fullmatch(of) else ""
         until = _moment(release, "created_at") or _moment(release, "published_at")
         it = Release(repo, made, _released(of, default), until, sha)
-        return Told(_called("release", it), released=it if out else None, at=_moment(release, "published_at"))
+        why = "" if out else "only a release that is published, and no prerelease, delivers"
+        at = _moment(release, "published_at")
+        return Told(_called("release", it), released=it if out else None, at=at, why=why)
     if event == "deployment_status":
         deployed = _map(data, "deployment")
-        out = _text(data, "deployment_status", "state") == "success" and _is_production(deployed)
+        why = _not_out(deployed, _text(data, "deployment_status", "state"))
         ref, until = _text(deployed, "ref"), _moment(deployed, "created_at")
         it = _deployed(repo, ref, default, until, _text(deployed, "sha"))
-        return Told(_called("deployment", it), released=it if out else None, at=until)
+        return Told(_called("deployment", it), released=None if why else it, at=until, why=why)
     return Told(event)
 
 
@@ -140,18 +161,24 @@ def read_gitlab(data: Mapping[str, Any]) -> Told:
         where = _requested(repo, merged, _text(it, "target_branch"), default, at)
         texts = (_text(it, "title"), _text(it, "description"))
         return Told("merge request", tuple(_item(_text(it, "url"), texts, where, sha=sha)))
+    if kind in {"issue", "work_item"}:
+        it = _map(data, "object_attributes")
+        moved = it.get("duplicated_to_id") or it.get("moved_to_id")
+        done = _text(it, "state") == "closed" and not moved
+        return Told("issue", tuple(_issue(it, "url", "description", repo, done=done)))
     if kind == "release":
         commit = _map(data, "commit")
         release = Release(
             repo, _text(data, "tag")[:_LONGEST_NAME], until=_moment(commit, "timestamp"), sha=_text(commit, "id")
         )
         out = _text(data, "action") == "create"
-        return Told(_called("release", release), released=release if out else None)
+        why = "" if out else "only a release that is new delivers"
+        return Told(_called("release", release), released=release if out else None, why=why)
     if kind == "deployment":
-        out = _text(data, "status") == "success" and _is_production(data)
+        why = _not_out(data, _text(data, "status"))
         sha = _text(data, "sha") or _text(data, "commit_url").rpartition("/")[2]
         release = _deployed(repo, _text(data, "ref"), default, _moment(data, "status_changed_at"), sha)
-        return Told(_called("deployment", release), released=release if out else None)
+        return Told(_called("deployment", release), released=None if why else release, why=why)
     return Told(kind.replace("_", " "))
 
 
@@ -210,11 +237,26 @@ def _requested(repo: str, merged: bool, base: str, default: str, at: datetime | 
 def _merged(it: Mapping[str, Any]) -> tuple[str, datetime | None]:
     """Return the commit that brought in a merge request of GitLab, and when; mostly its host tells neither.
 
-    Where merging made a commit, that is as old as the news; fast-forwarded, it is the last one of the request.
+    It came with the news. Fast-forwarded, it is the last commit of the request; squashed before, it is none that is
+    told: the last one's own time would be before the merge.
     """
     made = _text(it, "merge_commit_sha") or _text(it, "squash_commit_sha")
-    at = _moment(it, "merged_at") or (_moment(it, "updated_at") if made else None)
+    at = _moment(it, "merged_at") or _moment(it, "updated_at")
     return made or _text(it, "last_commit", "id"), at or _moment(it, "last_commit", "timestamp")
+
+
+def _issue(it: Mapping[str, Any], ref: str, text: str, repo: str, *, done: bool) -> Iterator[Item]:
+    """Yield an issue: closed, its work is on the default branch."""
+    at = _moment(it, "closed_at") or _moment(it, "updated_at")
+    yield from _item(_text(it, ref), (_text(it, "title"), _text(it, text)), _Where(repo, done, at=at))
+
+
+def _not_out(deployed: Mapping[str, Any], state: str) -> str:
+    """Return why a deployment delivers nothing, empty where it does."""
+    where = _text(deployed, "environment")
+    if not where.lower().startswith(_PRODUCTION):
+        return f"only a deployment to an environment called prod... delivers, not one to {where[:40]!r}"
+    return "" if state == "success" else f"only a deployment that succeeded delivers; this one is {state[:40]!r}"
 
 
 def _released(ref: str, default: str) -> str | None:
@@ -250,16 +292,21 @@ def _called(what: str, it: Release) -> str:
 
 def _commits(data: Mapping[str, Any], where: _Where) -> Iterator[Item]:
     for each in _list(data, "commits"):
-        yield from _item(_text(each, "url"), (_text(each, "message"),), where, sha=_text(each, "id"))
+        text = (_text(each, "message"),)
+        yield from _item(_text(each, "url"), text, where, sha=_text(each, "id"), passing=not where.merged)
 
 
-def _item(ref: str, texts: Iterable[str], where: _Where, *, sha: str = "", shipped: bool = False) -> Iterator[Item]:
+def _item(
+    ref: str, texts: Iterable[str], where: _Where, *, sha: str = "", shipped: bool = False, passing: bool = False
+) -> Iterator[Item]:
+    """Yield a piece of work that has an address, and says that it fixes something or is where it may be delivered."""
     said = [each for each in texts if each]
     numbers = numbers_in("\n".join(said))
-    if numbers and ref.startswith(("https://", "http://")) and len(ref) <= 2000 and not any(map(is_hidden, ref)):
-        title = "".join(each for each in said[0].split("\n")[0] if not is_hidden(each)).strip()
+    of_use = numbers or where.merged or where.branch or shipped
+    if of_use and ref.startswith(("https://", "http://")) and len(ref) <= 2000 and not any(map(is_hidden, ref)):
+        title = "".join(each for each in "".join(said[:1]).split("\n")[0] if not is_hidden(each)).strip()
         yield Item(
-            normalize("NFC", ref.strip()),
+            address(normalize("NFC", ref.strip())),
             title[:LONGEST_TITLE],
             where.repo[:200],
             numbers,
@@ -268,6 +315,7 @@ def _item(ref: str, texts: Iterable[str], where: _Where, *, sha: str = "", shipp
             where.branch,
             where.at,
             sha.lower() if _SHA.fullmatch(sha.lower()) else "",
+            passing,
         )
 
 
@@ -289,10 +337,6 @@ def _moment(data: Any, *path: str) -> datetime | None:
 def _list(data: Any, name: str) -> Sequence[Any]:
     found = data.get(name) if isinstance(data, Mapping) else None
     return found if isinstance(found, list) else ()
-
-
-def _is_production(data: Mapping[str, Any]) -> bool:
-    return _text(data, "environment").lower().startswith(_PRODUCTION)
 
 
 def _map(data: Any, name: str) -> Mapping[str, Any]:

@@ -11,8 +11,8 @@ from trackside.errors import Conflict
 from trackside_modules.support.api import MANAGE, READ, api
 from trackside_modules.support.models import Tracker
 from trackside_modules.support.queries import work
-from trackside_modules.support.queries.work import TrackerOut, WorkNewsOut
 from trackside_modules.support.service import trackers
+from trackside_modules.support.shapes import TrackerOut, WorkNewsOut
 
 _ONE = "/support/trackers/{tracker_id}"
 
@@ -29,7 +29,7 @@ class TrackerNew(Input):
 _AT = datetime.fromisoformat("2026-11-23T09:30:00Z")
 _URL = "https://trackside.example/hooks/support/work/3"
 _TRACKER = TrackerOut(3, "GitHub, acme/api", "release", _URL, _AT, _AT, None)
-_NEWS = WorkNewsOut(12, "pull request", _AT, ["SUP-123"], [], [])
+_NEWS = WorkNewsOut(12, "pull request", _AT, ["SUP-123"], [], [], "")
 
 
 @api.get("/support/trackers", scope=READ, example=[_TRACKER])

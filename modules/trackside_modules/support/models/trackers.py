@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,12 +29,13 @@ class Tracker(Base):
 
 
 class WorkItem(Base):
-    """A commit or pull request that fixes interactions."""
+    """A commit, a request or an issue: what fixes interactions, and all that came to a branch of which one releases."""
 
     __tablename__ = "support_work"
     __table_args__ = (
         UniqueConstraint("tracker_id", "ref", name="uq_support_work_ref"),
         Index("ix_support_work_repo", "tracker_id", "repo"),
+        Index("ix_support_work_sha", "sha", postgresql_where=text("sha <> ''")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -71,3 +72,5 @@ class WorkNews(Base):
     shipped: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
     unknown: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default="{}")
     """Numbers that it fixes, and that do not exist."""
+    why: Mapped[str] = mapped_column(server_default="")
+    """Why it delivered nothing, where one could wonder."""

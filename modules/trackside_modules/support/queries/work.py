@@ -1,13 +1,10 @@
 """Trackers, and what they told."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trackside_modules.support import words
 from trackside_modules.support.models import Tracker, WorkNews
 
 PAGE = 50
@@ -19,46 +16,6 @@ class News:
 
     tracker: str
     row: WorkNews
-
-
-class TrackerOut(msgspec.Struct):
-    """A code host or tracker that posts what happens to work."""
-
-    id: int
-    name: str
-    ships_on: str
-    """When customers have work: `merge` or `release`."""
-    url: str
-    """Where it posts."""
-    created_at: datetime
-    heard_at: datetime | None
-    old_until: datetime | None
-    """Until when the secret before is good, too."""
-    secret: str | None = None
-    """In the answer that makes it, and never again."""
-
-    @classmethod
-    def of(cls, row: Tracker, url: str, secret: str | None = None) -> "TrackerOut":
-        """Return `row` as the API shows it."""
-        return cls(row.id, row.name, row.ships_on, url, row.created_at, row.heard_at, row.old_until, secret)
-
-
-class WorkNewsOut(msgspec.Struct):
-    """A delivery of a tracker's, and what came of it."""
-
-    id: int
-    event: str
-    received_at: datetime
-    linked: list[str]
-    shipped: list[str]
-    unknown: list[str]
-    """Numbers that do not exist."""
-
-    @classmethod
-    def of(cls, row: WorkNews) -> "WorkNewsOut":
-        """Return `row` as the API shows it."""
-        told = ([words.ref(each) for each in found] for found in (row.linked, row.shipped, row.unknown))
-        return cls(row.id, row.event, row.received_at, *told)
 
 
 def trackers(session: Session) -> list[Tracker]:

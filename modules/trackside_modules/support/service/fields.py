@@ -10,6 +10,7 @@ from trackside.auth.models import Member
 from trackside.errors import InputError
 from trackside.text import clean_line, is_hidden
 from trackside_modules.support import words
+from trackside_modules.support.tracking import address
 
 LONGEST_BODY = 200_000
 MOST_TAGS = 30
@@ -67,6 +68,8 @@ def link(kind: str, ref: str) -> tuple[str, str]:
     ref = clean_line(ref, "ref", longest=2000)
     if kind == "url" and not ref.lower().startswith(("https://", "http://")):
         raise wrong("ref", "Give the whole address, beginning with https://.")
+    if kind == "url":
+        ref = address(ref)
     if kind == "interaction":
         number = words.number_of(ref)
         if number is None:

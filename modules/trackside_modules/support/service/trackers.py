@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import case, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -28,6 +29,13 @@ KEEP = timedelta(days=90)
 """How long it is known that a delivery came; older ones are not taken."""
 SLACK = timedelta(seconds=10)
 """A host dates a merge a moment after the commit that it makes."""
+KEEP_WORK = timedelta(days=400)
+"""How long work is known that fixes nothing and that nobody linked."""
+AT_ONCE = 1000
+_NOT_KNOWN = (
+    "no work is known on a branch called {name!r}, nor its commit ({sha}). Let pushes be posted too, publish a release,"
+    " or let a script name the commits"
+)
 MOST = 20
 SHIPS_ON = {MERGED: "once it is merged", RELEASED: "with the next release"}
 
@@ -40,6 +48,8 @@ class News:
     linked: list[int] = field(default_factory=list)
     shipped: list[int] = field(default_factory=list)
     unknown: list[int] = field(default_factory=list)
+    why: str = ""
+    """Why it delivered nothing, where one could wonder."""
 
 
 def get(session: Session, tracker_id: int) -> Tracker:
@@ -106,22 +116,25 @@ def take(session: Session, it: Tracker, delivery_id: str, told: Told, *, now: da
     if news_id is None:
         return News(duplicate=True)
     it.heard_at = now
-    news = News()
+    news = News(why=told.why)
     who = Actor(it.name)
-    ready = [_known(session, it, item, now) for item in told.items]
+    ready = [each for each in _known(session, it, told.items, now) if _is_out(it, each)]
     _link(session, told.items, news, who, now)
     if told.released is not None:
-        ready += (_Ready(each, shipped=True) for each in _in_release(session, it, told.released, now))
-    _ship(session, [each for each in ready if _is_out(it, each)], news, who, now)
+        ready += _in_release(session, it, told.released, news, now)
+    _ship(session, ready, news, who, now)
     kept = session.get_one(WorkNews, news_id)
-    kept.linked, kept.shipped, kept.unknown = news.linked, news.shipped, news.unknown
+    kept.linked, kept.shipped, kept.unknown, kept.why = news.linked, news.shipped, news.unknown, news.why
     session.flush()
     return news
 
 
 def forget(session: Session, *, now: datetime) -> None:
-    """Forget deliveries of long ago."""
+    """Forget deliveries of long ago, and work of long ago that fixes nothing and that nobody linked."""
     session.execute(delete(WorkNews).where(WorkNews.received_at < now - KEEP))
+    linked = exists().where(Link.kind == "url", Link.ref == WorkItem.ref)
+    idle = (WorkItem.numbers == [], WorkItem.merged_at < now - KEEP_WORK, ~linked)
+    session.execute(delete(WorkItem).where(*idle), execution_options={"synchronize_session": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +144,61 @@ class _Ready:
     """Whether it was said to be with customers."""
 
 
-def _known(session: Session, it: Tracker, item: Item, now: datetime) -> _Ready:
-    """Return the work `item` as it is kept, made where it is new."""
-    row = insert(WorkItem).values(tracker_id=it.id, ref=item.ref, repo=item.repo, numbers=list(item.numbers))
-    session.execute(row.on_conflict_do_nothing(index_elements=[WorkItem.tracker_id, WorkItem.ref]))
-    same = select(WorkItem).where(WorkItem.tracker_id == it.id, WorkItem.ref == item.ref).with_for_update()
-    work = session.scalars(same.execution_options(populate_existing=True)).one()
-    work.numbers = list(dict.fromkeys([*work.numbers, *item.numbers]))
-    work.sha = item.sha or work.sha
-    if item.merged:
-        work.merged_at = work.merged_at or now
-    if item.on_branch and item.branch not in work.branches:
-        work.branches = work.branches | {item.branch: min(item.at or now, now).isoformat()}
-    return _Ready(work, item.shipped)
+def _known(session: Session, it: Tracker, items: Sequence[Item], now: datetime) -> Iterator[_Ready]:
+    """Yield the work that is of use as it is kept, made where it is new.
+
+    All that comes to the default branch is: members may link it later, and a release may be made of it.
+    """
+    passing = {each.ref for each in items if each.passing and not each.numbers}
+    linked = set(session.scalars(select(Link.ref).where(Link.kind == "url", Link.ref == any_of(passing))))
+    kept = [each for each in items if each.ref not in passing or each.ref in linked]
+    found = {each.ref: each for each in _written(session, [_row(it, each, now) for each in kept])}
+    shipped = {each.ref for each in kept if each.shipped}
+    yield from (_Ready(work, ref in shipped) for ref, work in found.items())
 
 
-def _in_release(session: Session, it: Tracker, told: Release, now: datetime) -> Iterator[WorkItem]:
+def _row(it: Tracker, item: Item, now: datetime) -> dict[str, Any]:
+    return {
+        "tracker_id": it.id,
+        "ref": item.ref,
+        "repo": item.repo,
+        "sha": item.sha,
+        "numbers": list(item.numbers),
+        "merged_at": now if item.merged else None,
+        "branches": {item.branch: min(item.at or now, now).isoformat()} if item.on_branch else {},
+    }
+
+
+def _written(session: Session, rows: Iterable[dict[str, Any]]) -> Iterator[WorkItem]:
+    """Write work as it is told, and yield it as it is; what was known of it stays, in an order that locks nobody."""
+    waiting = sorted(rows, key=lambda row: row["ref"])
+    while waiting:
+        # a statement takes each only once
+        part = {row["ref"]: row for row in reversed(waiting[:AT_ONCE])}
+        waiting = [row for row in waiting[:AT_ONCE] if part[row["ref"]] is not row] + waiting[AT_ONCE:]
+        insertion = insert(WorkItem).values(list(reversed(part.values())))
+        new = insertion.excluded
+        said = WorkItem.numbers.contains(new.numbers)
+        insertion = insertion.on_conflict_do_update(
+            index_elements=[WorkItem.tracker_id, WorkItem.ref],
+            set_={
+                "numbers": case((said, WorkItem.numbers), else_=WorkItem.numbers + new.numbers),
+                "sha": func.coalesce(func.nullif(new.sha, ""), WorkItem.sha),
+                "merged_at": func.coalesce(WorkItem.merged_at, new.merged_at),
+                "branches": new.branches + WorkItem.branches,
+            },
+        )
+        found = session.scalars(insertion.returning(WorkItem), execution_options={"populate_existing": True})
+        yield from found.all()
+
+
+def _in_release(session: Session, it: Tracker, told: Release, news: News, now: datetime) -> Iterator[_Ready]:
     """Yield the work that customers have by a release, as far as that can be known, and had not before."""
+    for each in _delivered(session, it, told, news, now):
+        yield _Ready(each, shipped=True)
+
+
+def _delivered(session: Session, it: Tracker, told: Release, news: News, now: datetime) -> Iterator[WorkItem]:
     mine = (WorkItem.tracker_id == it.id, WorkItem.repo == told.repo)
     waiting = select(WorkItem).where(*mine, WorkItem.shipped_at.is_(None)).order_by(WorkItem.id).with_for_update()
     if told.commits:
@@ -156,6 +207,7 @@ def _in_release(session: Session, it: Tracker, told: Release, now: datetime) -> 
     came = _came(session, it, told)
     branch = _branch_of(session, it, told, came)
     if branch is None:
+        news.why = _NOT_KNOWN.format(name=told.name[:80], sha=told.sha[:12] or "not told")
         return
     until = came.get(branch) or min(told.until or now, now)
     for each in session.scalars(waiting.where(WorkItem.branches.has_key(branch))):
@@ -213,13 +265,14 @@ def _ship(session: Session, ready: Sequence[_Ready], news: News, who: Actor, now
     )
     pairs = {(number, ref) for ref, work in works.items() for number in work.numbers}
     pairs |= {(number, ref) for number, ref in session.execute(by_hand)}
+    for work in works.values():
+        work.shipped_at = work.shipped_at or now
     for number, work in ((number, works[ref]) for number, ref in sorted(pairs)):
         target = _target(session, number)
         linked = None if target is None else session.get(Link, (target, "url", work.ref), populate_existing=True)
         if target is not None and linked is not None and linked.shipped_at is None:
             changes.ship(session, target, "url", work.ref, who=who, now=now)
             news.shipped.append(target)
-        work.shipped_at = work.shipped_at or now
 
 
 def _target(session: Session, number: int) -> int | None:

@@ -25,7 +25,7 @@ _LONGEST_ID = 255
 @blueprint.post("/work/<int:tracker_id>")
 @public("the tracker signs what it posts with the secret it was given")
 def work(tracker_id: int) -> ResponseReturnValue:
-    """Take in what a tracker tells, once a delivery; answer what was linked, shipped, and not known here."""
+    """Take in what a tracker tells, once a delivery; answer what was linked, shipped and not known here."""
     if (request.content_length or 0) > MOST_BYTES:
         raise TooLarge(f"{MOST_BYTES >> 20} MB at most.")
     request.max_content_length = MOST_BYTES
@@ -40,6 +40,7 @@ def work(tracker_id: int) -> ResponseReturnValue:
         linked=[words.ref(each) for each in news.linked],
         shipped=[words.ref(each) for each in news.shipped],
         unknown=[words.ref(each) for each in news.unknown],
+        why=news.why,
     )
 
 
