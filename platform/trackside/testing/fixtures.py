@@ -18,6 +18,8 @@ import gc
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache, partial
+from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,6 +30,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.dialects import registry as dialects
 from sqlalchemy.orm import Session
 
 from trackside import migrate
@@ -42,17 +45,22 @@ from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings, load_settings
 from trackside.testing import browser as chromium
 from trackside.testing.auth import api_key, member, signed_in_client  # noqa: F401 - fixtures
-from trackside.testing.compiled import Compiled, CompiledRule
+from trackside.testing.compiled import STATEMENTS, Compiled, CompiledRule, OneDialect
 from trackside.testing.servers import TEMPLATE, Databases, session_folder
 from trackside.workspace import seed_workspace
 
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once() -> Iterator[None]:
-    """Compile templates and routes once a run, not once an app: with an app for each test it was most of a page's."""
+    """Make templates, routes and SQL once a run, not once an app: with an app for each test it was most of a page's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {**Flask.jinja_options, "bytecode_cache": Compiled()})
         patch.setattr(Flask, "url_rule_class", CompiledRule)
+        patch.setitem(dialects.impls, "postgresql.psycopg", lambda: OneDialect)
+        kept = partial(create_engine, execution_options={"compiled_cache": STATEMENTS})
+        patch.setattr("trackside.db.create_engine", kept)
+        # what is installed does not change while tests run
+        patch.setattr("trackside.registry.entry_points", cache(entry_points))
         yield
 
 
