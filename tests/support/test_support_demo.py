@@ -1,5 +1,6 @@
 """The demo's support log: the same past for the same moment, believable, and tied to the demo's story."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,9 @@ from trackside.jobs.models import DONE, Task
 from trackside.jobs.tasks import enqueue
 from trackside.runtime import Runtime
 from trackside_modules.support.demo import jobs
-from trackside_modules.support.demo.cases import CASES, TOPICS
+from trackside_modules.support.demo.cases import CASES, OUTAGE, TOPICS
 from trackside_modules.support.demo.contexts import UNFINISHED, freeze
+from trackside_modules.support.demo.failing import SPOKEN_OF, with_calls
 from trackside_modules.support.demo.past import told
 from trackside_modules.support.demo.seed import SOURCE
 from trackside_modules.support.models import FrozenContext, Interaction
@@ -51,6 +53,48 @@ def test_the_incident_the_slow_labels_and_the_customer_who_leaves_are_in_it() ->
 def test_every_case_is_filed_under_a_topic_that_the_demo_makes() -> None:
     paths = {"/".join(filter(None, (parent, slug_of(name)))) for name, parent, _ in TOPICS}
     assert {each.topic for each in CASES} <= paths
+
+
+USAGE = {
+    "calls": 10,
+    "client_errors": 0,
+    "server_errors": 0,
+    "wrong_turns": 0,
+    "slow": 0,
+    "p95_ms": 33.3,
+    "hours": [4, 6],
+    "days": [10],
+    "errors": [],
+    "endpoints": [
+        {"id": 6, "method": "GET", "route": "/v1/rates", "calls": 10, "p95_ms": 33.3}
+        | {"server_errors": 0, "client_errors": 0}
+    ],
+}
+
+
+def test_who_writes_of_failing_calls_has_them_in_the_frozen_context() -> None:
+    spoken = [
+        case for case in (*CASES, *OUTAGE) if re.search(r"\b(40[0-9]|42[29]|50[0-4])\b", case.subject + case.says)
+    ]
+    assert len(spoken) >= 5
+    assert all(
+        case.calls and (case.calls.slow or str(case.calls.status) in case.subject + case.says) for case in spoken
+    )
+    for subject, calls in SPOKEN_OF.items():
+        (card,) = with_calls({"cards": [{"name": "usage", "values": USAGE}]}, calls, NOW)["cards"]
+        values = card["values"]
+        assert (values["calls"], sum(values["hours"])) == (10 + calls.number, 10 + calls.number), subject
+        assert values["slow" if calls.slow else "server_errors" if calls.status >= 500 else "client_errors"]
+        assert bool(values["errors"]) is not calls.slow
+        assert all(NOW - timedelta(hours=1) < datetime.fromisoformat(each["at"]) < NOW for each in values["errors"])
+        assert (calls.method, calls.route) in {(each["method"], each["route"]) for each in values["endpoints"]}
+    assert USAGE["errors"] == [], "what is known of a customer is shared by all they wrote"
+
+
+def test_a_usage_card_that_could_not_be_loaded_stays_one() -> None:
+    calls = next(iter(SPOKEN_OF.values()))
+    cards = [{"name": "usage", "values": None}, {"name": "flags", "values": {}}]
+    assert with_calls({"cards": cards}, calls, NOW)["cards"] == cards
 
 
 def test_a_context_is_frozen_at_once_and_made_anew_when_the_usage_of_the_past_is_written(

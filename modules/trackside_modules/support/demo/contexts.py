@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from trackside.module import Subject
 from trackside.runtime import Runtime
+from trackside_modules.support.demo.failing import SPOKEN_OF, with_calls
 from trackside_modules.support.demo.seed import SOURCE
 from trackside_modules.support.models import FrozenContext, Interaction
 from trackside_modules.support.service import freezer
@@ -23,30 +24,32 @@ UNFINISHED = "unfinished"
 def freeze(runtime: Runtime, *, last: bool = True) -> int:
     """Freeze a context for each of the demo's interactions that has none; return how many there were.
 
-    The past was not measured at those moments, so it is today's, told as of then. Without `last` what is known now is
-    kept as unfinished, and `last` makes it anew.
+    The past was not measured at those moments, so it is today's, told as of then, with the calls they wrote of.
+    Without `last` what is known now is kept as unfinished, and `last` makes it anew.
     """
     with runtime.database.session() as session:
         waiting = list(_waiting(session, last=last))
         known: dict[int, dict[str, Any]] = {}
         context_of, now = freezer(runtime), runtime.clock.now()
-        for number, user_id, env_id, at in waiting:
+        for number, user_id, env_id, at, subject in waiting:
             if user_id not in known:
                 known[user_id] = context_of(session, Subject("user", user_id, env_id))
             data = _moved(known[user_id], at - now) | ({} if last else {UNFINISHED: True})
+            if calls := SPOKEN_OF.get(subject):
+                data = with_calls(data, calls, at)
             session.merge(FrozenContext(interaction_id=number, data=data))
     return len(waiting)
 
 
-def _waiting(session: Session, *, last: bool) -> Iterator[tuple[int, int, int, datetime]]:
+def _waiting(session: Session, *, last: bool) -> Iterator[tuple[int, int, int, datetime, str]]:
     frozen = select(FrozenContext.interaction_id)
     if last:
         frozen = frozen.where(~FrozenContext.data.has_key(UNFINISHED))
-    columns = (Interaction.id, Interaction.user_id, Interaction.env_id, Interaction.occurred_at)
+    columns = (Interaction.id, Interaction.user_id, Interaction.env_id, Interaction.occurred_at, Interaction.subject)
     query = select(*columns).where(Interaction.source == SOURCE, Interaction.id.not_in(frozen))
-    for number, user_id, env_id, at in session.execute(query):
+    for number, user_id, env_id, at, subject in session.execute(query):
         if user_id and env_id:
-            yield number, user_id, env_id, at
+            yield number, user_id, env_id, at, subject
 
 
 def _moved(value: Any, by: timedelta) -> Any:

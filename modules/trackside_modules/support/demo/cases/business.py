@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from trackside_modules.support.demo.cases.case import Case
+from trackside_modules.support.demo.cases.case import Calls, Case
 
 CASES: Sequence[Case] = (
     Case(
@@ -32,6 +32,7 @@ CASES: Sequence[Case] = (
             ),
         ),
         plans=frozenset({"business", "enterprise"}),
+        calls=Calls("POST", "/v1/shipments", 422, 13, "UnknownCountry", "row 1204: unknown country UK"),
     ),
     Case(
         "limits",
@@ -45,6 +46,7 @@ CASES: Sequence[Case] = (
         ),
         tags=("429",),
         weight=0,
+        calls=Calls("POST", "/v1/shipments", 429, 418, "TooManyRequests", "600 calls a minute are allowed"),
     ),
     Case(
         "limits",
@@ -108,6 +110,7 @@ CASES: Sequence[Case] = (
         ("Works now.",),
         tags=("customs",),
         weight=0.9,
+        calls=Calls("POST", "/v1/labels", 422, 9, "CustomsDataMissing", "customs data missing"),
     ),
     Case(
         "returns",

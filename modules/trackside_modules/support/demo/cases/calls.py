@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from trackside_modules.support.demo.cases.case import TRACKER, Case
+from trackside_modules.support.demo.cases.case import TRACKER, Calls, Case
 
 CASES: Sequence[Case] = (
     Case(
@@ -16,6 +16,7 @@ CASES: Sequence[Case] = (
         tags=("keys",),
         priority="high",
         weight=1.6,
+        calls=Calls("POST", "/v1/shipments", 401, 38, "InvalidKey", "the key belongs to staging, not to production"),
     ),
     Case(
         "auth/api-keys",
@@ -48,6 +49,7 @@ CASES: Sequence[Case] = (
         links=(("url", TRACKER + "412"),),
         to_dev=True,
         weight=0,
+        calls=Calls("POST", "/v1/labels", 201, 212, slow=True),
     ),
     Case(
         "labels",
@@ -137,6 +139,7 @@ CASES: Sequence[Case] = (
         tags=("404",),
         links=(("url", TRACKER + "405"),),
         weight=1.1,
+        calls=Calls("GET", "/v1/tracking/<code>", 404, 57),
     ),
     Case(
         "webhooks",
@@ -237,6 +240,9 @@ OUTAGE: Sequence[Case] = (
         ("Back to normal on our side.",),
         tags=("outage",),
         priority="urgent",
+        calls=Calls(
+            "GET", "/v1/tracking/<code>", 502, 146, "CarrierUnavailable", "carrier 3 did not answer within 30 s"
+        ),
     ),
     Case(
         "tracking",
@@ -248,6 +254,9 @@ OUTAGE: Sequence[Case] = (
         tags=("outage",),
         priority="high",
         channel="chat",
+        calls=Calls(
+            "GET", "/v1/tracking/<code>", 502, 92, "CarrierUnavailable", "carrier 3 did not answer within 30 s"
+        ),
     ),
     Case(
         "tracking",
@@ -259,6 +268,9 @@ OUTAGE: Sequence[Case] = (
         tags=("outage",),
         priority="high",
         channel="phone",
+        calls=Calls(
+            "GET", "/v1/tracking/<code>", 502, 61, "CarrierUnavailable", "carrier 3 did not answer within 30 s"
+        ),
     ),
 )
 """While the carrier was away: see `trackside.demo.story.INCIDENT`."""
