@@ -1,7 +1,8 @@
 """Accounts and users in the management API."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,6 +18,7 @@ from trackside.customers.queries import Filter
 from trackside.errors import Conflict
 
 api = Api("customers", title="Customers")
+T = TypeVar("T")
 READ, WRITE = "customers:read", "customers:write"
 
 ExternalId = Annotated[
@@ -154,37 +156,31 @@ _ERASED = Erased(users=1)
 @api.get("/accounts", scope=READ, example=Page([_ACCOUNT]))
 def list_accounts(call: Call, query: AccountQuery) -> Page[AccountOut]:
     """List accounts, those seen last first; merged and erased ones are left out."""
-    wanted = Filter(query.search, None, query.plan, query.source, query.sort, _cursor(call, query))
-    page = queries.listed(call.session, ACCOUNT, wanted, query.limit)
-    return call.page(query, _one_more(page), AccountOut.of, key=lambda _: [page.next])
+    return _page(call, query, ACCOUNT, AccountOut.of)
 
 
 @api.post("/accounts", scope=WRITE, status=201, errors=(Conflict,), example=_ACCOUNT)
 def create_account(call: Call, body: AccountNew) -> AccountOut:
     """Make an account."""
-    row = _create(call, ACCOUNT, body)
-    return call.tagged(AccountOut.of(row), row.version)
+    return _tagged(call, AccountOut.of, _create(call, ACCOUNT, body))
 
 
 @api.get("/accounts/{account_id}", scope=READ, example=_ACCOUNT)
 def get_account(call: Call, account_id: Id) -> AccountOut:
     """Get an account by its number; one that was merged says into which."""
-    row = service.get(call.session, ACCOUNT, account_id)
-    return call.tagged(AccountOut.of(row), row.version)
+    return _tagged(call, AccountOut.of, service.get(call.session, ACCOUNT, account_id))
 
 
 @api.patch("/accounts/{account_id}", scope=WRITE, edits=True, errors=(Conflict,), example=_ACCOUNT)
 def edit_account(call: Call, account_id: Id, body: AccountEdit) -> AccountOut:
     """Change an account."""
-    row = _edit(call, ACCOUNT, account_id, body)
-    return call.tagged(AccountOut.of(row), row.version)
+    return _tagged(call, AccountOut.of, _edit(call, ACCOUNT, account_id, body))
 
 
 @api.post("/accounts/{account_id}/merge", scope=WRITE, edits=True, errors=(Conflict,), example=_ACCOUNT)
 def merge_account(call: Call, account_id: Id, body: MergeInto) -> AccountOut:
     """Merge an account into another, with its users; its id leads there from then on."""
-    row = _merge(call, ACCOUNT, account_id, body)
-    return call.tagged(AccountOut.of(row), row.version)
+    return _tagged(call, AccountOut.of, _merge(call, ACCOUNT, account_id, body))
 
 
 @api.delete("/accounts/{account_id}", scope=WRITE, edits=True, errors=(Conflict,), example=_ERASED)
@@ -196,37 +192,31 @@ def erase_account(call: Call, account_id: Id) -> Erased:
 @api.get("/users", scope=READ, example=Page([_USER]))
 def list_users(call: Call, query: UserQuery) -> Page[UserOut]:
     """List users, those seen last first; merged and erased ones are left out."""
-    wanted = Filter(query.search, query.account_id, query.plan, query.source, query.sort, _cursor(call, query))
-    page = queries.listed(call.session, USER, wanted, query.limit)
-    return call.page(query, _one_more(page), UserOut.of, key=lambda _: [page.next])
+    return _page(call, query, USER, UserOut.of, query.account_id)
 
 
 @api.post("/users", scope=WRITE, status=201, errors=(Conflict,), example=_USER)
 def create_user(call: Call, body: UserNew) -> UserOut:
     """Make a user."""
-    row = _create(call, USER, body)
-    return call.tagged(UserOut.of(row), row.version)
+    return _tagged(call, UserOut.of, _create(call, USER, body))
 
 
 @api.get("/users/{user_id}", scope=READ, example=_USER)
 def get_user(call: Call, user_id: Id) -> UserOut:
     """Get a user by their number; one that was merged says into whom."""
-    row = service.get(call.session, USER, user_id)
-    return call.tagged(UserOut.of(row), row.version)
+    return _tagged(call, UserOut.of, service.get(call.session, USER, user_id))
 
 
 @api.patch("/users/{user_id}", scope=WRITE, edits=True, errors=(Conflict,), example=_USER)
 def edit_user(call: Call, user_id: Id, body: UserEdit) -> UserOut:
     """Change a user."""
-    row = _edit(call, USER, user_id, body)
-    return call.tagged(UserOut.of(row), row.version)
+    return _tagged(call, UserOut.of, _edit(call, USER, user_id, body))
 
 
 @api.post("/users/{user_id}/merge", scope=WRITE, edits=True, errors=(Conflict,), example=_USER)
 def merge_user(call: Call, user_id: Id, body: MergeInto) -> UserOut:
     """Merge a user into another; their id leads there from then on."""
-    row = _merge(call, USER, user_id, body)
-    return call.tagged(UserOut.of(row), row.version)
+    return _tagged(call, UserOut.of, _merge(call, USER, user_id, body))
 
 
 @api.delete("/users/{user_id}", scope=WRITE, edits=True, errors=(Conflict,), example=_ERASED)
@@ -235,15 +225,22 @@ def erase_user(call: Call, user_id: Id) -> Erased:
     return _erase(call, USER, user_id)
 
 
-def _cursor(call: Call, query: Paged) -> str:
-    """Return the list's own cursor, which the API's signed one carries."""
+def _page(
+    call: Call,
+    query: AccountQuery | UserQuery,
+    kind: Kind[C],
+    shape: Callable[[C], T],
+    account_id: int | None = None,
+) -> Page[T]:
+    """Return a page of a list; the list's own cursor is what the API's signed one carries."""
     after = call.after(query)
-    return str(after[0]) if after else ""
+    wanted = Filter(query.search, account_id, query.plan, query.source, query.sort, str(after[0]) if after else "")
+    found = queries.listed(call.session, kind, wanted, query.limit)
+    return call.following(query, [shape(row) for row in found.rows], [found.next] if found.next else None)
 
 
-def _one_more(page: queries.Page[C]) -> list[C]:
-    """Return the rows, with one more where others follow: so `Call.page` is told."""
-    return page.rows + page.rows[-1:] if page.next else page.rows
+def _tagged(call: Call, shape: Callable[[C], T], row: C) -> T:
+    return call.tagged(shape(row), row.version)
 
 
 def _create(call: Call, kind: Kind[C], body: AccountNew | UserNew) -> C:
