@@ -15,12 +15,10 @@ from trackside.web.palette import PaletteHit
 from trackside.web.policy import allowed
 from trackside.workspace import Environment
 from trackside_modules.flags.models import Flag
-from trackside_modules.flags.queries import history, requests, seeing
+from trackside_modules.flags.queries import history, seeing
 
 MOST_SHOWN = 200
 MOST_HITS = 6
-WAITING = requests.WAITING
-"""How many change requests wait for somebody."""
 FLAG_MADE = select(exists().where(Flag.created_by.not_like("% (demo)")))
 """Whether there is a flag that the demo did not make."""
 VERBS = {"step": "went a step further", "created": "made", "reverted": "taken back", "applied": "changed"}

@@ -74,7 +74,7 @@ MODULE = Module(
         Permission("flags.manage", "Choose the environments where changes take an approval", frozenset({"admin"})),
     ),
     blueprints=(f"{_FLAGS}.web:blueprint",),
-    nav=(NavItem("Flags", "flags.index", "flags", "flags.view", order=15, count=f"{_FLAGS}.contrib:WAITING"),),
+    nav=(NavItem("Flags", "flags.index", "flags", "flags.view", order=15, count=f"{_FLAGS}.queries.requests:WAITING"),),
     cards=(
         ContextCard(
             "flags",

@@ -13,7 +13,7 @@ from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
 
-class Compiled(BytecodeCache):
+class TemplateCache(BytecodeCache):
     """Keeps what Jinja compiles by name and by content, so that a template changed meanwhile is compiled again."""
 
     def __init__(self) -> None:

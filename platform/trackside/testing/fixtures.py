@@ -45,7 +45,7 @@ from trackside.runtime import Runtime, build_runtime
 from trackside.settings import Settings, load_settings
 from trackside.testing import browser as chromium
 from trackside.testing.auth import api_key, member, signed_in_client  # noqa: F401 - fixtures
-from trackside.testing.compiled import STATEMENTS, Compiled, CompiledRule, OneDialect
+from trackside.testing.compiled import STATEMENTS, CompiledRule, OneDialect, TemplateCache
 from trackside.testing.servers import TEMPLATE, Databases, session_folder
 from trackside.workspace import seed_workspace
 
@@ -54,7 +54,7 @@ from trackside.workspace import seed_workspace
 def compiled_once() -> Iterator[None]:
     """Make templates, routes and SQL once a run, not once an app: with an app for each test it was most of a page's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Flask, "jinja_options", {**Flask.jinja_options, "bytecode_cache": Compiled()})
+        patch.setattr(Flask, "jinja_options", {**Flask.jinja_options, "bytecode_cache": TemplateCache()})
         patch.setattr(Flask, "url_rule_class", CompiledRule)
         patch.setitem(dialects.impls, "postgresql.psycopg", lambda: OneDialect)
         kept = partial(create_engine, execution_options={"compiled_cache": STATEMENTS})
