@@ -19,7 +19,7 @@ from trackside.runtime import Runtime
 from trackside_modules.usage import jobs
 from trackside_modules.usage.models import UsageDirty, UsageEndpoint, UsageEndpointHour, UsageHorizon, UsagePulse
 from trackside_modules.usage.reports import patterns
-from trackside_modules.usage.storage import adding, pulse, reach, rollup
+from trackside_modules.usage.storage import adding, memory, pulse, reach, rollup
 from trackside_modules.usage.storage.counts import Counts, unpacked
 from trackside_modules.usage.storage.histogram import pack
 
@@ -82,12 +82,12 @@ def calls(history: Callable[..., None]) -> list[tuple[datetime, str, int, int]]:
 def test_the_heat_map_is_the_mean_of_each_hour_of_the_week_in_the_viewers_zone(
     session: Session, calls: list[tuple[datetime, str, int, int]], zone: ZoneInfo, service: str
 ) -> None:
-    end = pulse.floor("hour", NOW)
-    start = max(end - 4 * WEEK, pulse.floor("hour", min(at for at, *_ in calls)))
+    end = memory.floor("hour", NOW)
+    start = max(end - 4 * WEEK, memory.floor("hour", min(at for at, *_ in calls)))
     kept = [it for it in calls if start <= it[0] < end and service in ("", it[1])]
     slots: dict[tuple[int, int], list[tuple[datetime, str, int, int]]] = defaultdict(list)
     for it in kept:
-        there = pulse.floor("hour", it[0]).astimezone(zone)
+        there = memory.floor("hour", it[0]).astimezone(zone)
         slots[there.weekday(), there.hour].append(it)
     for measure in patterns.MEASURES:
         found = patterns.heat(session, 1, NOW, weeks=4, zone=zone, measure=measure, service=service)
@@ -96,7 +96,7 @@ def test_the_heat_map_is_the_mean_of_each_hour_of_the_week_in_the_viewers_zone(
             for hour in range(24):
                 there = slots[day, hour]
                 if measure == "users":
-                    expected = len({(pulse.floor("hour", at), user) for at, _, user, _ in there if user})
+                    expected = len({(memory.floor("hour", at), user) for at, _, user, _ in there if user})
                 else:
                     expected = sum(measure == "requests" or status >= 500 for *_, status in there)
                 slot = found.days[day][hour]
@@ -123,9 +123,9 @@ def test_what_is_remembered_is_what_is_counted_and_late_data_are_seen_at_once(
         assert patterns.heat(session, 1, NOW, weeks=4, zone=UTC, measure="users").days == counted[0]
         undone.rollback()
     late = NOW - timedelta(days=9)
-    session.add(UsageDirty(env_id=1, tier="hour", at=pulse.floor("hour", late), number=3))
+    session.add(UsageDirty(env_id=1, tier="hour", at=memory.floor("hour", late), number=3))
     session.flush()
-    session.execute(update(UsagePulse).where(UsagePulse.at == pulse.floor("hour", late)).values(calls=999))
+    session.execute(update(UsagePulse).where(UsagePulse.at == memory.floor("hour", late)).values(calls=999))
     assert shown() == counted
 
 
@@ -133,11 +133,11 @@ def test_what_was_remembered_of_a_changed_hour_is_forgotten_with_its_week(
     session: Session, calls: list[tuple[datetime, str, int, int]]
 ) -> None:
     pulse.fill(session, 1, NOW, most=10_000)
-    hour = pulse.floor("hour", NOW - timedelta(days=9))
+    hour = memory.floor("hour", NOW - timedelta(days=9))
     connection = session.connection().connection.driver_connection
     pulse.forget(connection, 1, "hour", [hour])  # type: ignore[arg-type]
     left = select(UsagePulse.unit, UsagePulse.at).where(UsagePulse.service == "")
-    gone = {("hour", hour), ("week", pulse.floor("week", hour))}
+    gone = {("hour", hour), ("week", memory.floor("week", hour))}
     rows = {(unit, at) for unit, at in session.execute(left)}
     assert not rows & gone
     pulse.forget(connection, 1, "day", [hour.replace(hour=0)])  # type: ignore[arg-type]
@@ -205,7 +205,7 @@ def test_the_roll_up_forgets_before_a_mark_goes_and_the_fold_what_it_adds_late(
         query = select(UsagePulse.unit, UsagePulse.at).where(UsagePulse.service == "")
         return {(unit, at) for unit, at in session.execute(query)}
 
-    both = {("hour", hour), ("week", pulse.floor("week", hour))}
+    both = {("hour", hour), ("week", memory.floor("week", hour))}
     assert both <= remembered()
     session.add(UsageDirty(env_id=1, tier="hour", at=hour, number=5))
     session.commit()

@@ -223,7 +223,7 @@ def errors(session: Session, history: Callable[..., None]) -> list[UsageError]:
             error=f"{name}Error",
             message="order <n> is gone",
             calls=99,
-            users=reach.EMPTY,
+            users=reach.pack(()),
             first_seen_at=first,
             last_seen_at=NOW,
         )

@@ -150,7 +150,7 @@ def test_late_data_and_marks_are_seen_at_once(counted: Session) -> None:
     session = counted
     before = shown(session)
     memories.fill(session, 1, NOW)
-    late = pulse.floor("hour", NOW - timedelta(days=9))
+    late = memory.floor("hour", NOW - timedelta(days=9))
     session.add(UsageDirty(env_id=1, tier="hour", at=late, number=3))
     session.flush()
     for unit in memory.STEPS:
@@ -176,7 +176,7 @@ def test_what_a_process_holds_of_buckets_is_read_anew_once_one_of_them_is_made_a
     session.execute(update(UsageCrowd).values(users=crowds.pack(*nobody())))
     assert read() == before
     connection = session.connection().connection.driver_connection
-    pulse.forget(connection, 1, "hour", [pulse.floor("hour", NOW - timedelta(days=3))])  # type: ignore[arg-type]
+    pulse.forget(connection, 1, "hour", [memory.floor("hour", NOW - timedelta(days=3))])  # type: ignore[arg-type]
     memories.fill(session, 1, NOW)
     calls, people_calls = read()
     assert calls > before[0]
@@ -196,7 +196,7 @@ def test_minutes_of_a_remembered_hour_are_held_until_it_is_marked(
     before = read()
     session.execute(update(UsageEndpointMinute).values(calls=UsageEndpointMinute.calls + 100))
     assert read() == before + 100, "the minute going on is read by every page, what is over is held"
-    session.add(UsageDirty(env_id=1, tier="hour", at=pulse.floor("hour", NOW - ago), number=3))
+    session.add(UsageDirty(env_id=1, tier="hour", at=memory.floor("hour", NOW - ago), number=3))
     session.flush()
     assert read() == before + 200
 
@@ -220,7 +220,7 @@ def nobody() -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
 def test_a_forgotten_hour_takes_its_day_and_week_with_it_and_is_made_again(counted: Session) -> None:
     session = counted
     memories.fill(session, 1, NOW)
-    hour = pulse.floor("hour", NOW - timedelta(days=9))
+    hour = memory.floor("hour", NOW - timedelta(days=9))
     connection = session.connection().connection.driver_connection
     pulse.forget(connection, 1, "hour", [hour])  # type: ignore[arg-type]
     stale = select(UsageRemembered.unit, UsageRemembered.at).where(UsageRemembered.fresh.is_(False))

@@ -118,7 +118,7 @@ class UsageDirty(Base):
 
     env_id: Mapped[int] = env_id()
     tier: Mapped[str] = mapped_column(primary_key=True)
-    """`hour` or `day`."""
+    """`hour` or `day`; `minute` for an hour whose minutes by endpoint are to be made of those by user."""
     at: Mapped[datetime] = mapped_column(primary_key=True)
     number: Mapped[int]
 

@@ -1,6 +1,6 @@
 """What calls of each hour and week came to: remembered where they are over, else summed up (see `storage.pulse`)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,10 +13,11 @@ from trackside_modules.usage.models import UsagePulse
 from trackside_modules.usage.queries.figures import bucket
 from trackside_modules.usage.queries.pieces import Question, Span, pieces
 from trackside_modules.usage.queries.scope import Scope
-from trackside_modules.usage.storage import reach, sums, tiers
+from trackside_modules.usage.storage import reach, sums
 from trackside_modules.usage.storage.crowds import numbers, run
+from trackside_modules.usage.storage.memory import dirty
 from trackside_modules.usage.storage.packs import Ints
-from trackside_modules.usage.storage.pulse import STEPS, Pulse, Unit, floor
+from trackside_modules.usage.storage.pulse import STEPS, Pulse, Unit, spans
 
 _IT = UsagePulse.__table__.c
 _MINE = _IT.service == bindparam("service")
@@ -39,7 +40,7 @@ _USERS = select(_IT.at, _IT.users).where(
 
 def hours(session: Session, env_id: int, start: datetime, end: datetime, service: str = "") -> tuple[Ints, Ints, Ints]:
     """Return columns of the hours of `[start, end)` that had calls: start (seconds), calls, and those that failed."""
-    at, calls, failed, missing = _made(session, env_id, "hour", (start, end), service)
+    at, calls, failed, missing = _remembered(session, env_id, "hour", (start, end), service)
     found = _summed(session, env_id, "hour", missing, service, users=False)
     more = [(int(at.timestamp()), it.calls, it.server_errors) for at, it in found.items()]
     columns = np.array(more, dtype=np.int64).reshape(-1, 3).T
@@ -50,42 +51,29 @@ def callers(
     session: Session, env_id: int, unit: Unit, start: datetime, end: datetime, *, service: str = ""
 ) -> dict[datetime, BitMap64]:
     """Return who called in each hour or week of `[start, end)` that had calls; merged users are apart."""
-    at, _, _, missing = _made(session, env_id, unit, (start, end), service)
+    at, _, _, missing = _remembered(session, env_id, unit, (start, end), service)
     values = {"env": env_id, "unit": unit, "service": service, "times": [_moment(each) for each in at.tolist()]}
     found = {at.astimezone(UTC): reach.unpack(packed) for at, packed in session.execute(_USERS, values)}
     counted = _summed(session, env_id, unit, missing, service, users=True)
     return found | {at: it.users for at, it in counted.items()}
 
 
-def _made(
+def _remembered(
     session: Session, env_id: int, unit: Unit, span: tuple[datetime, datetime], service: str
 ) -> tuple[Ints, Ints, Ints, list[tuple[datetime, datetime]]]:
     """Return the columns of what is remembered and still true, and the stretches that are not."""
     start, end = span
     values = {"env": env_id, "unit": unit, "service": service, "start": start, "end": end}
     made, at, calls, failed = map(numbers, session.execute(_COLUMNS, values).one())
-    marks = {
-        floor(unit, at) for tier, at in tiers.dirty(session, env_id, start, end) if tier == "hour" or unit == "week"
-    }
-    dirty = [int(at.timestamp()) for at in marks]
-    step = int(STEPS[unit].total_seconds())
-    every = np.arange(int(start.timestamp()), int(end.timestamp()), step)
-    missing = np.setdiff1d(every, made[~np.isin(made, dirty)])
-    kept = ~np.isin(at, dirty)
-    return at[kept], calls[kept], failed[kept], _stretches(map(_moment, missing.tolist()), STEPS[unit], end)
+    gone = [int(at.timestamp()) for at in dirty(session, env_id, unit, start, end)]
+    every = np.arange(int(start.timestamp()), int(end.timestamp()), int(STEPS[unit].total_seconds()))
+    missing = spans(map(_moment, np.setdiff1d(every, made[~np.isin(made, gone)]).tolist()), STEPS[unit])
+    kept = ~np.isin(at, gone)
+    return at[kept], calls[kept], failed[kept], [(since, min(until, end)) for since, until in missing]
 
 
 def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _stretches(starts: Iterable[datetime], step: timedelta, end: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the stretches without a gap that hours or weeks make together, none beyond `end`."""
-    found: list[tuple[datetime, datetime]] = []
-    for at in starts:
-        since = found.pop()[0] if found and found[-1][1] == at else at
-        found.append((since, min(at + step, end)))
-    return found
 
 
 def _summed(

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from trackside.customers.models import Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageError, UsageErrorHour, UsageSample, UsageVersion
 from trackside_modules.usage.queries.window import Window, floor
-from trackside_modules.usage.storage import closed, crowds, errors, failures, memory, pulse, reach, sums, tiers
+from trackside_modules.usage.storage import closed, crowds, errors, failures, memory, reach, sums, tiers
 
 _SOON = timedelta(hours=1)
 """An error first seen within this time of a version's first sight came with it, as far as one can tell."""
@@ -100,13 +100,13 @@ def groups(
 def _hours(wanted: Wanted) -> ColumnElement[bool]:
     """Return the condition for the hours of the span, whole ones."""
     it, span = UsageErrorHour, wanted.span
-    return and_(it.env_id == wanted.env_id, it.at >= pulse.floor("hour", span.start), it.at < span.end)
+    return and_(it.env_id == wanted.env_id, it.at >= memory.floor("hour", span.start), it.at < span.end)
 
 
 def _plan(session: Session, wanted: Wanted, *units: memory.Unit) -> memory.Plan:
     """Return how the hours of the span are read, whole ones."""
     span = wanted.span
-    return memory.plan(session, wanted.env_id, pulse.floor("hour", span.start), span.end, units)
+    return memory.plan(session, wanted.env_id, memory.floor("hour", span.start), span.end, units)
 
 
 def _narrowed(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -352,7 +352,7 @@ def _met(session: Session, wanted: Wanted, error: UsageError, ids: Sequence[int]
     head = {
         id_: int(of) for id_, of in session.execute(heads.where(or_(User.id.in_(shown), User.merged_into.in_(shown))))
     }
-    spans = tiers.parts(session, wanted.env_id, pulse.floor("hour", wanted.span.start), wanted.span.until)
+    spans = tiers.parts(session, wanted.env_id, memory.floor("hour", wanted.span.start), wanted.span.until)
     rows = tiers.by_user(
         wanted.env_id,
         spans,

@@ -71,9 +71,9 @@ def heat(
 
     A young workspace counts from its first hour on, so that weeks before it do not thin the averages.
     """
-    end = pulse.floor("hour", now)
+    end = memory.floor("hour", now)
     start = end - weeks * WEEK
-    start = min(end, max(start, pulse.floor("hour", pulse.first(session, env_id) or end)))
+    start = min(end, max(start, memory.floor("hour", pulse.first(session, env_id) or end)))
     places = _places(start, end, zone)
     if measure == "users":
         who, found = reach.people(session), pulses.callers(session, env_id, "hour", start, end, service=service)
@@ -159,9 +159,9 @@ def weeks(session: Session, env_id: int, now: datetime, *, shown: int, service: 
     begin = pulse.first(session, env_id)
     if begin is None:
         return Weeks()
-    start = pulse.floor("week", begin)
+    start = memory.floor("week", begin)
     found, who = pulses.callers(session, env_id, "week", start, now, service=service), reach.people(session)
-    starts = [start + place * WEEK for place in range((pulse.floor("week", now) - start) // WEEK + 1)]
+    starts = [start + place * WEEK for place in range((memory.floor("week", now) - start) // WEEK + 1)]
     sets = [who.of(found[at]) if at in found else BitMap64() for at in starts]
     return Weeks(flow(starts, sets)[-shown:], cohorts(starts, sets, shown))
 
@@ -239,7 +239,7 @@ def week_of(session: Session, env_id: int, at: datetime, now: datetime, service:
     """Return the week that begins `at`; None where there was none."""
     begin = pulse.first(session, env_id)
     at = at.astimezone(UTC)
-    if begin is None or at != pulse.floor("week", at) or at > now or at < pulse.floor("week", begin):
+    if begin is None or at != memory.floor("week", at) or at > now or at < memory.floor("week", begin):
         return None
-    behind = (pulse.floor("week", now) - at) // WEEK + 1
+    behind = (memory.floor("week", now) - at) // WEEK + 1
     return weeks(session, env_id, now, shown=behind, service=service).weeks[0]

@@ -16,8 +16,8 @@ from trackside_modules.usage.models import (
     UsageSum,
     UsageTurn,
 )
-from trackside_modules.usage.storage import crowds, errors, failures, minutes, pulse, sums, tiers, turns
-from trackside_modules.usage.storage.memory import KEEP, STEPS, Unit, floor
+from trackside_modules.usage.storage import crowds, errors, failures, minutes, pulse, sums, turns
+from trackside_modules.usage.storage.memory import KEEP, STEPS, Unit, dirty, floor
 
 _MADE: tuple[tuple[type[UsageSum | UsageCrowd | UsageFailure | UsageTurn | UsageErrorSum], Any], ...] = (
     (UsageSum, sums.made),
@@ -57,14 +57,9 @@ def _missing(session: Session, env_id: int, unit: Unit, start: datetime, end: da
     """Return the buckets to be made, the latest first: pages about today are asked for most."""
     it = UsageRemembered
     query = select(it.at).where(it.env_id == env_id, it.unit == unit, it.at >= start, it.at < end, it.fresh)
-    there = set(session.scalars(query)) | _dirty(session, env_id, unit, start, end)
+    there = set(session.scalars(query)) | dirty(session, env_id, unit, start, end)
     every = (start + STEPS[unit] * place for place in range((end - start) // STEPS[unit]))
     return [at for at in every if at not in there][::-1]
-
-
-def _dirty(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> set[datetime]:
-    marks = tiers.dirty(session, env_id, start, end)
-    return {floor(unit, at) for tier, at in marks if tier == "hour" or (tier == "day" and unit != "hour")}
 
 
 def _batches(starts: Sequence[datetime], unit: Unit) -> list[tuple[datetime, datetime]]:
@@ -83,12 +78,12 @@ def _make(session: Session, env_id: int, unit: Unit, start: datetime, end: datet
     """Make the buckets of `[start, end)`; what has become dirty since is made when it no longer is."""
     session.execute(select(func.pg_advisory_xact_lock(pulse.LOCK, env_id)))
     made = [(table, make(session, env_id, unit, start, end)) for table, make in _MADE]
-    dirty = _dirty(session, env_id, unit, start, end)
+    gone = dirty(session, env_id, unit, start, end)
     times = [start + STEPS[unit] * place for place in range((end - start) // STEPS[unit])]
-    times = [at for at in times if at not in dirty]
+    times = [at for at in times if at not in gone]
     for table, all_ in made:
         session.execute(delete(table).where(table.env_id == env_id, table.unit == unit, table.at.in_(times)))
-        if rows := [row for row in all_ if row["at"] not in dirty]:
+        if rows := [row for row in all_ if row["at"] not in gone]:
             session.execute(insert(table), rows)
     again = {"fresh": True, "made_at": func.clock_timestamp()}
     marks = insert(UsageRemembered).on_conflict_do_update(index_elements=["env_id", "unit", "at"], set_=again)

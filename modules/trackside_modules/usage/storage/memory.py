@@ -10,7 +10,7 @@ A forgotten bucket keeps its rows until it is made anew: a page that had begun t
 ago, and never a hole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -92,7 +92,7 @@ def plan(session: Session, env_id: int, start: datetime, end: datetime, units: S
 def _plan(session: Session, env_id: int, start: datetime, end: datetime, units: Sequence[Unit]) -> Plan:
     marks = tiers.dirty(session, env_id, start, end)
     fresh = _fresh(session, env_id, start, end)
-    gone = {(unit, floor(unit, at)) for tier, at in marks for unit in STEPS if tier == "hour" or unit != "hour"}
+    gone = {(unit, at) for unit in STEPS for at in _changed(unit, marks)}
     wanted: list[tuple[Unit, timedelta, dict[datetime, datetime]]] = [
         (unit, step, fresh.get(unit, {})) for unit, step in STEPS.items() if unit in units
     ]
@@ -125,7 +125,7 @@ def settled(session: Session, env_id: int, parts: Sequence[Part]) -> tuple[Plan,
             rest.append(part)
             continue
         hours = _fresh(session, env_id, floor("hour", part.start), part.end).get("hour", {})
-        gone = {at for tier, at in tiers.dirty(session, env_id, part.start, part.end) if tier == "hour"}
+        gone = dirty(session, env_id, "hour", part.start, part.end)
         at = part.start
         while at < part.end:
             hour = floor("hour", at)
@@ -150,6 +150,15 @@ def _fresh(session: Session, env_id: int, start: datetime, end: datetime) -> dic
         return found
 
     return held(session, "remembered", (env_id, start, end), read)
+
+
+def dirty(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> set[datetime]:
+    """Return the hours, days or weeks of `[start, end)` that calls were added to since they were made."""
+    return _changed(unit, tiers.dirty(session, env_id, start, end))
+
+
+def _changed(unit: Unit, marks: Iterable[tuple[str, datetime]]) -> set[datetime]:
+    return {floor(unit, at) for tier, at in marks if tier == "hour" or unit != "hour"}
 
 
 def floor(unit: Unit, at: datetime) -> datetime:

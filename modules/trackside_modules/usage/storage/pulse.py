@@ -19,7 +19,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import (
-    UsageDirty,
     UsageEndpoint,
     UsageEndpointDay,
     UsageEndpointHour,
@@ -27,6 +26,7 @@ from trackside_modules.usage.models import (
     UsagePulse,
 )
 from trackside_modules.usage.storage import memory, reach, tiers
+from trackside_modules.usage.storage.memory import dirty, floor
 
 Unit = Literal["hour", "week"]
 STEPS: dict[Unit, timedelta] = {"hour": timedelta(hours=1), "week": timedelta(days=7)}
@@ -52,12 +52,6 @@ class Pulse:
     users: BitMap64 = field(default_factory=BitMap64)
 
 
-def floor(unit: Unit, at: datetime) -> datetime:
-    """Return the start of the hour or week (Monday, UTC) that `at` is in."""
-    at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return at if unit == "hour" else at.replace(hour=0) - timedelta(days=at.weekday())
-
-
 _FIRSTS: tuple[Any, ...] = (UsageEndpointDay, UsageEndpointHour, UsageEndpointMinute)
 _FIRST = select(*(select(func.min(it.at)).where(it.env_id == bindparam("env")).scalar_subquery() for it in _FIRSTS))
 
@@ -73,8 +67,7 @@ def fill(session: Session, env_id: int, now: datetime, most: int = 5000) -> int:
     for unit in STEPS if begin else ():
         start = floor(unit, max(begin or now, now - KEEP_HOURS) if unit == "hour" else begin or now)
         end = floor(unit, now)
-        there = _made(session, env_id, unit, start, end) | _dirty(session, env_id, unit, start, end)
-        missing = [at for at in _starts(unit, start, end) if at not in there][: most - made]
+        missing = _missing(session, env_id, unit, start, end)[: most - made]
         for place in range(0, len(missing), _AT_ONCE[unit]):
             _make(session, env_id, unit, missing[place : place + _AT_ONCE[unit]])
             session.commit()
@@ -100,8 +93,8 @@ def forget_past(connection: Connection[Any], env_id: int, times: Iterable[dateti
 
     What is told of today is read anew by every page. Hours and weeks of calls stay: they have not changed.
     """
-    today = memory.floor("day", now)
-    if past := sorted({day for at in times if (day := memory.floor("day", at)) < today}):
+    today = floor("day", now)
+    if past := sorted({day for at in times if (day := floor("day", at)) < today}):
         connection.execute("select pg_advisory_xact_lock(%s, %s)", (LOCK, env_id))
         memory.forget(connection, env_id, "day", past)
 
@@ -109,9 +102,9 @@ def forget_past(connection: Connection[Any], env_id: int, times: Iterable[dateti
 def _make(session: Session, env_id: int, unit: Unit, starts: Sequence[datetime]) -> None:
     """Remember hours or weeks; what has become dirty since is made when it no longer is."""
     session.execute(select(func.pg_advisory_xact_lock(LOCK, env_id)))
-    for begin, end in _spans(starts, STEPS[unit]):
+    for begin, end in spans(starts, STEPS[unit]):
         counted = _count(session, env_id, unit, begin, end)
-        dirty = _dirty(session, env_id, unit, begin, end)
+        gone = dirty(session, env_id, unit, begin, end)
         for at in _starts(unit, begin, end):
             counted.setdefault(("", at), Pulse())
         rows = [
@@ -125,29 +118,18 @@ def _make(session: Session, env_id: int, unit: Unit, starts: Sequence[datetime])
                 "users": reach.pack(it.users),
             }
             for (service, at), it in counted.items()
-            if at not in dirty
+            if at not in gone
         ]
         if rows:
             session.execute(insert(UsagePulse).on_conflict_do_nothing(), rows)
 
 
-def _made(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> set[datetime]:
-    """Return the hours or weeks that are remembered, and still true."""
-    query = select(UsagePulse.at).where(
-        UsagePulse.env_id == env_id,
-        UsagePulse.unit == unit,
-        UsagePulse.service == "",
-        UsagePulse.at >= start,
-        UsagePulse.at < end,
-    )
-    return {at.astimezone(UTC) for at in session.scalars(query)} - _dirty(session, env_id, unit, start, end)
-
-
-def _dirty(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> set[datetime]:
-    query = select(UsageDirty.at).where(UsageDirty.env_id == env_id, UsageDirty.at >= start, UsageDirty.at < end)
-    if unit == "hour":
-        query = query.where(UsageDirty.tier == "hour")
-    return {floor(unit, at) for at in session.scalars(query)}
+def _missing(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> list[datetime]:
+    """Return the hours or weeks that are neither remembered nor dirty."""
+    it = UsagePulse
+    query = select(it.at).where(it.env_id == env_id, it.unit == unit, it.service == "", it.at >= start, it.at < end)
+    there = {at.astimezone(UTC) for at in session.scalars(query)} | dirty(session, env_id, unit, start, end)
+    return [at for at in _starts(unit, start, end) if at not in there]
 
 
 def _count(
@@ -181,12 +163,10 @@ def _starts(unit: Unit, start: datetime, end: datetime) -> Iterator[datetime]:
         at += STEPS[unit]
 
 
-def _spans(starts: Iterable[datetime], step: timedelta) -> list[tuple[datetime, datetime]]:
-    """Return the stretches without a gap that hours or weeks make together."""
+def spans(starts: Iterable[datetime], step: timedelta) -> list[tuple[datetime, datetime]]:
+    """Return the stretches `[start, end)` without a gap that hours or weeks, given in order, make together."""
     found: list[tuple[datetime, datetime]] = []
     for at in starts:
-        if found and found[-1][1] == at:
-            found[-1] = (found[-1][0], at + step)
-        else:
-            found.append((at, at + step))
+        since = found.pop()[0] if found and found[-1][1] == at else at
+        found.append((since, at + step))
     return found

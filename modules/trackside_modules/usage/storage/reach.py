@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from trackside.customers.models import User
 
-EMPTY: bytes = BitMap64().serialize()
 _NEAR = BitMap64([1]).serialize()[:12]
 """How every set starts whose users are all below 2**32: one map of 32 bits follows, and its number is 0."""
 
