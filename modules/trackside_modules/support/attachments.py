@@ -26,7 +26,7 @@ MOST_FILES = 10
 LONGEST_NAME = 120
 UNKNOWN = "application/octet-stream"
 BEING_WRITTEN = timedelta(hours=1)
-"""How long bytes may lie there that no row names."""
+"""How long bytes may lie there that no row names: who writes them commits later."""
 
 
 def folder_of(settings: Settings) -> Path:
@@ -68,22 +68,23 @@ def remove(folder: Path, digests: Iterable[str]) -> None:
 
 
 def sweep(session: Session, folder: Path, *, now: datetime) -> int:
-    """Remove bytes that no row names, but for the very young: who keeps them commits later; return how many."""
-    oldest, count = (now - BEING_WRITTEN).timestamp(), 0
+    """Remove bytes that no row names, but for the very young; return how many."""
+    count = 0
     for shelf in folder.iterdir() if folder.is_dir() else ():
-        old = [each for each in shelf.iterdir() if _older(each, oldest)] if shelf.is_dir() else []
+        old = [each for each in shelf.iterdir() if abandoned(each, now)] if shelf.is_dir() else []
         named = set(session.scalars(select(File.sha256).where(File.sha256.in_([each.name for each in old]))))
         for path in old:
             # asked again: the same bytes may just have come in once more
-            if path.name not in named and _older(path, oldest):
+            if path.name not in named and abandoned(path, now):
                 path.unlink(missing_ok=True)
                 count += 1
     return count
 
 
-def _older(path: Path, oldest: float) -> bool:
+def abandoned(path: Path, now: datetime) -> bool:
+    """Tell whether nobody can still be writing a file; one that is gone needs no sweeping."""
     try:
-        return path.stat().st_mtime < oldest
+        return path.stat().st_mtime < (now - BEING_WRITTEN).timestamp()
     except FileNotFoundError:
         return False
 

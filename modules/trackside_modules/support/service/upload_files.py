@@ -3,17 +3,16 @@
 import os
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from trackside.errors import NotFound, Unavailable
 from trackside.settings import Settings
+from trackside_modules.support.attachments import abandoned
 
 FOLDER = "imports"
-BEING_WRITTEN = timedelta(hours=1)
-"""How long a file may lie there that no import names: it is still being uploaded."""
 
 
 def folder_of(settings: Settings) -> Path:
@@ -62,11 +61,9 @@ def remove(folder: Path, import_id: int) -> None:
 
 def sweep(folder: Path, kept: Collection[int], *, now: datetime) -> int:
     """Remove what a stopped upload left behind: all but the files `kept` and the very young; return how many."""
-    names, oldest, count = {str(each) for each in kept}, (now - BEING_WRITTEN).timestamp(), 0
+    names, count = {str(each) for each in kept}, 0
     for path in folder.iterdir() if folder.is_dir() else ():
-        # removed by somebody else meanwhile
-        with suppress(FileNotFoundError):
-            if path.name not in names and path.is_file() and path.stat().st_mtime < oldest:
-                path.unlink()
-                count += 1
+        if path.name not in names and path.is_file() and abandoned(path, now):
+            path.unlink(missing_ok=True)
+            count += 1
     return count

@@ -1,6 +1,7 @@
 """Settings of service levels: calendars, policies, when customers are asked for a rating."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -19,6 +20,7 @@ from trackside_modules.support.web import clock_forms as forms
 from trackside_modules.support.web.base import MANAGE, VIEW, blueprint, how, whole
 from trackside_modules.support.web.clock_forms import AskingForm, CalendarForm, PolicyForm
 
+C = TypeVar("C", Calendar, Policy)
 SECTIONS = (
     ("Service levels", "support.levels"),
     ("Topics", "support.topics"),
@@ -73,7 +75,7 @@ def new_calendar() -> ResponseReturnValue:
 @require(VIEW)
 def calendar(calendar_id: int) -> ResponseReturnValue:
     """Show a calendar's form."""
-    found = _calendar_of(calendar_id)
+    found = _one(_rules().calendars, calendar_id, "calendar")
     return _calendar(forms.calendar_filled(found), found)
 
 
@@ -83,11 +85,10 @@ def calendar(calendar_id: int) -> ResponseReturnValue:
 def save_calendar(calendar_id: int = 0) -> ResponseReturnValue:
     """Add or change a calendar."""
     form = CalendarForm(request.form)
-    known = _calendar_of(calendar_id) if calendar_id else None
+    known = _one(_rules().calendars, calendar_id, "calendar") if calendar_id else None
 
-    def save() -> Rules:
-        typed = forms.calendar_of(form, calendar_id)
-        return rules.put_calendar(db.session(), typed, if_version=whole(form.version.data or ""), **how())
+    def save(version: int | None) -> Rules:
+        return rules.put_calendar(db.session(), forms.calendar_of(form, calendar_id), if_version=version, **how())
 
     return _saved(form, save, lambda: _calendar(form, known), "The calendar is saved; metrics follow.")
 
@@ -110,7 +111,7 @@ def new_policy() -> ResponseReturnValue:
 @require(VIEW)
 def policy(policy_id: int) -> ResponseReturnValue:
     """Show a policy's form."""
-    found = _policy_of(policy_id)
+    found = _one(_rules().policies, policy_id, "policy")
     return _policy(forms.policy_filled(found), found)
 
 
@@ -120,11 +121,10 @@ def policy(policy_id: int) -> ResponseReturnValue:
 def save_policy(policy_id: int = 0) -> ResponseReturnValue:
     """Add or change a policy."""
     form = PolicyForm(request.form)
-    known = _policy_of(policy_id) if policy_id else None
+    known = _one(_rules().policies, policy_id, "policy") if policy_id else None
 
-    def save() -> Rules:
-        typed = forms.policy_of(form, policy_id)
-        return rules.put_policy(db.session(), typed, if_version=whole(form.version.data or ""), **how())
+    def save(version: int | None) -> Rules:
+        return rules.put_policy(db.session(), forms.policy_of(form, policy_id), if_version=version, **how())
 
     return _saved(form, save, lambda: _policy(form, known), "The policy is saved; metrics follow.")
 
@@ -188,25 +188,18 @@ def _rules() -> Rules:
     return rules.current(db.session())
 
 
-def _calendar_of(calendar_id: int) -> Calendar:
-    found = next((each for each in _rules().calendars if each.id == calendar_id), None)
+def _one(every: Iterable[C], row_id: int, called: str) -> C:
+    found = next((each for each in every if each.id == row_id), None)
     if found is None:
-        raise NotFound("There is no such calendar.")
-    return found
-
-
-def _policy_of(policy_id: int) -> Policy:
-    found = next((each for each in _rules().policies if each.id == policy_id), None)
-    if found is None:
-        raise NotFound("There is no such policy.")
+        raise NotFound(f"There is no such {called}.")
     return found
 
 
 def _saved(
-    form: CalendarForm | PolicyForm, save: Callable[[], Rules], page: Callable[[], str], words: str
+    form: CalendarForm | PolicyForm, save: Callable[[int | None], Rules], page: Callable[[], str], words: str
 ) -> ResponseReturnValue:
     try:
-        save()
+        save(whole(form.version.data or ""))
     except (InputError, Conflict) as error:
         db.session().rollback()
         forms.show_errors(form, error.fields if isinstance(error, InputError) else {}, error.message)
