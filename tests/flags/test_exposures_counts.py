@@ -264,11 +264,3 @@ def test_the_questions_of_pages(
         assert queries.users(session, 1, checkout.id) == {"off": 1, "on": 2}
         assert queries.last_evaluated(session, 1) == {(1, checkout.id): clock.now()}
         assert queries.sparklines(session, 1, [checkout.id], TODAY, 3) == {checkout.id: [0, 1, 2]}
-        user = session.scalars(select(User).where(User.external_id == "u_1")).one()
-        given = queries.given_to(session, user_id=user.id)
-        assert [(it.flag, it.environment, it.variant) for it in given] == [
-            ("checkout", "production", "on"),
-            ("checkout", "production", "off"),
-        ]
-        assert len(queries.given_to(session, account_id=user.account_id, env_id=1)) == 2
-        assert queries.given_to(session, user_id=user.id, env_id=2) == []

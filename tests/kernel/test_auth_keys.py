@@ -51,7 +51,6 @@ def test_a_new_key_is_well_formed_and_found_in_any_text(env: str, kind: str) -> 
     key = keyform.new_key(env, kind).text
     assert keyform.is_well_formed(key)
     assert keyform.holds_key(f"GET /v1/x?key={key}&y=1")
-    assert key.split("_")[4] not in keyform.without_keys(f"key={key}")
 
 
 @given(st.text(max_size=200))
@@ -85,7 +84,6 @@ def test_an_ingest_key_may_have_the_form_that_apitallys_sdks_take(
     with pytest.raises(NotAuthenticated, match="not an API key"):
         ring.authenticate(environ(key[:-1]))
     assert keyform.holds_key(f"?token={key}")
-    assert key[8:] not in keyform.without_keys(f"sent by {key}.")
     with pytest.raises(InputError):
         api_key(kind="server", apitally=True)
     revoke(runtime, key)

@@ -85,13 +85,13 @@ def check_standing(session: Session, mine: list[tuple[Any, ...]], kind: str, id_
         assert [it.calls for it in found.each] == [by_day[(start + place * DAY).date()] for place in range(days)]
         assert found.total.calls == len(shown)
         assert found.active == len(by_day)
-        assert found.error_share == sum(it[3] >= 500 for it in shown) / len(shown)
+        assert found.total.server_errors == sum(it[3] >= 500 for it in shown)
         assert found.before == sum(start - days * DAY <= it[0] < now - days * DAY for it in mine)
         assert found.p95_ms is not None
         assert abs(found.p95_ms / 50 - 1) < 0.03
 
 
-def test_nobody_has_no_card_and_no_calls_no_share(runtime: Runtime, session: Session) -> None:
+def test_nobody_has_no_card_no_calls_and_no_trend(runtime: Runtime, session: Session) -> None:
     assert contrib.last_day(runtime, session, Subject("account", 99, 1)) is None
     found = lately.last_days(session, 1, everyone(0), runtime.clock.now())
-    assert (found.error_share, found.trend, found.active, found.p95_ms) == (None, None, 0, None)
+    assert (found.trend, found.active, found.p95_ms) == (None, 0, None)

@@ -87,10 +87,5 @@ def holds_key(text: str) -> bool:
     return ("ts_" in text or APITALLY in text) and _BEGIN.search(text) is not None
 
 
-def without_keys(text: str) -> str:
-    """Return `text` with the secret part of every key in it taken out: for logs."""
-    return _BEGIN.sub("ts_[key]", text) if "ts_" in text or APITALLY in text else text
-
-
 def _random(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))

@@ -7,9 +7,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Date, cast, func, select
 from sqlalchemy.orm import Session
 
-from trackside.workspace import Environment
 from trackside_modules.flags.exposures.models import Exposure, ExposureDay
-from trackside_modules.flags.models import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +19,6 @@ class Day:
     evaluations: int
     users: int
     """Who were given it for the first time: users, and accounts where no user was told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A variant that a user was given."""
-
-    flag: str
-    flag_id: int
-    env_id: int
-    environment: str
-    variant: str
-    first_seen: datetime
 
 
 def by_day(session: Session, env_id: int, flag_id: int, first: date, last: date) -> list[Day]:
@@ -91,25 +77,3 @@ def sparklines(
         if place < days:
             found.setdefault(flag_id, [0] * days)[place] = int(evaluations)
     return found
-
-
-def given_to(
-    session: Session, *, user_id: int | None = None, account_id: int | None = None, env_id: int | None = None
-) -> list[Given]:
-    """Return the variants that a user, or anybody of an account, was given, the newest first.
-
-    Of an account, each flag and variant is there once, from when the first of its users was given it.
-    """
-    it = Exposure
-    first = func.min(it.first_seen)
-    query = (
-        select(Flag.key, Flag.id, Environment.id, Environment.slug, it.variant, first)
-        .join(Flag, Flag.id == it.flag_id)
-        .join(Environment, Environment.id == it.env_id)
-        .where(it.user_id == user_id if user_id is not None else it.account_id == account_id)
-        .group_by(Flag.key, Flag.id, Environment.id, Environment.slug, it.variant)
-        .order_by(first.desc(), Flag.key, it.variant)
-    )
-    if env_id is not None:
-        query = query.where(it.env_id == env_id)
-    return [Given(*row) for row in session.execute(query)]

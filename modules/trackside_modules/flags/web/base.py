@@ -112,12 +112,6 @@ def flag_environments() -> list[Environment]:
 
 
 @blueprint.app_template_filter()
-def of_whole(of: int) -> str:
-    """Return a share of 100,000 as people read it."""
-    return words.percent(of)
-
-
-@blueprint.app_template_filter()
 def age(at: datetime) -> Markup:
     """Return how old something is: `24 d`, or since which day where it is older than a month."""
     now = current_runtime().clock.now()

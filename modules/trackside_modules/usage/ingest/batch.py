@@ -153,12 +153,11 @@ class Origin(msgspec.Struct, array_like=True, gc=False):
 
 
 class Person(msgspec.Struct, array_like=True, gc=False):
-    """What a service says about a user: a name, the account's id and name; empty where it does not say."""
+    """What a service says about a user: a name, and the account's id; empty where it does not say."""
 
     user: str
     name: str = ""
     account: str = ""
-    account_name: str = ""
 
 
 class Route(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -41,11 +41,6 @@ class Standing:
     total: Came = field(default_factory=Came)
 
     @property
-    def error_share(self) -> float | None:
-        """The share of calls that failed on the server's side; None without calls."""
-        return self.total.server_errors / self.total.calls if self.total.calls else None
-
-    @property
     def active(self) -> int:
         """On how many of the days there were calls."""
         return sum(it.calls > 0 for it in self.each)

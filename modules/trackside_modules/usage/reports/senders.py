@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -56,8 +55,3 @@ def never_called(session: Session, env_id: int, service: str, limit: int = 50) -
     total = session.scalar(select(func.count()).select_from(UsageRoute).where(*told)) or 0
     query = select(UsageRoute).where(*told).order_by(UsageRoute.route, UsageRoute.method)
     return session.scalars(query.limit(limit)).all(), total
-
-
-def last_batch(session: Session, env_id: int) -> datetime | None:
-    """Return when anything was last seen, of any service."""
-    return session.scalar(select(func.max(UsageSource.last_seen_at)).where(UsageSource.env_id == env_id))

@@ -102,7 +102,7 @@ class _Intake:
         group = identity.clean(text_of(body.get("group"))) or ""
         name = clean(text_of(body.get("name")), _NAME_LENGTH)
         if user in self._people or len(self._people) < MOST_PEOPLE:
-            self._people[user] = Person(user, name, group, group)
+            self._people[user] = Person(user, name, group)
 
     def _errors(self, service: str, record: Log, status: int) -> None:
         check_time(record.time, self._now)
