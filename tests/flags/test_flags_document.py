@@ -129,7 +129,8 @@ def test_many_flags_take_no_more_statements_than_few(session: Session) -> None:
 def run(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `trackside flags ...`."""
     cli.runtime.cache_clear()
-    monkeypatch.setattr("trackside_modules.flags.cli.commands.runtime", lambda: runtime)
+    for name in ("changing", "documents", "reading"):
+        monkeypatch.setattr(f"trackside_modules.flags.cli.{name}.runtime", lambda: runtime)
 
     def command(*arguments: str, code: int = 0, sent: str = "") -> Result:
         result = CliRunner().invoke(cli.trackside, ["flags", *arguments], input=sent)

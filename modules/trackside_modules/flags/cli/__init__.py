@@ -1,6 +1,6 @@
 """`trackside flags`."""
 
-from trackside_modules.flags.cli import requests  # noqa: F401 - it adds its commands
-from trackside_modules.flags.cli.commands import flags
+from trackside_modules.flags.cli import changing, documents, reading, requests  # noqa: F401 - they add their commands
+from trackside_modules.flags.cli.group import flags
 
 __all__ = ["flags"]

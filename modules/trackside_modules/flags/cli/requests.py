@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from trackside.cli import as_json, runtime, say
 from trackside.workspace import environments
 from trackside_modules.flags import shape
-from trackside_modules.flags.cli.commands import flags
+from trackside_modules.flags.cli.group import flags
 from trackside_modules.flags.models import Flag, Request
 from trackside_modules.flags.queries import requests as queries
 from trackside_modules.flags.service import requests as service
