@@ -14,7 +14,8 @@ from trackside.customers.models import Account, User
 from trackside_modules.usage.models import UsageEndpoint, UsageError, UsageErrorHour, UsageSample, UsageVersion
 from trackside_modules.usage.models.names import UNMATCHED
 from trackside_modules.usage.queries.window import window
-from trackside_modules.usage.reports import failing, wrong_turns
+from trackside_modules.usage.reports import error_groups, failing, wrong_turns
+from trackside_modules.usage.reports.error_detail import detail
 from trackside_modules.usage.reports.hints import SORTS, Counts, Tried, hint
 from trackside_modules.usage.reports.nearest import Routes
 from trackside_modules.usage.reports.wrong_turns import Wanted
@@ -241,8 +242,8 @@ def errors(session: Session, history: Callable[..., None]) -> list[UsageError]:
 
 
 def test_groups_say_how_often_for_whom_and_since_which_version(session: Session, errors: list[UsageError]) -> None:
-    wanted = failing.Wanted(1, window("24h", NOW))
-    found, after = failing.groups(session, wanted)
+    wanted = error_groups.Wanted(1, window("24h", NOW))
+    found, after = error_groups.groups(session, wanted)
     assert after is None
     shown = [(it.error.error, it.calls, it.users, it.is_new, it.version) for it in found]
     assert shown == [("FreshError", 2 + 3 + 4, 3, True, "2.0"), ("OldError", 1 + 2 + 3, 3, False, "")]
@@ -250,9 +251,9 @@ def test_groups_say_how_often_for_whom_and_since_which_version(session: Session,
     assert len(found[0].trend) == 24
     head = session.scalars(select(User.id).where(User.external_id == "user1")).one()
     session.execute(update(User).where(User.external_id == "user3").values(merged_into=head))
-    assert [it.users for it in failing.groups(session, wanted)[0]] == [2, 2]
-    some, after = failing.groups(session, wanted, limit=1)
-    rest, end = failing.groups(session, wanted, after, limit=1)
+    assert [it.users for it in error_groups.groups(session, wanted)[0]] == [2, 2]
+    some, after = error_groups.groups(session, wanted, limit=1)
+    rest, end = error_groups.groups(session, wanted, after, limit=1)
     assert [it.error.error for it in [*some, *rest]] == ["FreshError", "OldError"]
     assert end is None
 
@@ -272,13 +273,13 @@ def test_groups_say_how_often_for_whom_and_since_which_version(session: Session,
     ],
 )
 def test_groups_are_narrowed(session: Session, errors: list[UsageError], only: Any, expected: list[str]) -> None:
-    found, _ = failing.groups(session, failing.Wanted(1, window("24h", NOW), **only))
+    found, _ = error_groups.groups(session, error_groups.Wanted(1, window("24h", NOW), **only))
     assert sorted(it.error.error for it in found) == expected
 
 
 def test_failing_endpoints_are_counted_exactly(session: Session, calls: list[tuple[Any, ...]]) -> None:
     span = window("24h", NOW)
-    found = failing.failing(session, failing.Wanted(1, span))
+    found = failing.failing(session, error_groups.Wanted(1, span))
     inside = [it for it in calls if it[0] >= span.start]
     for row in found:
         mine = [it for it in inside if (it[1], it[4]) == (row.endpoint.service, row.endpoint.route)]
@@ -288,7 +289,7 @@ def test_failing_endpoints_are_counted_exactly(session: Session, calls: list[tup
         assert row.share == row.of(5) / row.calls
     assert len(found) == 4
     assert [it.of(5) for it in found] == sorted((it.of(5) for it in found), reverse=True)
-    assert {it.endpoint.service for it in failing.failing(session, failing.Wanted(1, span, "shop"))} == {"shop"}
+    assert {it.endpoint.service for it in failing.failing(session, error_groups.Wanted(1, span, "shop"))} == {"shop"}
 
 
 def test_a_group_shows_its_samples_users_and_accounts(session: Session, errors: list[UsageError]) -> None:
@@ -301,16 +302,16 @@ def test_a_group_shows_its_samples_users_and_accounts(session: Session, errors: 
     for user in (0, users["user2"].id):
         session.add(UsageSample(env_id=1, at=NOW, user_id=user, path="/orders", error_id=errors[0].id, **common))
     session.flush()
-    found = failing.detail(session, failing.Wanted(1, window("24h", NOW)), errors[0].id)
+    found = detail(session, error_groups.Wanted(1, window("24h", NOW)), errors[0].id)
     assert found is not None
     assert (found.group.calls, found.group.users, len(found.times)) == (6, 3, len(found.group.trend))
     assert [it.user and it.user.external_id for it in found.samples] == ["user2", None]
     assert {it.user.external_id: it.failed for it in found.users} == {"user1": 4, "user2": 4, "user3": 4}
     assert [(it.account and it.account.external_id, it.users) for it in found.accounts] == [("acme", 2), (None, 1)]
     assert [it.version for it in found.versions] == ["2.0"]
-    assert failing.detail(session, failing.Wanted(2, window("24h", NOW)), errors[0].id) is None
+    assert detail(session, error_groups.Wanted(2, window("24h", NOW)), errors[0].id) is None
     users["user3"].merged_into = users["user1"].id
     session.flush()
-    found = failing.detail(session, failing.Wanted(1, window("24h", NOW)), errors[0].id)
+    found = detail(session, error_groups.Wanted(1, window("24h", NOW)), errors[0].id)
     assert found is not None
     assert {it.user.external_id: it.failed for it in found.users} == {"user1": 8, "user2": 4}

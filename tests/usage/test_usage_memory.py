@@ -31,7 +31,8 @@ from trackside_modules.usage.models import (
 )
 from trackside_modules.usage.queries import Scope, endpoints, figures, people
 from trackside_modules.usage.queries.window import Window, between, window
-from trackside_modules.usage.reports import failing, wrong_turns
+from trackside_modules.usage.reports import error_groups, failing, wrong_turns
+from trackside_modules.usage.reports.error_groups import Wanted
 from trackside_modules.usage.storage import (
     adding,
     closed,
@@ -102,9 +103,9 @@ def wrong(session: Session, span: Window) -> list[object]:
         it = wrong_turns.page(session, wrong_turns.Wanted(1, span.start, span.until, service, sort))  # type: ignore[arg-type]
         rows = {each.who: (each.calls, each.counts, each.first, each.last) for each in [*it.rows, it.unknown]}
         found.append((rows, it.counts, it.users))
-        wanted = failing.Wanted(1, span, service)
+        wanted = Wanted(1, span, service)
         found.append([(it.endpoint.id, it.calls, it.statuses, it.users) for it in failing.failing(session, wanted)])
-        groups = failing.groups(session, wanted)[0]
+        groups = error_groups.groups(session, wanted)[0]
         found.append([(it.error.id, it.calls, it.users, it.trend) for it in groups])
     return found
 
@@ -142,7 +143,7 @@ def test_what_is_remembered_is_what_is_read(counted: Session) -> None:
     session.execute(update(UsageTurn).values(turns=turns.pack(np.array([[7, 1, 5000, 9, 9]]))))
     span = window("30d", NOW)
     assert figures.summed(session, Scope(1), span).calls > 10_000
-    assert failing.failing(session, failing.Wanted(1, span))[0].of(5) > 10_000
+    assert failing.failing(session, Wanted(1, span))[0].of(5) > 10_000
     assert turns.read(session, 1, span.start, NOW).turns.calls.max() > 10_000
 
 
@@ -233,18 +234,18 @@ def test_a_forgotten_hour_takes_its_day_and_week_with_it_and_is_made_again(count
 def test_an_error_of_a_day_that_is_over_is_counted_at_once_and_one_of_today_forgets_nothing(counted: Session) -> None:
     session = counted
     memories.fill(session, 1, NOW)
-    wanted = failing.Wanted(1, window("30d", NOW))
-    before = {it.error.id: it.calls for it in failing.groups(session, wanted)[0]}
+    wanted = Wanted(1, window("30d", NOW))
+    before = {it.error.id: it.calls for it in error_groups.groups(session, wanted)[0]}
     stale = select(UsageRemembered.at).where(UsageRemembered.fresh.is_(False))
     for ago, forgotten in ((timedelta(minutes=9), 0), (timedelta(days=9), 2)):
         minute = int((NOW - ago).timestamp()) // 60
         note(session, [Failure(Subject("shop", "GET", "/orders", 500, "user9", ""), minute, "Late", "", 7)])
         assert len(session.scalars(stale).all()) == forgotten
-    after = {it.error.error: (it.calls, it.users) for it in failing.groups(session, wanted)[0]}
+    after = {it.error.error: (it.calls, it.users) for it in error_groups.groups(session, wanted)[0]}
     assert after["Late"] == (14, 1)
     assert len(after) == len(before) + 1
     assert memories.fill(session, 1, NOW) == 2
-    assert {it.error.error: (it.calls, it.users) for it in failing.groups(session, wanted)[0]} == after
+    assert {it.error.error: (it.calls, it.users) for it in error_groups.groups(session, wanted)[0]} == after
 
 
 def test_hours_are_remembered_for_some_weeks_only(counted: Session) -> None:

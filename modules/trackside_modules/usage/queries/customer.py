@@ -16,7 +16,7 @@ from trackside_modules.usage.queries.pieces import ask
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.queries.window import DAY, Window, floor
 from trackside_modules.usage.storage import tiers
-from trackside_modules.usage.storage.sums import histograms, hung
+from trackside_modules.usage.storage.hung import histograms, hung
 
 STRIP = 90
 """Days that the strip of active days shows."""

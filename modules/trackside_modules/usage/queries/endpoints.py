@@ -29,10 +29,10 @@ from trackside_modules.usage.queries.figures import Figures, added, bucket, by_e
 from trackside_modules.usage.queries.pieces import Question, Span, in_tiers, pieces
 from trackside_modules.usage.queries.scope import Scope, units_for
 from trackside_modules.usage.queries.window import DAY, HOUR, MINUTE, Window
-from trackside_modules.usage.storage import reach, tiers
-from trackside_modules.usage.storage.crowds import numbers, run
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.hung import hung, numbers, run, united
 from trackside_modules.usage.storage.packs import quantiles
-from trackside_modules.usage.storage.sums import cut, hung, split
+from trackside_modules.usage.storage.sums import split
 from trackside_modules.usage.storage.tiers import Part
 
 SORTS = ("endpoint", "calls", "users", "errors", "refused", "p50", "p95", "p99", "change")
@@ -145,7 +145,7 @@ def _users_each(rows: Subquery) -> Select[*tuple[Any, ...]]:
 
 
 def _united(found: Sequence[Any]) -> dict[int, BitMap64]:
-    return {id_: reach.unite(cut(bytes(data), bytes(lengths))) for id_, data, lengths in found}
+    return {id_: united(data, lengths) for id_, data, lengths in found}
 
 
 def add_trend(session: Session, scope: Scope, window: Window, them: Sequence[EndpointRow]) -> None:

@@ -17,8 +17,8 @@ from trackside_modules.usage.queries.pieces import Question, Span, in_tiers, pie
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.queries.window import Window
 from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.hung import histograms, hung
 from trackside_modules.usage.storage.packs import WIDTH, Ints, quantiles
-from trackside_modules.usage.storage.sums import histograms, hung
 
 
 def _nothing() -> Ints:

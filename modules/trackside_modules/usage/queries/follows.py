@@ -20,7 +20,7 @@ from trackside_modules.usage.queries.endpoints import named
 from trackside_modules.usage.queries.scope import of_service
 from trackside_modules.usage.storage import closed, memory
 from trackside_modules.usage.storage.counts import Groups
-from trackside_modules.usage.storage.crowds import numbers, run
+from trackside_modules.usage.storage.hung import numbers, run
 from trackside_modules.usage.storage.packs import Ints
 
 _DAY = timedelta(days=1)

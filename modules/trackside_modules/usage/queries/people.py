@@ -19,7 +19,7 @@ from trackside_modules.usage.queries.pieces import ask
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.queries.window import Window
 from trackside_modules.usage.storage import crowds, tiers
-from trackside_modules.usage.storage.crowds import numbers, run
+from trackside_modules.usage.storage.hung import numbers, run
 from trackside_modules.usage.storage.packs import Ints
 
 Column = ColumnElement[Any] | InstrumentedAttribute[Any]

@@ -13,8 +13,8 @@ from trackside_modules.usage.models import UsagePulse
 from trackside_modules.usage.queries.figures import bucket
 from trackside_modules.usage.queries.pieces import Question, Span, pieces
 from trackside_modules.usage.queries.scope import Scope
-from trackside_modules.usage.storage import reach, sums
-from trackside_modules.usage.storage.crowds import numbers, run
+from trackside_modules.usage.storage import reach
+from trackside_modules.usage.storage.hung import hung, numbers, run, united
 from trackside_modules.usage.storage.memory import dirty
 from trackside_modules.usage.storage.packs import Ints
 from trackside_modules.usage.storage.pulse import STEPS, Pulse, Unit, spans
@@ -100,12 +100,12 @@ def _summed(
 def _by_time(rows: Subquery, step: timedelta, users: bool) -> Select[*tuple[Any, ...]]:
     it = rows.c
     nobody = literal(b""), literal(b"")
-    counted = func.sum(it.calls), func.sum(it.server_errors), *(sums.hung(it.users) if users else nobody)
+    counted = func.sum(it.calls), func.sum(it.server_errors), *(hung(it.users) if users else nobody)
     return select(bucket(it, step), *counted).group_by(literal_column("1"))
 
 
 def _pulses(found: Sequence[Any]) -> dict[datetime, Pulse]:
     return {
-        at.astimezone(UTC): Pulse(int(calls), int(failed), reach.unite(sums.cut(bytes(packed), bytes(sizes))))
+        at.astimezone(UTC): Pulse(int(calls), int(failed), united(packed, sizes))
         for at, calls, failed, packed, sizes in found
     }

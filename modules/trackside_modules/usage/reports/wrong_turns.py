@@ -35,8 +35,9 @@ from trackside_modules.usage.queries import people
 from trackside_modules.usage.queries.scope import Scope
 from trackside_modules.usage.reports.hints import Counts, Tried, hint
 from trackside_modules.usage.reports.nearest import Routes
-from trackside_modules.usage.storage import crowds, tiers, turns
+from trackside_modules.usage.storage import tiers, turns
 from trackside_modules.usage.storage.counts import Groups
+from trackside_modules.usage.storage.hung import numbers, run
 from trackside_modules.usage.storage.packs import Ints
 from trackside_modules.usage.storage.turns import STATUSES, Sort
 
@@ -107,7 +108,7 @@ def _ranked(
     """Return (key, seconds of the last turn's bucket, turns) in the order wanted; users that remain are `heads`."""
     mine, keys = heads != UNKNOWN_USER, heads
     if wanted.q:
-        mine &= np.isin(heads, crowds.numbers(session.scalar(_matching(wanted))))
+        mine &= np.isin(heads, numbers(session.scalar(_matching(wanted))))
     if wanted.by == "account":
         keys = people.accounts(session, heads)
         mine &= keys != 0
@@ -153,7 +154,7 @@ def _rank(wanted: Wanted, row: tuple[int, ...]) -> tuple[int, int, int]:
 def _matching(wanted: Wanted) -> Select[Any]:
     """Return the query for the users whose name, or whose account's, holds what was searched for."""
     columns = (User.external_id, User.name, User.email, Account.external_id, Account.name)
-    query = select(crowds.run(User.id)).outerjoin(Account, Account.id == User.account_id)
+    query = select(run(User.id)).outerjoin(Account, Account.id == User.account_id)
     return query.where(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
 
 

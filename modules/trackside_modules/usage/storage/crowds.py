@@ -9,25 +9,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
-    LargeBinary,
     Select,
     Subquery,
     case,
-    cast,
     func,
     literal,
     literal_column,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageCrowd, UsageMinute
 from trackside_modules.usage.storage import closed, minutes, tiers
 from trackside_modules.usage.storage.counts import LARGEST, Groups
+from trackside_modules.usage.storage.hung import numbers, run
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
 from trackside_modules.usage.storage.packs import Ints
 from trackside_modules.usage.storage.tiers import Part
@@ -39,7 +36,6 @@ EVERYTHING = 0
 """The endpoint that stands for all of them."""
 _TURNS = 1 + SUMS.index("wrong_turns")
 _MINUTE = timedelta(minutes=1)
-_NOTHING = literal_column("''::bytea", LargeBinary)
 
 
 class Crowd(NamedTuple):
@@ -243,18 +239,6 @@ def _columns(counted: Subquery, bins: Any = None) -> Select[*tuple[Any, ...]]:
     if bins is not None:
         columns += [func.extract("epoch", summed.bin), summed.endpoint_id]
     return select(*map(run, columns))
-
-
-def run(column: Any, order: Any = None) -> Any:
-    """Return a column of numbers hung one after the other, in an order where one is given."""
-    value = func.int8send(cast(column, BigInteger))
-    none = _NOTHING if order is None else aggregate_order_by(_NOTHING, order)
-    return func.string_agg(value, none, type_=LargeBinary)
-
-
-def numbers(data: bytes | None) -> Ints:
-    """Return what `run` selected."""
-    return np.frombuffer(data or b"", dtype=">i8").astype(np.int64)
 
 
 def made(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Select, Subquery, and_, false, func, liter
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageErrorHour, UsageErrorSum
-from trackside_modules.usage.storage import memory, reach
+from trackside_modules.usage.storage import memory
+from trackside_modules.usage.storage.hung import hung, united
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit
-from trackside_modules.usage.storage.sums import cut, hung
 from trackside_modules.usage.storage.tiers import Narrow
 
 _COLUMNS = ("error_id", "at", "calls", "users")
@@ -45,6 +45,6 @@ def made(session: Session, env_id: int, unit: Unit, start: datetime, end: dateti
     found = session.execute(query.group_by(literal_column("1"), literal_column("2")))
     return [
         {"env_id": env_id, "unit": unit, "at": at, "error_id": error_id, "calls": int(calls)}
-        | {"users": reach.unite(cut(bytes(users), bytes(sizes))).serialize()}
+        | {"users": united(users, sizes).serialize()}
         for at, error_id, calls, users, sizes in found
     ]

@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal_colu
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageFailure
-from trackside_modules.usage.storage import reach, tiers
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.hung import hung, united
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
-from trackside_modules.usage.storage.sums import cut, hung
 from trackside_modules.usage.storage.tiers import Narrow
 
 COLUMNS = ("at", "endpoint_id", "status", "calls", "users")
@@ -56,7 +56,7 @@ def made(session: Session, env_id: int, unit: Unit, start: datetime, end: dateti
     for at, endpoint_id, status, calls, users, sizes in session.execute(
         query.group_by(*(literal_column(str(place)) for place in (1, 2, 3)))
     ):
-        known = reach.unite(cut(bytes(users), bytes(sizes)))
+        known = united(users, sizes)
         found.setdefault((at, endpoint_id), []).append((status, int(calls), known))
     for rows in found.values():
         rows.append((ALL, sum(calls for _, calls, _ in rows), BitMap64().union(*(known for *_, known in rows))))

@@ -7,19 +7,19 @@ from typing import Any, cast
 
 import numpy as np
 from pyroaring import BitMap64
-from sqlalchemy import LargeBinary, Select, Subquery, case, column, func, literal_column, select, union_all
+from sqlalchemy import Select, Subquery, case, column, func, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
 from trackside_modules.usage.models import UsageEndpointHour, UsageSum
-from trackside_modules.usage.storage import reach, tiers
+from trackside_modules.usage.storage import tiers
+from trackside_modules.usage.storage.hung import histograms, hung, united
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
-from trackside_modules.usage.storage.packs import Ints, joined, pack_rows
+from trackside_modules.usage.storage.packs import pack_rows
 from trackside_modules.usage.storage.tiers import Narrow
 
 COLUMNS = ("at", "endpoint_id", "calls", "client_errors", "server_errors", "slow", "approximate", "latency", "users")
 EVERYTHING = 0
 """The endpoint that stands for all of them."""
-_NOTHING = literal_column("''::bytea", LargeBinary)
 _IT = {it.name: column(it.name, it.type) for it in UsageEndpointHour.__table__.c}
 _SPLIT: dict[str, Any] = _IT | {
     "client_errors": case((_IT["status"].between(400, 499), _IT["calls"]), else_=0).label("client_errors"),
@@ -55,26 +55,6 @@ def split(counted: Subquery, *more: str, users: bool = True) -> Select[Any]:
     return cast("Select[Any]", read).select_from(counted)
 
 
-def hung(column: Any) -> tuple[Any, Any]:
-    """Return two columns: a group's packed values one after the other, and their lengths as 32-bit numbers."""
-    sizes = func.int4send(func.octet_length(column))
-    return func.string_agg(column, _NOTHING, type_=LargeBinary), func.string_agg(sizes, _NOTHING, type_=LargeBinary)
-
-
-def histograms(pairs: Sequence[tuple[Any, Any]]) -> Ints:
-    """Return a row of counts (see `packs`) for each group, from what `hung` selected of it."""
-    lengths = [np.frombuffer(sizes, dtype=">i4") for _, sizes in pairs]
-    owners = np.repeat(np.arange(len(pairs)), [len(each) for each in lengths])
-    data = b"".join(bytes(packs) for packs, _ in pairs)
-    return joined(data, np.concatenate(lengths) if lengths else [], owners, len(pairs))
-
-
-def cut(data: bytes, lengths: bytes) -> list[bytes]:
-    """Return what was hung one after the other."""
-    ends = np.cumsum(np.frombuffer(lengths, dtype=">i4")).tolist()
-    return [data[start:end] for start, end in zip([0, *ends][:-1], ends, strict=True)]
-
-
 def made(session: Session, env_id: int, unit: Unit, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """Return the rows to be remembered of the buckets of `[start, end)`: of each endpoint, and of everything."""
     it = of(env_id, plan(session, env_id, start, end, MADE_OF[unit])).c
@@ -87,7 +67,7 @@ def made(session: Session, env_id: int, unit: Unit, start: datetime, end: dateti
     times = [row[0] for row in found]
     firsts = [place for place, at in enumerate(times) if place == 0 or at != times[place - 1]]
     counts = np.vstack((counts, np.add.reduceat(counts, firsts, axis=0) if firsts else counts))
-    users = [reach.unite(cut(bytes(row[9]), bytes(row[10]))) for row in found]
+    users = [united(row[9], row[10]) for row in found]
     every = [_together(found[first:stop]) for first, stop in pairwise([*firsts, len(found)])]
     users += [BitMap64().union(*users[first:stop]) for first, stop in pairwise([*firsts, len(found)])]
     names = {"env_id": env_id, "unit": unit}

@@ -17,7 +17,7 @@ from trackside_modules.usage.models import UsageEndpoint, UsageTurn
 from trackside_modules.usage.models.names import UNMATCHED
 from trackside_modules.usage.storage import closed, crowds, minutes, tiers
 from trackside_modules.usage.storage.counts import LARGEST, Groups
-from trackside_modules.usage.storage.crowds import numbers, run
+from trackside_modules.usage.storage.hung import numbers, run
 from trackside_modules.usage.storage.memory import MADE_OF, STEPS, Plan, Unit, plan
 from trackside_modules.usage.storage.packs import Ints
 from trackside_modules.usage.storage.tiers import Part

@@ -13,8 +13,10 @@ from trackside.web.look import zone
 from trackside.web.marks import marks
 from trackside.web.policy import require
 from trackside_modules.usage import queries
-from trackside_modules.usage.reports import failing
-from trackside_modules.usage.reports.failing import Detail, Failing, Group, Wanted
+from trackside_modules.usage.reports import error_groups, failing
+from trackside_modules.usage.reports.error_detail import Detail, detail
+from trackside_modules.usage.reports.error_groups import Group, Wanted
+from trackside_modules.usage.reports.failing import Failing
 from trackside_modules.usage.web import export
 from trackside_modules.usage.web.asked import Asked, ask_filters, choice, number, text
 from trackside_modules.usage.web.base import blueprint
@@ -56,9 +58,9 @@ def errors() -> ResponseReturnValue:
     if kind and what == "endpoints":
         return export.send("failing-endpoints", kind, FAILING, failing.failing(session, wanted, export.MOST))
     if kind:
-        return export.send("errors", kind, GROUPS, failing.groups(session, wanted, limit=export.MOST)[0])
+        return export.send("errors", kind, GROUPS, error_groups.groups(session, wanted, limit=export.MOST)[0])
     after: Any = asked_place(2)
-    groups, following = failing.groups(session, wanted, after)
+    groups, following = error_groups.groups(session, wanted, after)
     return render_template(
         "usage/errors.html",
         asked=asked,
@@ -67,7 +69,7 @@ def errors() -> ResponseReturnValue:
         groups=groups,
         cursor=cursor(following),
         failing=failing.failing(session, wanted),
-        known=bool(groups) or failing.any_known(session, asked.env.id),
+        known=bool(groups) or error_groups.any_known(session, asked.env.id),
         has_usage=bool(asked.services) or queries.has_usage(session, asked.env.id),
         narrowed=bool(wanted.service or wanted.status or wanted.q or wanted.only_new or wanted.endpoint_id),
     )
@@ -79,7 +81,7 @@ def error(error_id: int) -> ResponseReturnValue:
     """Show one group of failures: its history, samples, users, accounts and versions."""
     runtime, session, asked = current_runtime(), db.session(), ask_filters(default="7d")
     span = asked.span
-    found = failing.detail(session, Wanted(asked.env.id, span), error_id) if error_id < 2**63 else None
+    found = detail(session, Wanted(asked.env.id, span), error_id) if error_id < 2**63 else None
     if found is None:
         raise NotFound("There is no such error in this environment: it was never seen, or is no longer kept.")
     changed = marks(runtime, session, asked.env.id, span.start, span.end)
@@ -121,5 +123,5 @@ def _wanted(asked: Asked) -> Wanted:
         status,
         text("q"),
         choice("new", ("", "1"), "") == "1",
-        choice("sort", failing.ORDERS, "-calls"),
+        choice("sort", error_groups.ORDERS, "-calls"),
     )
