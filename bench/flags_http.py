@@ -92,6 +92,7 @@ def load(kind: str) -> Any:
     from trackside.auth import keyring
     from trackside.lane import LaneRequest
     from trackside.logs import configure_logging
+    from trackside.pages import Pages
     from trackside.places import Places
     from trackside.process import settle
     from trackside.runtime import build_runtime
@@ -119,7 +120,7 @@ def load(kind: str) -> Any:
         app.extensions["csrf"].exempt(view)
     ring.begin()
     places = Places(runtime.settings.web_threads)
-    lane = serve.Lane(runtime, ring, serve.Pages(app, places), places, count=app.extensions["trackside.metrics"].lane)
+    lane = serve.Lane(runtime, ring, Pages(app, places), places, count=app.extensions["trackside.metrics"].lane)
     settle()  # as `trackside web` does
     return lane
 

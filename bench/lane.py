@@ -61,6 +61,7 @@ def load(kind: str) -> Any:
     from trackside.auth import keyring
     from trackside.logs import configure_logging
     from trackside.module import LaneRoute, Module
+    from trackside.pages import Pages
     from trackside.places import Places
     from trackside.runtime import build_runtime
     from trackside.settings import load_settings
@@ -82,7 +83,7 @@ def load(kind: str) -> Any:
     view.policy = Policy(public="measured only")  # type: ignore[attr-defined]
     app.add_url_rule("/flask", view_func=view)
     places = Places(runtime.settings.web_threads)
-    pages = serve.Pages(app, places)
+    pages = Pages(app, places)
     return serve.Lane(runtime, ring, pages, places, count=app.extensions["trackside.metrics"].lane)
 
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from trackside.body import receive_on_disk
 from trackside.errors import BadRequest, TooLarge
-from trackside.serve import member_of
+from trackside.pages import member_of
 
 
 def sent(body: bytes, length: int | None = None) -> dict[str, object]:

@@ -13,10 +13,11 @@ from trackside.auth.principal import KeyPrincipal
 from trackside.errors import BadRequest, NotAuthenticated, Unavailable
 from trackside.lane import LaneRequest, LaneResponse
 from trackside.module import LaneRoute, Module
+from trackside.pages import Pages
 from trackside.places import Places
 from trackside.registry import Registry
 from trackside.runtime import Runtime
-from trackside.serve import Lane, Pages
+from trackside.serve import Lane
 
 KINDS = frozenset({"server", "admin"})
 
