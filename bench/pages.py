@@ -6,7 +6,7 @@ Throw-away servers, filled by pages_fill.py (which says what of; some twenty min
 stands still: the last Thursday, 15:40. With --keep the data stay in a folder, and a size that is there is not filled
 again. Every page is asked as a signed-in member asks for it, in this process, in turn: the whole request is timed, from
 WSGI call to last byte. Between requests stay what PostgreSQL and the tables remember, and what a web process holds of
-minutes, hours, days and weeks that are over (ADRs 0190, 0194): here nothing is counted meanwhile.
+minutes, hours, days and weeks that are over (ADR 0190, 0194): here nothing is counted meanwhile.
 Printed: the first request after the start (cold: connections, templates and prepared statements too), median and p95 of
 each page after it, at each size, and how the median grows.
 """

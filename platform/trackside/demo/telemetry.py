@@ -2,7 +2,7 @@
 
 The metric is the standard `http.server.request.duration`. The ready-made Flask instrumentation cannot carry a user on
 it (its hooks see only the span, and its metric's attributes are a fixed list), so the API records the metric in ten
-lines of its own, which are also what the README shows. docs/adr/0070 says more.
+lines of its own, which are also what the README shows. ADR 0070 says more.
 """
 
 import time

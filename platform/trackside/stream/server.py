@@ -1,7 +1,7 @@
 """The HTTP server of streams: asyncio's own transports, since ten thousand idle connections should cost little.
 
 It serves an ASGI callable, and only what streams need: one request for each connection, without a body, answered once,
-then the connection ends. So nothing that follows a request can be taken for another one. docs/adr/0153 tells why no
+then the connection ends. So nothing that follows a request can be taken for another one. ADR 0153 tells why no
 other server does it.
 """
 
