@@ -15,27 +15,23 @@ import time
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-import msgspec
 import structlog
 from redis import RedisError
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from trackside.auth import keyform
+from trackside.auth import keyform, live_keys
 from trackside.auth.addresses import client_address
 from trackside.auth.keys import CHANNEL, KeysChanged
+from trackside.auth.live_keys import LiveKey
 from trackside.auth.models import ApiKey, ApiKeyVersion
 from trackside.auth.principal import KeyPrincipal
 from trackside.errors import NotAuthenticated, TooMany, Unavailable
 from trackside.runtime import Runtime
-from trackside.settings import Settings
-from trackside.snapshot import Snapshots
-from trackside.workspace import Environment
 
 log = structlog.get_logger(__name__)
 POLL = 5.0
@@ -52,31 +48,6 @@ MISSING = "No API key came with this request: send `Authorization: Bearer KEY` o
 MALFORMED = "This is not an API key of Trackside, or not all of one: copy it again, from ts_ to its end."
 WRONG = "This API key is not valid: it is wrong, revoked or expired. Make one under Settings, API keys."
 IN_URL = "An API key must not be in the URL, where logs keep it: send it as a header, and rotate this one."
-
-
-@dataclass(frozen=True, slots=True)
-class _Live:
-    hash: bytes
-    expires_at: datetime | None
-    principal: KeyPrincipal
-
-
-class _Kept(msgspec.Struct, array_like=True):
-    """A live key in the snapshot."""
-
-    head: str
-    hash: bytes
-    expires_at: datetime | None
-    key_id: int
-    env_id: int
-    kind: str
-    scopes: list[str]
-    name: str
-    environment: str
-
-
-SNAPSHOT = "keys"
-_KEPT = msgspec.json.Decoder(list[_Kept])
 _NOBODY = hashlib.sha256(b"").digest()
 
 
@@ -90,17 +61,12 @@ def build(runtime: Runtime) -> "KeyRing":
     return ring
 
 
-def is_kept(settings: Settings) -> bool:
-    """Whether there is a snapshot of keys to start with."""
-    return Snapshots(settings).read(SNAPSHOT) is not None
-
-
 class KeyRing:
     """Every live key, by the part of its text that is no secret."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, LiveKey] = {}
         self._ids: dict[tuple[int, int], datetime | None] = {}
         self._passes: dict[str, KeyPrincipal] = {}
         """Keys that were found right, by their text: nobody can search a dictionary of texts by its timing."""
@@ -139,7 +105,9 @@ class KeyRing:
         try:
             self.refresh()
         except SQLAlchemyError as error:
-            self._restore()
+            self._live = live_keys.restore(self._runtime.settings)
+            self._ids = _ids(self._live)
+            self._version = -1  # so that whatever the database says is news
             log.warning("keys.database_away", reason=type(error).__name__, keys=len(self._live))
         self._watch()
 
@@ -157,34 +125,6 @@ class KeyRing:
             return False
         expires_at = self._ids[env_id, key_id]
         return expires_at is None or self._runtime.clock.now() < expires_at
-
-    def _restore(self) -> None:
-        try:
-            kept = _KEPT.decode(Snapshots(self._runtime.settings).read(SNAPSHOT) or b"[]")
-        except msgspec.MsgspecError:
-            log.warning("snapshot.damaged", name=SNAPSHOT, effect="it is ignored")
-            return
-        self._version = -1  # so that whatever the database says is news
-        self._live = {
-            it.head: _Live(
-                it.hash,
-                it.expires_at,
-                KeyPrincipal(it.key_id, it.env_id, it.kind, frozenset(it.scopes), it.name, it.environment),
-            )
-            for it in kept
-        }
-        self._ids = _ids(self._live)
-
-    def _keep(self, live: Mapping[str, _Live]) -> None:
-        kept = [
-            _Kept(
-                head, it.hash, it.expires_at, who.key_id, who.env_id, who.kind, sorted(who.scopes), who.name,
-                who.environment,
-            )
-            for head, it in sorted(live.items())
-            for who in (it.principal,)
-        ]  # fmt: skip
-        Snapshots(self._runtime.settings).write(SNAPSHOT, msgspec.json.encode(kept))
 
     def refresh(self, *, force: bool = False) -> None:
         """Load the keys where they have changed; raises SQLAlchemyError where the database is away."""
@@ -208,19 +148,14 @@ class KeyRing:
             version = session.scalar(select(ApiKeyVersion.version)) or 0
             if version == self._version and not force:
                 return
-            rows = session.execute(
-                select(ApiKey, Environment.slug)
-                .join(Environment, Environment.id == ApiKey.env_id)
-                .where(ApiKey.revoked_at.is_(None))
-            )
-            live = dict(_entry(key, slug) for key, slug in rows)
+            live = live_keys.load(session)
         # one assignment: whoever reads sees the old keys or the new ones, never half
         self._live, self._version = live, version
         self._ids = _ids(live)
         # a new one, since a check that goes on may still write into the old one
         self._passes = {}
         if self._keeps:
-            self._keep(live)
+            live_keys.keep(self._runtime.settings, live)
 
     def close(self) -> None:
         """Write what is not written yet, and look no more; the thread ends when it wakes."""
@@ -313,14 +248,9 @@ class KeyRing:
                     self._watcher.start()
 
 
-def _ids(live: Mapping[str, _Live]) -> dict[tuple[int, int], datetime | None]:
+def _ids(live: Mapping[str, LiveKey]) -> dict[tuple[int, int], datetime | None]:
     """Return when each key ends, by environment and number."""
     return {(it.principal.env_id, it.principal.key_id): it.expires_at for it in live.values()}
-
-
-def _entry(key: ApiKey, env: str) -> tuple[str, _Live]:
-    principal = KeyPrincipal(key.id, key.env_id, key.kind, frozenset(key.scopes), key.name, env)
-    return keyform.head(env, key.kind, key.public_id), _Live(key.secret_hash, key.expires_at, principal)
 
 
 def _keep_fresh(ref: "weakref.ref[KeyRing]") -> None:

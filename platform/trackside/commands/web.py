@@ -82,7 +82,7 @@ def check_servers(settings: Settings) -> None:
 
 def stands_alone(settings: Settings) -> bool:
     """Whether snapshots of keys, and of what a module can serve from them, are on the disk."""
-    from trackside.auth.keyring import is_kept
+    from trackside.auth.live_keys import is_kept
     from trackside.module import resolve
     from trackside.registry import load_registry
 
