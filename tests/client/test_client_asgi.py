@@ -71,7 +71,7 @@ def wrap(app: Any, **more: Any) -> UsageASGI:
     return UsageASGI(app, user=lambda scope: scope["state"].get("user_id"), **GIVEN, **more)
 
 
-def test_starlettes_templates(counted: Counted, tmp_path: Any) -> None:
+def test_starlettes_routes_are_counted_as_templates(counted: Counted, tmp_path: Any) -> None:
     (tmp_path / "a.txt").write_text("a")
     inner = Starlette(routes=[Route("/things/{thing}", hello)])
     app = Starlette(
@@ -98,7 +98,7 @@ def test_starlettes_templates(counted: Counted, tmp_path: Any) -> None:
     }
 
 
-def test_fastapis_templates(counted: Counted) -> None:
+def test_fastapis_routes_are_counted_as_templates(counted: Counted) -> None:
     app, router, inner = FastAPI(), APIRouter(prefix="/orders"), FastAPI()
 
     @router.get("/{number}")
@@ -148,7 +148,7 @@ def test_time_runs_until_the_last_part_and_not_into_the_background(counted: Coun
     assert order == ["1"]
 
 
-def test_exceptions_and_clients_that_go(counted: Counted) -> None:
+def test_exceptions_and_clients_that_go_are_counted(counted: Counted) -> None:
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise RuntimeError("no such luck")
 
@@ -176,7 +176,7 @@ def test_exceptions_and_clients_that_go(counted: Counted) -> None:
     assert samples[0].error is not None
 
 
-def test_users_from_headers_and_failing_callables(counted: Counted) -> None:
+def test_a_user_comes_from_a_header_where_a_callable_fails(counted: Counted) -> None:
     async def coroutine(_: Any) -> str:
         return "u9"
 

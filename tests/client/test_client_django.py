@@ -83,7 +83,7 @@ EXPECTED = {
 PATHS = ("/v1/orders/1?user=u1", "/v1/orders/7", "/v1/old/3", "/stream", "/file", "/nowhere")
 
 
-def test_djangos_routes_under_wsgi(middleware: UsageMiddleware, counted: Counted) -> None:
+def test_djangos_routes_are_counted_under_wsgi(middleware: UsageMiddleware, counted: Counted) -> None:
     client = Client(WSGIHandler())
     for each in PATHS:
         answer = client.get(each, environ_overrides={"wsgi.file_wrapper": FileWrapper})
@@ -115,7 +115,7 @@ def test_a_response_goes_with_its_last_holder_and_may_be_closed_again(counted: C
         gc.enable()
 
 
-def test_djangos_routes_under_asgi(middleware: UsageMiddleware, counted: Counted) -> None:
+def test_djangos_routes_are_counted_under_asgi(middleware: UsageMiddleware, counted: Counted) -> None:
     async def ask(app: Any, target: str) -> None:
         asked: list[None] = []
 

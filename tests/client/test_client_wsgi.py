@@ -47,7 +47,7 @@ def app() -> Flask:
     return made
 
 
-def test_flasks_rules_users_and_statuses(app: Flask, counted: Counted) -> None:
+def test_flasks_rules_users_and_statuses_are_counted(app: Flask, counted: Counted) -> None:
     app.wsgi_app = wrapped = UsageWSGI(app.wsgi_app, user=lambda _: g.get("user_id"), **GIVEN)
     client = app.test_client()
     for path in ("/orders/1", "/orders/2", "/orders/2", "/nowhere/3", "/broken", "/file"):
@@ -162,7 +162,7 @@ def test_what_fails_in_user_never_reaches_the_application(
     assert len([record for record in caplog.records if record.name == "trackside_client"]) == 1
 
 
-def test_users_from_headers_in_every_script(counted: Counted) -> None:
+def test_users_come_from_headers_in_every_script(counted: Counted) -> None:
     wrapped = UsageWSGI(plain([b"a"]), user_header="X-User-Id", account_header="x-account", **GIVEN)
     wrapped(environ(HTTP_X_USER_ID="zoë".encode().decode("latin-1"), HTTP_X_ACCOUNT=" a1 "), start)
     wrapped(environ(HTTP_X_USER_ID="u" * 10_000), start)

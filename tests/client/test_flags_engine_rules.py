@@ -186,7 +186,7 @@ def test_a_flag_without_times_never_asks_the_clock() -> None:
     assert found.evaluate("f", {}).error_code is None
 
 
-def test_prerequisites_in_a_long_chain_and_a_dense_mesh() -> None:
+def test_prerequisites_hold_in_a_long_chain_and_a_dense_mesh() -> None:
     def needs(*others: str) -> dict[str, Any]:
         return flag(prerequisites=[{"flag": other, "variants": ["on"]} for other in others])
 

@@ -248,7 +248,7 @@ def test_an_erased_account_is_forgotten(evaluate: Any, counted: Any, checkout: F
     assert counted()[1] == {}
 
 
-def test_the_questions_of_pages(
+def test_exposures_answer_what_pages_ask(
     evaluate: Any, counted: Any, checkout: Flag, runtime: Runtime, clock: Any, post: Any
 ) -> None:
     evaluate({"targetingKey": "u_1", "account": "acme"})

@@ -92,7 +92,7 @@ def test_wrong_bodies_are_refused(call: Call, body: dict[str, Any]) -> None:
     assert answer.content_type == "application/problem+json"
 
 
-def test_merging_and_erasing(call: Call) -> None:
+def test_a_merged_user_leads_to_the_other_and_an_erased_one_to_nobody(call: Call) -> None:
     old, new = (make(call, "/users", external_id=name)["id"] for name in ("old", "new"))
     assert call("POST", f"/users/{old}/merge", {"into": new}).json["external_id"] == "new"
     assert call("GET", f"/users/{old}").json["merged_into"] == new

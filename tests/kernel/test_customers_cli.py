@@ -46,7 +46,7 @@ def test_rows_left_out_are_an_exit_code(call: Any, tmp_path: Path) -> None:
     assert call("import", str(tmp_path / "none.csv")).exit_code == 2
 
 
-def test_merging_and_erasing_from_the_shell(call: Any, tmp_path: Path) -> None:
+def test_users_are_merged_and_erased_from_the_shell(call: Any, tmp_path: Path) -> None:
     file = tmp_path / "users.csv"
     file.write_text("id\nold\nnew\n")
     call("import", str(file))

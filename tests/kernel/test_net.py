@@ -70,7 +70,7 @@ def test_no_spelling_of_this_machine_is_called(ip: object) -> None:
         "",
     ],
 )
-def test_what_is_never_called(url: str) -> None:
+def test_a_forbidden_address_is_never_called(url: str) -> None:
     settings = load_settings(
         {},
         secret_key="Zk3vQ9tW7mX1bR5nJ8cL2dF6hS4gA0pYxEuT",

@@ -91,7 +91,9 @@ def test_a_token_is_kept_as_its_hash_alone(session: Session, clock: FrozenClock,
     assert len(kept) == 32
 
 
-def test_who_is_asked(session: Session, ada: Actor, clock: FrozenClock, log: Log, solved: Callable[..., int]) -> None:
+def test_a_customer_is_asked_once_and_soon(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log, solved: Callable[..., int]
+) -> None:
     address = "dev@customer.example"
     number = solved()
     assert csat.recipient(session, number, clock.now()) == address

@@ -23,7 +23,7 @@ from trackside_modules.support.queries.filters import Filter
 Log = Callable[..., Interaction]
 
 
-def test_a_row_for_each_interaction_whatever_the_batch(
+def test_an_export_has_a_row_for_each_interaction_whatever_the_batch(
     session: Session, clock: FrozenClock, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "AT_ONCE", 2)
@@ -39,7 +39,7 @@ def test_a_row_for_each_interaction_whatever_the_batch(
     )
 
 
-def test_a_row_for_each_event(session: Session, clock: FrozenClock, log: Log) -> None:
+def test_an_export_by_event_has_a_row_for_each_event(session: Session, clock: FrozenClock, log: Log) -> None:
     number = log(body="It fails.").id
     pieces = exporting.export(session, Filter(merged=True), now=clock.now(), form="json", by_event=True)
     events = json.loads("".join(pieces))

@@ -136,7 +136,9 @@ def test_satisfaction_stands_beside_its_response_rate(
     assert (found.share("csat"), found.share("response_rate")) == (0.5, pytest.approx(2 / 3))
 
 
-def test_topics_days_and_ages(session: Session, ada: Actor, clock: FrozenClock, log: Log, asked: Asked) -> None:
+def test_reports_count_by_topic_day_and_age(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log, asked: Asked
+) -> None:
     how = {"who": ada, "now": clock.now()}
     auth = service.topics.create(session, "Auth", **how)
     below = service.topics.create(session, "Keys", parent_id=auth.id, **how)

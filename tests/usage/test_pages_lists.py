@@ -111,12 +111,20 @@ def test_a_cell_that_looks_like_a_formula_is_quoted(browser: FlaskClient, send: 
     assert [row["external_id"] for row in download(browser, "/usage/users", "json")] == ["=cmd()"]
 
 
-def test_endpoints_sort(browser: FlaskClient, traffic: None) -> None:
-    for sort in ("calls", "-calls", "endpoint", "-p95", "users", "-errors", "refused", "change"):
+def test_endpoints_are_sorted_as_asked(browser: FlaskClient, traffic: None) -> None:
+    by: dict[str, Callable[[Any], Any]] = {
+        "calls": lambda row: row["calls"],
+        "endpoint": lambda row: row["route"],
+        "users": lambda row: row["users"],
+        "p95": lambda row: row["p95_ms"],
+        "errors": lambda row: row["server_errors"] / row["calls"],
+        "refused": lambda row: row["client_errors"] / row["calls"],
+    }
+    for sort in (*by, *(f"-{each}" for each in by), "change"):
         rows = download(browser, f"/usage/endpoints?sort={sort}")
-        key = {"calls": "calls", "endpoint": "route", "users": "users"}.get(sort.removeprefix("-"))
-        if key:
-            assert [row[key] for row in rows] == sorted((row[key] for row in rows), reverse=sort.startswith("-"))
+        assert len(rows) == 2
+        if key := by.get(sort.removeprefix("-")):
+            assert rows == sorted(rows, key=key, reverse=sort.startswith("-")), sort
         assert browser.get(f"/usage/endpoints?sort={sort}").status_code == 200
 
 
@@ -170,7 +178,7 @@ def test_users_show_what_they_called(browser: FlaskClient, traffic: None) -> Non
     assert cells(page, "ada")[1:3] == ["acme", "44"]
 
 
-def test_users_of_one_service_or_account(browser: FlaskClient, traffic: None) -> None:
+def test_users_are_those_of_one_service_or_account(browser: FlaskClient, traffic: None) -> None:
     assert {row["external_id"]: row["calls"] for row in download(browser, "/usage/users?service=billing")} == {"bob": 5}
     account = re.search(r"/usage/accounts/(\d+)", browser.get("/usage/accounts").text)
     assert account
@@ -186,7 +194,7 @@ def test_accounts_show_what_their_users_called(browser: FlaskClient, traffic: No
     assert "16 more of no account" in browser.get("/usage/accounts").text
 
 
-def test_people_sort(browser: FlaskClient, traffic: None) -> None:
+def test_users_and_accounts_are_sorted_as_asked(browser: FlaskClient, traffic: None) -> None:
     for sort in ("name", "-name", "seen", "-first", "-wrong", "users", "-slow", "errors"):
         assert len(download(browser, f"/usage/accounts?sort={sort}")) == 1
         rows = [row["external_id"] for row in download(browser, f"/usage/users?sort={sort}")]

@@ -131,7 +131,7 @@ def test_any_text_becomes_something_clean_and_stays_it(text: str, trusted: bool)
 
 
 @given(st.text("/ab1:{}<>[]()*@%.;-_?#P&=^$\\é 7", max_size=60), st.booleans())
-def test_odd_paths_too(text: str, trusted: bool) -> None:
+def test_the_template_of_an_odd_path_is_a_template(text: str, trusted: bool) -> None:
     made = template(text, trusted=trusted)
     assert template(made, trusted=trusted) == made
     assert not re.search(r"[?#%]", made)
