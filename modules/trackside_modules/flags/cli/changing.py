@@ -16,10 +16,9 @@ from trackside_modules.flags.cli.group import (
     with_reason,
     without_approval,
 )
+from trackside_modules.flags.cli.options import edit_of, share_of, span_of, step_of, variant_of
 from trackside_modules.flags.models import State
-from trackside_modules.flags.options import edit_of, step_of, variant_of
 from trackside_modules.flags.service import edits, promoting
-from trackside_modules.flags.wording import percent, span
 
 
 @flags.command()
@@ -115,7 +114,7 @@ def ramp(
     with runtime().database.session() as session:
         env_id, now = environment_by_slug(session, slug).id, runtime().clock.now()
         how: dict[str, Any] = {"who": COMMAND_LINE, "now": now, "reason": reason, "if_version": if_version}
-        even = edits.even_ramp(percent(to), steps, span(every), rule, now=now)
+        even = edits.even_ramp(share_of(to), steps, span_of(every), rule, now=now)
         rising = edits.ramp([step_of(each) for each in given], rule, now=now) if given else even
         edit = edits.both(rising, edits.switch(on=True))
         state = service.change(session, env_id, key, edit, approved=approved, **how)

@@ -11,11 +11,11 @@ from trackside.errors import InputError
 from trackside.workspace import environments
 from trackside_modules.flags import ruleset, yaml_text
 from trackside_modules.flags.cli.group import flags, with_reason, without_approval
-from trackside_modules.flags.options import pair_of
+from trackside_modules.flags.cli.lines import step_lines
+from trackside_modules.flags.cli.options import pair_of
 from trackside_modules.flags.queries import exporting
 from trackside_modules.flags.service import applying
 from trackside_modules.flags.unleash import importing as unleash
-from trackside_modules.flags.wording import step_lines
 
 
 @flags.command()

@@ -5,8 +5,8 @@ from datetime import datetime
 import click
 
 from trackside.cli import say
+from trackside_modules.flags.cli.lines import state_words
 from trackside_modules.flags.models import State
-from trackside_modules.flags.wording import state_words
 
 in_environment = click.option("--env", "slug", default="production", show_default=True, help="Environment.")
 with_reason = click.option("--reason", default="", help="Why, for the history.")

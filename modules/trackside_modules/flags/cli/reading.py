@@ -11,10 +11,10 @@ from trackside.cli import as_json, runtime, say
 from trackside.workspace import environment_by_slug, environments
 from trackside_modules.flags import ruleset, service, shape
 from trackside_modules.flags.cli.group import flags, in_environment
+from trackside_modules.flags.cli.lines import state_words, step_lines
+from trackside_modules.flags.cli.options import pair_of
 from trackside_modules.flags.models import Flag, State
-from trackside_modules.flags.options import pair_of
 from trackside_modules.flags.queries import comparing, exporting, listing, seeing, staleness
-from trackside_modules.flags.wording import state_words, step_lines
 
 
 @flags.command("list")

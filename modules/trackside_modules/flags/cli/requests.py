@@ -9,11 +9,11 @@ from trackside.cli import as_json, runtime, say
 from trackside.workspace import environments
 from trackside_modules.flags import shape
 from trackside_modules.flags.cli.group import flags
+from trackside_modules.flags.cli.lines import step_lines
 from trackside_modules.flags.models import Flag, Request
 from trackside_modules.flags.queries import requests as queries
 from trackside_modules.flags.service import requests as service
 from trackside_modules.flags.service.deciding import member_at_the_shell
-from trackside_modules.flags.wording import step_lines
 
 STATUSES = ("open", "approved", "refused", "withdrawn", "applied", "stale")
 _member = click.option("--member", "email", required=True, help="Who decides: a member's address, not who proposed it.")

@@ -1,6 +1,7 @@
 """What is typed on the command line, as edits and values."""
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,7 +10,8 @@ from trackside.errors import InputError
 from trackside_client.flags.moments import parse_moment
 from trackside_modules.flags import service, shape, yaml_text
 from trackside_modules.flags.service import edits
-from trackside_modules.flags.wording import percent
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def edit_of(
@@ -30,7 +32,7 @@ def edit_of(
     if by:
         made.append({"by": by})
     if rollout is not None:
-        made.append(edits.rollout(percent(rollout), rule))
+        made.append(edits.rollout(share_of(rollout), rule))
     if split:
         made.append(edits.split(weights_of(split), rule))
     made += _overrides(**overridden)
@@ -62,7 +64,29 @@ def _overrides(user: str, account: str, variant: str) -> list[service.Edit]:
 def step_of(text: str) -> tuple[datetime, int]:
     """Return a step of a ramp: `10@2026-12-01T09:00:00Z`."""
     share, _, at = text.partition("@")
-    return moment_of(at), percent(share)
+    return moment_of(at), share_of(share)
+
+
+def share_of(text: float | str) -> int:
+    """Return per cent as parts of 100,000; raises InputError for what is none, or finer than a thousandth."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 100:
+        raise InputError(f"{text!r} is no per cent from 0 to 100.")
+    parts = round(found * 1000)
+    if abs(parts - found * 1000) > 1e-6:
+        raise InputError(f"{text} % is finer than a thousandth of a per cent.")
+    return parts
+
+
+def span_of(text: str) -> timedelta:
+    """Return a length of time: `30m`, `6h`, `1d`; raises InputError."""
+    found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
+    if found is None:
+        raise InputError(f"{text!r} is no length of time as in 30m, 6h or 1d.")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
 def moment_of(text: str) -> datetime:
@@ -75,7 +99,7 @@ def moment_of(text: str) -> datetime:
 
 def weights_of(text: str) -> dict[str, int]:
     """Return weights of variants: `on=30,off=70`, in per cent."""
-    return {name: percent(share) for name, _, share in (each.partition("=") for each in text.split(","))}
+    return {name: share_of(share) for name, _, share in (each.partition("=") for each in text.split(","))}
 
 
 def variant_of(text: str, kind: str) -> tuple[str, Any]:
