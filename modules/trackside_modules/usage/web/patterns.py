@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from flask import render_template, url_for
@@ -58,24 +58,15 @@ PEOPLE: export.Columns[Person] = (
 def patterns_page() -> ResponseReturnValue:
     """Show the hours of the week, users by week, and cohorts."""
     session, asked, moment = db.session(), ask_filters(), now()
-    wanted = export.asked()
     span = choice("weeks", [name for name, _ in SPANS], "8")
     measure: Measure = choice("measure", list(MEASURES), "requests")  # type: ignore[assignment]
-    what, endpoint_id = choice("what", ("weeks", "next"), "weeks"), number("after")
-    after: dict[str, Any] = {
-        "start": moment - int(span) * patterns.WEEK,
-        "end": moment,
-        "service": asked.service,
-        "endpoint_id": endpoint_id,
-        "repeats": endpoint_id is not None,
-    }
+    endpoint_id = number("after")
+    steps = partial(_steps, asked, moment - int(span) * patterns.WEEK, moment, endpoint_id)
     patterns.hold(session, asked.env.id, moment)
     found = patterns.weeks(session, asked.env.id, moment, shown=int(span), service=asked.service)
-    if wanted:
-        if what == "next":
-            return export.send(
-                "what-follows", wanted, STEPS, follows.top(session, asked.env.id, **after, limit=export.MOST)
-            )
+    if wanted := export.asked():
+        if choice("what", ("weeks", "next"), "weeks") == "next":
+            return export.send("what-follows", wanted, STEPS, steps(export.MOST))
         return export.send("users-by-week", wanted, WEEKS, found.weeks)
     heat = patterns.heat(
         session, asked.env.id, moment, weeks=int(span), zone=zone(), measure=measure, service=asked.service
@@ -95,11 +86,17 @@ def patterns_page() -> ResponseReturnValue:
         bars=bars.of([_bar(week, people(week, "active")) for week in found.weeks]),
         kinds=KINDS,
         cohort_weeks=_COHORTS,
-        steps=follows.top(session, asked.env.id, **after, limit=_STEPS),
+        steps=steps(_STEPS),
         after=_endpoint(asked.env.id, endpoint_id),
         week_end=timedelta(days=6),
         people_url=people,
     )
+
+
+def _steps(asked: Asked, start: datetime, end: datetime, endpoint_id: int | None, limit: int) -> list[Step]:
+    """Return what follows an endpoint most, itself included; without one, what follows what, repeats left out."""
+    which: dict[str, Any] = {"service": asked.service, "endpoint_id": endpoint_id, "repeats": endpoint_id is not None}
+    return follows.top(db.session(), asked.env.id, start=start, end=end, limit=limit, **which)
 
 
 def _endpoint(env_id: int, endpoint_id: int | None) -> UsageEndpoint | None:
