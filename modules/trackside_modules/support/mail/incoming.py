@@ -5,15 +5,14 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email import message_from_bytes
 from email.message import EmailMessage, Message, MIMEPart
-from email.policy import default
 from email.utils import getaddresses, parseaddr
 
 import nh3
 from mailparser_reply import EmailReplyParser
 
 from trackside.text import is_hidden
+from trackside_modules.support.mail import bounds
 
 LONGEST_TEXT = 150_000
 """Characters of a mail that become a message; the rest is in the mail, which is kept."""
@@ -22,9 +21,14 @@ _LONGEST_CUT = 20_000
 """Characters among which quotes are looked for: the patterns that find them are slow on more."""
 _LONGEST_ID = 900
 _LANGUAGES = ["en", "de", "fr", "es", "it", "nl", "pl", "sv", "da"]
+_NO_CHARSETS = {"punycode", "idna"}
+"""Of names, not of texts: Python knows them, and goes through a text once for each of its characters."""
 _MANY = {"bulk", "list", "junk"}
 _POSTMASTERS = ("mailer-daemon@", "postmaster@")
-_BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^>]*>", re.IGNORECASE)
+_BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^<>]*>", re.IGNORECASE)
+_TAGS = re.compile(r"</?(?!(?:script|style|title)\b)[a-z][^<>]*>", re.IGNORECASE)
+_MOST_TAGS = 5000
+"""Tags that are taken out by their grammar: its time grows with the square of how deep they are nested."""
 _BLANKS = re.compile(r"\n{3,}")
 
 
@@ -59,7 +63,7 @@ class Incoming:
 def id_of(raw: bytes) -> str:
     """Return the Message-ID of a mail, or one made of its bytes where it has none."""
     try:
-        given = _clean(str(_parsed(raw).get("Message-ID", ""))).replace("\n", "").strip()
+        given = _clean(str(bounds.head_of(raw).get("Message-ID", ""))).replace("\n", "").strip()
     except Exception:
         given = ""
     return given if 2 < len(given) <= _LONGEST_ID else f"<{hashlib.sha256(raw).hexdigest()}@made.invalid>"
@@ -68,7 +72,7 @@ def id_of(raw: bytes) -> str:
 def read(raw: bytes) -> Incoming:
     """Read a mail; raises ValueError for what cannot be read as one."""
     try:
-        return _read(_parsed(raw))
+        return _read(bounds.parsed(raw))
     except Exception as error:
         raise ValueError(f"This is no mail that can be read: {type(error).__name__}.") from error
 
@@ -88,13 +92,6 @@ def _read(mail: EmailMessage) -> Incoming:
         bounce=bounce or _header(mail, "Return-Path").strip() == "<>",
         files=tuple(_files(mail)),
     )
-
-
-def _parsed(raw: bytes) -> EmailMessage:
-    found = message_from_bytes(raw, policy=default)
-    if not isinstance(found, EmailMessage):
-        raise TypeError("no mail")
-    return found
 
 
 def _header(mail: EmailMessage, name: str) -> str:
@@ -123,15 +120,24 @@ def _text(mail: EmailMessage) -> str:
         return ""
     said = _content(part)
     if part.get_content_type() == "text/html":
-        bare = nh3.clean(_BREAKS.sub("\n", said), tags=set(), clean_content_tags={"script", "style", "title"})
-        said = _BLANKS.sub("\n\n", "\n".join(line.strip() for line in html.unescape(bare).splitlines()))
-    return _clean(said).strip()
+        said = _BLANKS.sub("\n\n", "\n".join(line.strip() for line in _bare(said).splitlines()))
+    return _clean(said[: 4 * LONGEST_TEXT]).strip()
+
+
+def _bare(page: str) -> str:
+    """Return the words of a page; what opens more tags within tags than people do is left as it stands."""
+    bare = _TAGS.sub("", _BREAKS.sub("\n", page))
+    if bare.count("<") <= _MOST_TAGS:
+        bare = nh3.clean(bare, tags=set(), clean_content_tags={"script", "style", "title"})
+    return html.unescape(bare)
 
 
 def _content(part: MIMEPart) -> str:
     try:
-        found = part.get_content()
+        found = None if part.get_content_charset() in _NO_CHARSETS else part.get_content()
     except (LookupError, ValueError):  # a charset that does not exist
+        found = None
+    if found is None:
         found = part.get_payload(decode=True)
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
 
