@@ -55,9 +55,9 @@ def _errors(calls: Calls, at: datetime) -> list[dict[str, Any]]:
 
 def _endpoints(listed: list[dict[str, Any]], calls: Calls) -> list[dict[str, Any]]:
     """Return the endpoints with the one that was called: it may not have been among the most called ones."""
-    it = {"id": None, "method": calls.method, "route": calls.route, "calls": 0, "server_errors": 0, "client_errors": 0}
+    it: dict[str, Any] = {"id": None, "method": calls.method, "route": calls.route, "p95_ms": 40.0}
     there = next((each for each in listed if (each["method"], each["route"]) == (calls.method, calls.route)), None)
-    it |= {"p95_ms": 40.0} | (there or {})
+    it |= {"calls": 0, "server_errors": 0, "client_errors": 0} | (there or {})
     for name in ("calls", *calls.counted):
         if name in it:
             it[name] += calls.number
