@@ -3,13 +3,13 @@
 import structlog
 from flask import Flask, Response, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
-from psycopg.errors import DiskFull, QueryCanceled, ReadOnlySqlTransaction
-from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
+from psycopg.errors import DeadlockDetected, DiskFull, QueryCanceled, ReadOnlySqlTransaction, UniqueViolation
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from trackside.db import db
-from trackside.errors import BadRequest, InputError, TracksideError, Unavailable
+from trackside.errors import BadRequest, Conflict, InputError, TracksideError, Unavailable
 from trackside.problem import CONTENT_TYPE, problem_body
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ _WORDS = {
 }
 
 
-def as_trackside(error: Exception) -> TracksideError:
+def as_trackside(error: Exception) -> TracksideError:  # noqa: PLR0911 - one for each kind
     """Return `error` as one of ours; what is unknown becomes the plain root error, status 500."""
     if isinstance(error, TracksideError):
         return error
@@ -49,6 +49,8 @@ def as_trackside(error: Exception) -> TracksideError:
         return InputError("A value here is out of range or holds characters that cannot be stored.")
     if isinstance(error, (OperationalError, PoolTimeout)):
         return _database_error(error)
+    if isinstance(error, IntegrityError) and isinstance(error.orig, UniqueViolation):
+        return Conflict("Somebody else saved the same at this moment: look at what is there, then try again.")
     return TracksideError()
 
 
@@ -56,6 +58,8 @@ def _database_error(error: Exception) -> TracksideError:
     cause = getattr(error, "orig", None)
     if isinstance(cause, QueryCanceled):
         return Unavailable("The database took too long to answer this: narrow the range or try again.")
+    if isinstance(cause, DeadlockDetected):
+        return Unavailable("Two changes waited for each other, and this one gave way: try again.")
     if isinstance(cause, (DiskFull, ReadOnlySqlTransaction)):
         return Unavailable("The database cannot write at the moment (disk full or read-only).", retry_after=30)
     return Unavailable("The database is not reachable at the moment. Nothing was changed; try again shortly.")

@@ -22,6 +22,8 @@ from trackside_modules.support.queries.filters import NOTHING, Filter
 
 _CHIP = re.compile(r'(?<!\S)(-?)([a-z_]+):("[^"]*"|\S+)')
 LONGEST = 500
+_NOT_NOT = re.compile(r'(?:-[^\w"-]*){9,}')
+"""PostgreSQL has no room for more than some sixty of them, one after the other."""
 _AGO = re.compile(r"(\d{1,4})([dwh])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -81,7 +83,8 @@ def parse(typed: str) -> tuple[list[Chip], str]:
         return " "
 
     clean = "".join(each if each.isprintable() else " " for each in typed[:LONGEST])
-    return chips, " ".join(_CHIP.sub(take, clean).split())
+    words_ = _NOT_NOT.sub("-", _CHIP.sub(take, clean))
+    return chips, " ".join(words_.split())
 
 
 def ask(session: Session, typed: str, *, now: datetime, member_id: int | None = None) -> Asked:

@@ -14,6 +14,8 @@ from trackside_modules.support.tracking import address
 
 LONGEST_BODY = 200_000
 MOST_TAGS = 30
+MOST_LINKS = 50
+"""That one may be logged with."""
 LONGEST_TAG = 50
 EARLIEST_YEAR = 2000
 _LINE_BREAKS = "\n\t"

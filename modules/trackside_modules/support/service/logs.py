@@ -20,7 +20,7 @@ from trackside_modules.support.models import FrozenContext, Interaction
 from trackside_modules.support.service import fields, people, topics
 from trackside_modules.support.service.contexts import ContextOf
 from trackside_modules.support.service.files import attach
-from trackside_modules.support.service.people import Named, People
+from trackside_modules.support.service.people import Named, People, alone_with
 from trackside_modules.support.service.work import Work
 
 
@@ -78,6 +78,7 @@ def _must_be_new(session: Session, draft: Draft) -> None:
     if draft.external_ref is None:
         return
     same = (Interaction.source == draft.source, Interaction.external_ref == draft.external_ref)
+    alone_with(session, f"{draft.source} {draft.external_ref}")
     found = session.scalar(select(Interaction.id).where(*same))
     if found is not None:
         raise Conflict(f"{draft.source} {draft.external_ref!r} was logged already: it is {words.ref(found)}.")
@@ -138,5 +139,7 @@ def _first(work: Work, draft: Draft, at: datetime) -> None:
             work.add("status", at=at, to=draft.status)
     if draft.note.strip():
         work.add("note", body=fields.body(draft.note, field="note"))
+    if len(draft.links) > fields.MOST_LINKS:
+        raise fields.wrong("links", f"Give {fields.MOST_LINKS} links or fewer.")
     for kind, ref in dict.fromkeys(fields.link(*each) for each in draft.links):
         work.add("link", kind=kind, ref=ref, title="")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import Actor
@@ -12,6 +13,9 @@ from trackside.customers.models import Account, User
 from trackside.errors import InputError, NotFound
 from trackside_modules.support.lookup.people import find_account, find_user
 from trackside_modules.support.service import fields
+
+_LOCK = 20_200
+"""Tells the locks of new customers and references from others'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ def find_or_make(session: Session, named: Named, who: Actor, *, now: datetime) -
     return People(user, account, made_user, made_account)
 
 
+def alone_with(session: Session, text: str) -> None:
+    """Wait until nobody else makes what is called `text`: who asks again after it finds what they made."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(text.lower(), _LOCK))))
+
+
 def _account(session: Session, named: Named, who: Actor, now: datetime) -> tuple[Account | None, bool]:
     if named.account_id is not None:
         return _alive(session, ACCOUNT, named.account_id), False
@@ -55,6 +64,9 @@ def _account(session: Session, named: Named, who: Actor, now: datetime) -> tuple
     if not text:
         return None, False
     found = find_account(session, text)
+    if found is None:
+        alone_with(session, f"account {text}")
+        found = find_account(session, text)
     if found is not None:
         return found, False
     return _make(session, ACCOUNT, text, {}, who=who, now=now), True
@@ -69,6 +81,9 @@ def _user(
     if not text:
         return None, False
     found = find_user(session, text)
+    if found is None:
+        alone_with(session, f"user {text}")
+        found = find_user(session, text)
     if found is not None:
         return found, False
     values = {"email": text} if "@" in text else {}
@@ -97,4 +112,4 @@ def _make(session: Session, kind: Kind[C], text: str, values: dict[str, str], *,
         raise fields.wrong(kind.name, problem) from error
 
 
-__all__ = ["Named", "People", "find_account", "find_or_make", "find_user"]
+__all__ = ["Named", "People", "alone_with", "find_account", "find_or_make", "find_user"]
