@@ -51,7 +51,7 @@ def upload(admin: FlaskClient) -> Callable[[str], int]:
 
 def begin(runtime: Runtime, import_id: int) -> None:
     with runtime.database.session() as session:
-        uploads.begin(session, uploads.get(session, import_id), dry=False)
+        uploads.begin(session, upload_files.folder_of(runtime.settings), uploads.get(session, import_id), dry=False)
 
 
 def erase_eve(runtime: Runtime) -> None:
@@ -138,8 +138,8 @@ def test_who_is_erased_between_reading_and_writing_loses_the_words_at_the_end(
 def test_a_dry_run_and_a_failure_end_so_too(upload: Any, runtime: Runtime, folder: Path) -> None:
     tried, failing = upload(GOOD), upload(GOOD)
     with runtime.database.session() as session:
-        uploads.begin(session, uploads.get(session, tried), dry=True)
-        uploads.begin(session, uploads.get(session, failing), dry=False)
+        uploads.begin(session, folder, uploads.get(session, tried), dry=True)
+        uploads.begin(session, folder, uploads.get(session, failing), dry=False)
     (folder / str(failing)).unlink()
     erase_eve(runtime)
     jobs.bring_in(runtime, tried)

@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from sqlalchemy.orm import Session
@@ -15,14 +16,25 @@ from sqlalchemy.orm import Session
 from trackside.auth.audit import COMMAND_LINE
 from trackside.cli import as_json, runtime, say
 from trackside_modules.support import attachments
-from trackside_modules.support.importing import reading, sheet
+from trackside_modules.support.importing import dates, reading, sheet
 from trackside_modules.support.importing.beside import Beside
+from trackside_modules.support.importing.dates import Dates
 from trackside_modules.support.importing.records import Broken
 from trackside_modules.support.queries import chips, exporting
 from trackside_modules.support.service import imports
 from trackside_modules.support.service.imports import Outcome
 
 MOST_TOLD = 100
+
+
+class _Zone(click.ParamType[ZoneInfo]):
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
+        try:
+            return ZoneInfo(str(value))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.fail(f"{value!r} is no time zone: write it like Europe/Berlin.")
 
 
 @click.command("export")
@@ -52,6 +64,14 @@ def export(query: tuple[str, ...], form: str, events: bool) -> None:
     default=None,
     help="Where attachments of a Zendesk export were downloaded to: ID/NAME, ID-NAME or NAME. Others are linked.",
 )
+@click.option(
+    "--dates",
+    "order",
+    type=click.Choice([dates.DAY, dates.MONTH]),
+    default=None,
+    help="Which comes first in dates like 03/04/2026, where the file does not tell.",
+)
+@click.option("--zone", type=_Zone(), default="UTC", show_default=True, help="Of times in a CSV that tell none.")
 @click.option("--dry-run", is_flag=True, help="Tell what would happen, and change nothing.")
 @as_json
 def import_(
@@ -61,6 +81,8 @@ def import_(
     mapping: tuple[str, ...],
     source: str,
     folder: Path | None,
+    order: str | None,
+    zone: ZoneInfo,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -78,7 +100,13 @@ def import_(
             bar.update(file.tell() - bar.pos)
 
         beside = Beside(folder, attachments.MOST_FILES, attachments.MOST_BYTES) if folder else None
-        found = reading.records(file, form, lambda columns: sheet.mapping_of(columns, _asked(mapping)), beside=beside)
+        found = reading.records(
+            file,
+            form,
+            lambda columns: sheet.mapping_of(columns, _asked(mapping)),
+            beside=beside,
+            when=Dates(order or "", zone),
+        )
         done = imports.run(
             here.database.session,
             found,

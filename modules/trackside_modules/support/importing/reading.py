@@ -1,17 +1,21 @@
 """A file of elsewhere: what kind it is, and its records as they are asked for. Of the shell, of pages and of jobs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from trackside.customers import sheets
-from trackside_modules.support.importing import sheet, zendesk
+from trackside.errors import InputError
+from trackside_modules.support.importing import dates, sheet, zendesk
 from trackside_modules.support.importing.beside import Beside
+from trackside_modules.support.importing.dates import Dates
 from trackside_modules.support.importing.records import Broken, Record, Records
 
 CSV, ZENDESK = "csv", "zendesk"
 FORMS: Mapping[str, str] = {CSV: "CSV", ZENDESK: "Zendesk, JSON"}
 MOST_ROWS = 500_000
+ISO = Dates()
+UNCLEAR = "Dates like 03/04/2026 may begin with the day or with the month: say which (--dates in the shell)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +46,23 @@ def records(
     fields: Callable[[Sequence[str]], Mapping[str, int]],
     *,
     beside: Beside | None = None,
+    when: Dates = ISO,
 ) -> Records:
     """Yield the records of `file`; `fields` says by the columns of a CSV where each field is.
 
-    `beside` finds what was attached to messages of Zendesk.
+    `beside` finds what was attached to messages of Zendesk; `when` says how the dates of a CSV are written.
 
-    Raises InputError for what is no such file; the last of too many rows is told as broken.
+    Raises InputError for what is no such file, and where its dates can be read in two ways; the last of too many rows
+    is told as broken.
     """
     if form == ZENDESK:
         return _so_many(zendesk.records(file, beside))
-    rows = sheets.opened(file)
-    return _so_many(sheet.records(rows, fields(rows.columns)))
+    mapping = fields(sheets.opened(file).columns)
+    order = when.order or dates.order_in(sheets.opened(file), mapping)
+    if order == dates.UNCLEAR:
+        raise InputError(UNCLEAR, {"dates": UNCLEAR})
+    rows = dates.in_iso(sheets.opened(file), mapping, replace(when, order=order))
+    return _so_many(sheet.records(rows, mapping))
 
 
 def _so_many(found: Records) -> Iterator[Record | Broken]:

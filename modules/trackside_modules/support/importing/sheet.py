@@ -10,25 +10,52 @@ from trackside.errors import InputError
 from trackside_modules.support.importing.records import Broken, Record, Records, Said
 
 SYNONYMS: Mapping[str, frozenset[str]] = {
-    "external_ref": frozenset({"externalref", "id", "ticketid", "number", "ticket", "caseid", "ref"}),
-    "subject": frozenset({"subject", "title", "summary", "topicline"}),
-    "body": frozenset({"body", "description", "message", "text"}),
+    "external_ref": frozenset(
+        {"externalref", "id", "ticketid", "number", "ticket", "caseid", "ref", "conversationid", "conversation"}
+    ),
+    "subject": frozenset({"subject", "title", "summary", "topicline", "ticketname", "name"}),
+    "body": frozenset({"body", "description", "message", "text", "ticketdescription", "firstmessage", "preview"}),
     "reply": frozenset({"reply", "answer", "response"}),
     "note": frozenset({"note", "internalnote", "comment"}),
     "user": frozenset({"user", "userid", "customer"}),
-    "email": frozenset({"email", "requesteremail", "customeremail", "requester", "from"}),
-    "account": frozenset({"account", "accountid", "company", "organization", "organisation"}),
+    "email": frozenset(
+        {
+            "email",
+            "requesteremail",
+            "customeremail",
+            "requester",
+            "from",
+            "contactemail",
+            "useremail",
+            "associatedcontact",
+        }
+    ),
+    "account": frozenset({"account", "accountid", "company", "organization", "organisation", "companyid"}),
     "kind": frozenset({"kind", "type"}),
     "topic": frozenset({"topic", "category"}),
-    "channel": frozenset({"channel", "via"}),
+    "channel": frozenset({"channel", "via", "source"}),
     "direction": frozenset({"direction"}),
-    "status": frozenset({"status", "state"}),
+    "status": frozenset({"status", "state", "ticketstatus"}),
     "priority": frozenset({"priority", "prio", "severity"}),
-    "assignee": frozenset({"assignee", "agent", "assigneeemail", "owner"}),
+    "assignee": frozenset({"assignee", "agent", "assigneeemail", "owner", "agentemail", "assignedto", "ticketowner"}),
     "tags": frozenset({"tags", "labels"}),
-    "occurred_at": frozenset({"occurredat", "createdat", "created", "date", "openedat"}),
-    "first_reply_at": frozenset({"firstreplyat", "firstresponseat", "repliedat"}),
-    "solved_at": frozenset({"solvedat", "resolvedat", "closedat", "closed"}),
+    "occurred_at": frozenset(
+        {
+            "occurredat",
+            "createdat",
+            "created",
+            "date",
+            "openedat",
+            "createdtime",
+            "createdate",
+            "startedat",
+            "conversationstartedat",
+        }
+    ),
+    "first_reply_at": frozenset(
+        {"firstreplyat", "firstresponseat", "repliedat", "initialresponsetime", "firstagentreplydate"}
+    ),
+    "solved_at": frozenset({"solvedat", "resolvedat", "closedat", "closed", "resolvedtime", "closedtime", "closedate"}),
     "csat": frozenset({"csat", "rating", "score"}),
 }
 """The fields a column can be, each with the names that such columns have elsewhere, letters alone."""
@@ -43,10 +70,27 @@ _MEANT: Mapping[str, Mapping[str, str]] = {
         "hold": "waiting_dev",
         "on hold": "waiting_dev",
         "on-hold": "waiting_dev",
+        "active": "open",
+        "in progress": "open",
+        "waiting on us": "open",
+        "waiting on contact": "waiting_customer",
+        "waiting on customer": "waiting_customer",
+        "waiting on third party": "waiting_dev",
+        "snoozed": "waiting_customer",
     },
     "priority": {"medium": "normal", "critical": "urgent", "highest": "urgent", "lowest": "low"},
     "kind": {"problem": "bug", "defect": "bug", "task": "other", "feature request": "feature", "complaint": "other"},
-    "channel": {"e-mail": "email", "mail": "email", "voice": "phone", "call": "phone", "messaging": "chat"},
+    "channel": {
+        "e-mail": "email",
+        "mail": "email",
+        "voice": "phone",
+        "call": "phone",
+        "messaging": "chat",
+        "portal": "web",
+        "form": "web",
+        "feedback widget": "web",
+        "conversation": "chat",
+    },
 }
 """What values of elsewhere are called here."""
 _PLAIN = ("user", "email", "account", "topic", "assignee", "status")

@@ -27,6 +27,10 @@ class Import(Base):
     columns: Mapped[list[str]]
     fields: Mapped[list[str]]
     """What each column is; empty: nothing."""
+    dates: Mapped[str] = mapped_column(server_default="")
+    """Whether `day` or `month` comes first in its dates; empty: they are written in no such way, or do not tell."""
+    zone: Mapped[str] = mapped_column(server_default="UTC")
+    """Of times that tell none."""
     source: Mapped[str]
     """Where it comes from: ids are known by it."""
     state: Mapped[str] = mapped_column(server_default="new")

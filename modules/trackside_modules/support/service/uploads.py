@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -24,7 +25,9 @@ from trackside.jobs.models import DISCARDED, Task
 from trackside.jobs.models import FAILED as FAILED_TASK
 from trackside.jobs.tasks import enqueue
 from trackside.text import clean_line, is_hidden
-from trackside_modules.support.importing import reading, sheet
+from trackside_modules.support.importing import dates, reading, sheet
+from trackside_modules.support.importing.dates import Dates
+from trackside_modules.support.importing.records import Records
 from trackside_modules.support.models import Import, LeftOut
 from trackside_modules.support.service import imports, rows, upload_files
 from trackside_modules.support.service.imports import Outcome, Seen, Sessions
@@ -36,6 +39,7 @@ SHOWN_FOR = timedelta(days=90)
 SAMPLE = 20
 WIPED = "(removed)"
 NEW, TRIED, RUNNING, DONE, FAILED = "new", "tried", "running", "done", "failed"
+ORDERS = {"": "as the file tells", dates.DAY: "day first: 31/12/2026", dates.MONTH: "month first: 12/31/2026"}
 EXTRA = ("trackside_line", "trackside_problem")
 """Columns beside a file's own in what was left out of it; bringing it in again passes them over."""
 
@@ -53,6 +57,7 @@ def keep(session: Session, folder: Path, file: BinaryIO, name: str, *, who: Acto
         raise InputError("This file is empty.")
     kind = reading.look(file)
     before = _before(session, kind)
+    fields = before.fields if before else sheet.guess(kind.columns)
     row = Import(
         member_id=who.member_id,
         who=who.name,
@@ -62,7 +67,9 @@ def keep(session: Session, folder: Path, file: BinaryIO, name: str, *, who: Acto
         encoding=kind.encoding,
         delimiter=kind.delimiter,
         columns=list(kind.columns),
-        fields=before.fields if before else sheet.guess(kind.columns),
+        fields=fields,
+        dates=_order(file, kind, fields, before),
+        zone=before.zone if before else "UTC",
         source=before.source if before else kind.form,
         created_at=now,
     )
@@ -102,22 +109,35 @@ def mapping(columns: Sequence[str], fields: Sequence[str]) -> dict[str, int]:
     return {field: place for place, field in enumerate(fields) if field}
 
 
+def choose(row: Import, *, fields: Sequence[str], source: str, order: str, zone: str) -> None:
+    """Take what a member says of a file; raises InputError for what there is not."""
+    if not set(fields) <= {"", *sheet.FIELDS}:
+        raise InputError("There is no such field: choose of the list.")
+    if order not in ORDERS:
+        raise InputError("Dates begin with the day or with the month: choose of the list.")
+    _zone(zone)
+    row.fields, row.source, row.dates, row.zone = list(fields), source[:200], order, zone
+
+
 def preview(session: Session, folder: Path, row: Import, *, who: Actor, now: datetime) -> list[Seen]:
     """Return what would become of the first records; the caller rolls back. Raises InputError for wrong columns."""
     with upload_files.opened(folder, row.id) as file:
-        found = reading.records(file, row.form, lambda columns: mapping(columns, row.fields))
+        found = _records(file, row)
         first = [record for record, _ in zip(found, range(SAMPLE), strict=False)]
     return imports.preview(session, first, source=clean_line(row.source, "source", longest=50), who=who, now=now)
 
 
-def begin(session: Session, row: Import, *, dry: bool) -> None:
-    """Let a task try an import, or do it; raises Conflict while it runs or is done, InputError for wrong columns."""
+def begin(session: Session, folder: Path, row: Import, *, dry: bool) -> None:
+    """Let a task try an import, or do it.
+
+    Raises Conflict while it runs or is done, InputError for wrong columns, or dates that can be read in two ways.
+    """
     session.flush()
     session.refresh(row, with_for_update=True)
     if row.state == DONE or row.removed_at or (row.state == RUNNING and not stopped(session, row)):
         raise Conflict("This import runs, or is done: upload the file again to do it once more.")
-    if row.form == reading.CSV:
-        mapping(row.columns, row.fields)
+    with upload_files.opened(folder, row.id) as file:
+        _records(file, row)
     clean_line(row.source, "source", longest=50)
     row.state, row.dry, row.started_at, row.finished_at, row.problem = RUNNING, dry, None, None, ""
     row.read_bytes = row.made = row.known = row.broken = 0
@@ -139,7 +159,7 @@ def work(sessions: Sessions, folder: Path, import_id: int, *, clock: Callable[[]
         who = Actor(row.who, member_id=row.member_id)
     try:
         with upload_files.opened(folder, row.id) as file:
-            found = reading.records(file, row.form, lambda columns: mapping(columns, row.fields))
+            found = _records(file, row)
             done = imports.run(
                 sessions,
                 found,
@@ -203,6 +223,27 @@ def forget(session: Session, folder: Path, *, now: datetime, erased_at: datetime
         _wipe(session, LeftOut.import_id.in_(before))
     session.execute(delete(Import).where(Import.created_at < now - SHOWN_FOR, Import.removed_at.is_not(None)))
     upload_files.sweep(folder, session.scalars(select(Import.id).where(Import.removed_at.is_(None))).all(), now=now)
+
+
+def _records(file: BinaryIO, row: Import) -> Records:
+    when = Dates(row.dates, _zone(row.zone))
+    return reading.records(file, row.form, lambda columns: mapping(columns, row.fields), when=when)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InputError(f"There is no time zone {name[:60]!r}: choose of the list.") from None
+
+
+def _order(file: BinaryIO, kind: reading.Kind, fields: Sequence[str], before: Import | None) -> str:
+    """Return how a file's dates are written: as it tells, else as those of the last file like it."""
+    if kind.form != reading.CSV:
+        return ""
+    places = {field: place for place, field in enumerate(fields) if field}
+    found = dates.order_in(sheets.opened(file), places)
+    return found if found != dates.UNCLEAR else before.dates if before else ""
 
 
 def _last_erasure(session: Session) -> datetime | None:

@@ -1,6 +1,7 @@
 """Bringing in what was logged elsewhere: upload a file, choose its columns, see what would become of it, do it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from trackside.web.policy import require
 from trackside_modules.support.importing import reading, sheet
 from trackside_modules.support.models import Import
 from trackside_modules.support.service import upload_files, uploads
+from trackside_modules.support.web import clock_forms
 from trackside_modules.support.web.base import MANAGE, blueprint, now, whole
 
 PAGE = 100
@@ -92,7 +94,7 @@ def run_import(import_id: int) -> ResponseReturnValue:
         if row.state in (uploads.NEW, uploads.TRIED, uploads.FAILED):
             _choose(row, form)
         if form.get("do") in ("try", "import"):
-            uploads.begin(session, row, dry=form["do"] == "try")
+            uploads.begin(session, _folder(), row, dry=form["do"] == "try")
     except (InputError, Conflict) as error:
         session.rollback()
         return _page(import_id, error.message, form), error.status
@@ -151,8 +153,10 @@ def _preview(row: Import, form: MultiDict[str, str] | None) -> dict[str, Any]:
     """Return what the first rows would become; nothing of it is kept."""
     session, problem = db.session(), ""
     if form is not None:
-        row.fields, row.source = _chosen(row, form), form.get("source", row.source)
-    columns, fields, source = list(row.columns), list(row.fields), row.source
+        with suppress(InputError):  # it was told already
+            _choose(row, form)
+    columns, fields = list(row.columns), list(row.fields)
+    chosen = {"source": row.source, "dates": row.dates, "zone": row.zone}
     try:
         seen = uploads.preview(session, _folder(), row, who=actor(), now=now())
     except InputError as error:
@@ -163,7 +167,9 @@ def _preview(row: Import, form: MultiDict[str, str] | None) -> dict[str, Any]:
     return {
         "columns": list(enumerate(zip(columns, fields, strict=True))),
         "choices": choices,
-        "source": source,
+        "orders": uploads.ORDERS.items(),
+        "zones": clock_forms.zones(),
+        **chosen,
         "seen": seen,
         "told": partial(_told, dict(zip(fields, columns, strict=True))),
         "unfit": problem,
@@ -171,14 +177,9 @@ def _preview(row: Import, form: MultiDict[str, str] | None) -> dict[str, Any]:
 
 
 def _choose(row: Import, form: MultiDict[str, str]) -> None:
-    row.fields, row.source = _chosen(row, form), form.get("source", row.source)[:200]
-
-
-def _chosen(row: Import, form: MultiDict[str, str]) -> list[str]:
-    given: Sequence[str] = [form.get(f"c{place}", row.fields[place]) for place in range(len(row.columns))]
-    if not set(given) <= {"", *sheet.FIELDS}:
-        raise InputError("There is no such field: choose of the list.")
-    return list(given)
+    fields = [form.get(f"c{place}", row.fields[place]) for place in range(len(row.columns))]
+    given = {name: form.get(name, getattr(row, name)) for name in ("source", "zone")}
+    uploads.choose(row, fields=fields, order=form.get("dates", row.dates), **given)
 
 
 def _folder() -> Any:
