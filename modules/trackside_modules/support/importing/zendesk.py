@@ -24,7 +24,7 @@ _CHANNEL = {
     "voice": "phone",
     "api": "api",
 }
-_SCORE = {"good": 5, "bad": 1}
+_SCORE = {"good": 5, "good_with_comment": 5, "bad": 1, "bad_with_comment": 1}
 MOST_WHOLE = 64 << 20
 """Bytes of an export that is one document."""
 MOST_LINE = 16 << 20
@@ -110,6 +110,7 @@ def _record(line: int, ticket: Mapping[str, Any], people: People, beside: Beside
     comments = list(ticket.get("comments") or ())
     _know(people, *(ticket.get(each) for each in ("requester", "assignee", "submitter")))
     _know(people, *(each.get("author") for each in comments))
+    copied = ticket.get("email_cc_ids") or ticket.get("collaborator_ids") or ()
     requester = int(ticket.get("requester_id") or (ticket.get("requester") or {})["id"])
     assignee = ticket.get("assignee_id") or (ticket.get("assignee") or {}).get("id")
     email = (people.get(requester) or {}).get("email") or ""
@@ -131,15 +132,19 @@ def _record(line: int, ticket: Mapping[str, Any], people: People, beside: Beside
         tags=tuple(map(str, ticket.get("tags") or ())),
         status=_STATUS.get(status, status),
         ended_at=_ended(ticket) if status in _ENDED else None,
-        said=tuple(opening + [_said(each, requester, people, beside) for each in comments]),
+        said=tuple(opening + [_said(each, requester, copied, people, beside) for each in comments]),
         csat=_SCORE.get(str(rated.get("score"))),
         comment=str(rated.get("comment") or ""),
     )
 
 
-def _said(comment: Mapping[str, Any], requester: int, people: People, beside: Beside | None) -> Said:
+def _said(
+    comment: Mapping[str, Any], requester: int, copied: Sequence[int], people: People, beside: Beside | None
+) -> Said:
     author = int(comment.get("author_id") or comment["author"]["id"])
-    customer = author == requester or (people.get(author) or {}).get("role") == "end-user"
+    # who has a copy and is not known to be of the staff is the customer's colleague: theirs is no first reply
+    role = (people.get(author) or {}).get("role") or ("end-user" if author in copied else "")
+    customer = author == requester or role == "end-user"
     given = [each for each in comment.get("attachments") or () if isinstance(each, dict)]
     there = beside.of(given) if beside else {}
     return Said(
