@@ -15,7 +15,7 @@ import puremagic
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trackside.errors import InputError, NotFound, TooLarge
+from trackside.errors import InputError, NotFound, TooLarge, Unavailable
 from trackside.settings import Settings
 from trackside.text import is_hidden
 from trackside_modules.support.models.files import FOLDER, File
@@ -44,7 +44,8 @@ def keep(
 ) -> list[int]:
     """Keep files, pairs of name and bytes, below `folder`; return the ids that a message names them by.
 
-    Raises InputError for too many or empty ones, TooLarge where they are too large together.
+    Raises InputError for too many or empty ones, TooLarge where they are too large together, Unavailable where they
+    cannot be kept (a full disk).
     """
     if len(given) > MOST_FILES:
         raise InputError(f"Attach {MOST_FILES} files or fewer at a time.", {"files": "are too many"})
@@ -116,7 +117,13 @@ def _kept(folder: Path, name: str, content: bytes, now: datetime, member_id: int
     if not content:
         raise InputError(f"{_name(name)} is empty.", {"files": "are empty"})
     digest = hashlib.sha256(content).hexdigest()
-    _write(path_of(folder, digest), content)
+    try:
+        _write(path_of(folder, digest), content)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise Unavailable(
+            f"{_name(name)} could not be kept ({why}): make room on the server, or send without it."
+        ) from error
     return File(
         sha256=digest, name=_name(name), type=type_of(content), bytes=len(content), member_id=member_id, created_at=now
     )

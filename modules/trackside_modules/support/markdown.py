@@ -17,8 +17,8 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
-MOST = 100_000
-"""Characters that are drawn as Markdown; what is longer is shown as it is."""
+MOST = 30_000
+"""Characters that are drawn as Markdown; what is longer is shown as it is: made for it, they take most of a second."""
 _TAGS = {
     *("a", "p", "br", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "hr"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
@@ -30,7 +30,7 @@ _LONGEST_EXCERPT = 160
 def render(text: str) -> Markup:
     """Return `text` as HTML that is safe to put into a page."""
     if len(text) > MOST:
-        return Markup("<pre>%s</pre>") % text
+        return as_it_is(text)
     html = _markdown().render(text.replace("\0", ""))
     return Markup(  # noqa: S704 - cleaned to the tags above
         nh3.clean(
@@ -41,6 +41,11 @@ def render(text: str) -> Markup:
             link_rel="noopener noreferrer nofollow",
         )
     )
+
+
+def as_it_is(text: str) -> Markup:
+    """Return `text` as HTML that shows each of its characters."""
+    return Markup("<pre>%s</pre>") % text
 
 
 def plain(text: str, longest: int = _LONGEST_EXCERPT) -> str:

@@ -30,7 +30,14 @@ from trackside.embedded.process import (
 DATABASE = ROLE = "trackside"
 _SUPERUSER = "postgres"
 _PORT = 5432
-_SAFE = {"jit": "off", "log_timezone": "UTC", "timezone": "UTC", "max_connections": "120"}
+# its own log would name people in the details of errors
+_SAFE = {
+    "log_error_verbosity": "terse",
+    "jit": "off",
+    "log_timezone": "UTC",
+    "timezone": "UTC",
+    "max_connections": "120",
+}
 _FAST = {
     "fsync": "off",
     "synchronous_commit": "off",

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from trackside.auth.login import actor
 from trackside.db import db
-from trackside.errors import Conflict, InputError, TooLarge
+from trackside.errors import Conflict, InputError, TooLarge, Unavailable
 from trackside.text import whole_number
 from trackside.web.current import current_runtime
 from trackside.web.home import own_path
@@ -78,7 +78,7 @@ def whole(text: str, field_name: str = "version") -> int | None:
     return found
 
 
-def failed(error: InputError | Conflict | TooLarge, values: Mapping[str, str]) -> Trial:
+def failed(error: InputError | Conflict | TooLarge | Unavailable, values: Mapping[str, str]) -> Trial:
     """Return what a form shows after a refusal; whatever was begun is undone."""
     db.session().rollback()
     problems = error.fields if isinstance(error, InputError) else {}

@@ -12,7 +12,7 @@ from trackside.web import format as fmt
 from trackside.web.look import zone
 from trackside_modules.support import words
 from trackside_modules.support.history import Event
-from trackside_modules.support.markdown import render
+from trackside_modules.support.markdown import as_it_is, render
 from trackside_modules.support.models import File
 from trackside_modules.support.queries.naming import members, topics, users
 from trackside_modules.support.queries.threads import Entry as Told
@@ -38,6 +38,8 @@ ICONS = {
 }
 
 
+MOST_DRAWN = 150_000
+"""Characters of a thread that are drawn as Markdown, its latest; what was said before them is shown as it is."""
 ERASED = Markup('<p class="muted">Erased with its customer.</p>')
 
 
@@ -79,6 +81,8 @@ class _Known:
     now: datetime
     link: str
     """The address of an interaction, without its number."""
+    drawn: frozenset[int]
+    """Which events, by `id`, have their words drawn as Markdown."""
 
 
 def entries(session: Session, thread: Thread, now: datetime, link: str) -> list[Entry]:
@@ -96,6 +100,7 @@ def entries(session: Session, thread: Thread, now: datetime, link: str) -> list[
         thread.files,
         now,
         link,
+        _drawn(events),
     )
     return list(_joined(_entry(each, thread, known) for each in happened))
 
@@ -114,11 +119,27 @@ def _entry(told: Told, thread: Thread, known: _Known) -> Entry:
     return Entry(
         **place,
         name=told.who if not theirs or event.user_id else thread.row.user or told.who,
-        body=ERASED if thread.row.interaction.erased else render(data["body"]),
+        body=ERASED if thread.row.interaction.erased else _body(event, known),
         side=data["side"] if event.kind == "message" else "note",
         via="sent by itself" if data.get("automatic") else via,
         files=[known.files[each] for each in data.get("file_ids", ()) if each in known.files],
     )
+
+
+def _drawn(events: Sequence[Event]) -> frozenset[int]:
+    """Return which of `events` are drawn, by `id`: the latest, as far as `MOST_DRAWN` reaches."""
+    left, found = MOST_DRAWN, set[int]()
+    for each in reversed(events):
+        left -= len(each.data.get("body", ""))
+        if left < 0:
+            break
+        found.add(id(each))
+    return frozenset(found)
+
+
+def _body(event: Event, known: _Known) -> Markup:
+    body = event.data["body"]
+    return render(body) if id(event) in known.drawn else as_it_is(body)
 
 
 def _said(event: Event, known: _Known) -> Markup | str:

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from trackside.db import db
-from trackside.errors import Conflict, InputError, TooLarge
+from trackside.errors import Conflict, InputError, TooLarge, Unavailable
 from trackside.web.current import current_runtime
 from trackside.web.environments import current_environment
 from trackside.web.format import seconds
@@ -158,7 +158,7 @@ def form_save() -> ResponseReturnValue:
     opened = typed.opened.data or ""
     try:
         logged = _log(_draft(typed, _took(opened)))
-    except (InputError, Conflict, TooLarge) as error:
+    except (InputError, Conflict, TooLarge, Unavailable) as error:
         db.session().rollback()
         problems = error.fields if isinstance(error, InputError) else {}
         show_problems(typed, problems or {"": error.message})

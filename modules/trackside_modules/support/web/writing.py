@@ -8,7 +8,7 @@ from flask_login import current_user
 from sqlalchemy.orm import Session
 
 from trackside.db import db
-from trackside.errors import Conflict, InputError, TooLarge
+from trackside.errors import Conflict, InputError, TooLarge, Unavailable
 from trackside.web.policy import require
 from trackside_modules.support import attachments, macros, service
 from trackside_modules.support.markdown import render
@@ -59,7 +59,7 @@ def write(number: int) -> ResponseReturnValue:
         return show_page(it, Trial(_with_macro(it, fields)))
     try:
         return _send(it, fields, solve=do == "solve")
-    except (InputError, Conflict, TooLarge) as error:
+    except (InputError, Conflict, TooLarge, Unavailable) as error:
         trial = failed(error, fields)
         return show_page(open_interaction(number), trial), trial.status
 
