@@ -2,12 +2,12 @@
 
 Memory stays within the limit whatever is sent: a gzip bomb is left at the first byte over it. What a WSGI server does
 not tell apart is a chunked body whose sender went away: it looks complete. A length, a gzip trailer or a closing brace
-each reveal it; docs/adr/0061-reading-bodies.md says which routes rely on which.
+each reveal it; ADR 0061 says which routes rely on which.
 """
 
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Protocol
 
 from trackside.errors import BadRequest, InputError, TooLarge
@@ -89,18 +89,12 @@ def read_body(
 def receive_on_disk(environ: Mapping[str, Any], limit: int) -> IO[bytes]:
     """Return the whole body in a file that goes away when it is closed; raises as `read_body` does."""
     length = _declared(environ)
-    meter, received = _Meter(limit, None), 0
+    meter = _Meter(limit, None)
     meter.count(length or 0)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asked closes it
     try:
-        while length is None or received < length:
-            part = environ["wsgi.input"].read(CHUNK if length is None else min(CHUNK, length - received))
-            if not part:
-                break
-            received += len(part)
-            meter.count(received)
+        for part in _parts(environ["wsgi.input"], length, meter):
             file.write(part)
-        _check_complete(received, length)
     except BaseException:
         file.close()
         raise
@@ -121,21 +115,23 @@ def _declared(environ: Mapping[str, Any]) -> int | None:
 def _plain(source: _Readable, length: int | None, meter: _Meter) -> bytes:
     # one growing block, which goes back to the system: small parts of 64 MiB stay with each thread that ever read them
     made = bytearray()
-    received = 0
-    while length is None or received < length:
-        part = source.read(CHUNK if length is None else min(CHUNK, length - received))
-        if not part:
-            break
-        received += len(part)
-        meter.count(received)
+    for part in _parts(source, length, meter):
         made += part
-    _check_complete(received, length)
     return bytes(made)
 
 
 def _gunzip(source: _Readable, length: int | None, meter: _Meter) -> bytes:
     unpacker = zlib.decompressobj(_GZIP)
     made = bytearray()
+    for part in _parts(source, length, meter):
+        unpacker = _feed(unpacker, part, made, meter)
+    if not unpacker.eof:
+        raise BadRequest("The gzip body is cut short: send the request again.")
+    return bytes(made)
+
+
+def _parts(source: _Readable, length: int | None, meter: _Meter) -> Iterator[bytes]:
+    """Yield the body as it comes; raises BadRequest where it ends before its length."""
     received = 0
     while length is None or received < length:
         part = source.read(CHUNK if length is None else min(CHUNK, length - received))
@@ -143,11 +139,9 @@ def _gunzip(source: _Readable, length: int | None, meter: _Meter) -> bytes:
             break
         received += len(part)
         meter.count(received)
-        unpacker = _feed(unpacker, part, made, meter)
-    _check_complete(received, length)
-    if not unpacker.eof:
-        raise BadRequest("The gzip body is cut short: send the request again.")
-    return bytes(made)
+        yield part
+    if length is not None and received < length:
+        raise BadRequest(f"The body ended after {received} of {length} bytes: send the request again.")
 
 
 def _feed(unpacker: "zlib._Decompress", part: bytes, made: bytearray, meter: _Meter) -> "zlib._Decompress":
@@ -163,11 +157,6 @@ def _feed(unpacker: "zlib._Decompress", part: bytes, made: bytearray, meter: _Me
         meter.count(len(made))
         part = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
     return unpacker
-
-
-def _check_complete(received: int, length: int | None) -> None:
-    if length is not None and received < length:
-        raise BadRequest(f"The body ended after {received} of {length} bytes: send the request again.")
 
 
 def _too_large(limit: int) -> TooLarge:
