@@ -4,15 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
 from trackside.auth import keyring
 from trackside.auth.audit import Actor
+from trackside.customers.models import User
 from trackside.places import Places
 from trackside.runtime import Runtime
 from trackside.serve import Lane
 from trackside_modules.flags import service
+from trackside_modules.flags.exposures import jobs
+from trackside_modules.flags.exposures.models import Exposure, ExposureDay
 from trackside_modules.flags.models import Flag, State
 
 WHO = Actor("Ada")
@@ -58,3 +62,17 @@ def demand(runtime: Runtime) -> Callable[..., None]:
             service.demand_approval(session, 1, demanded=demanded, who=WHO, now=runtime.clock.now())
 
     return make
+
+
+@pytest.fixture
+def counted(runtime: Runtime) -> Callable[[], tuple[int, set[str]]]:
+    """Return the evaluations counted, and the users who were given something."""
+
+    def made() -> tuple[int, set[str]]:
+        jobs.fold(runtime)
+        with runtime.database.session() as session:
+            total = session.scalar(select(func.sum(ExposureDay.evaluations))) or 0
+            names = session.scalars(select(User.external_id).join(Exposure, Exposure.user_id == User.id))
+            return int(total), {str(each) for each in names}
+
+    return made

@@ -9,38 +9,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
 
-from trackside.customers.models import User
 from trackside.embedded.process import wait_until
 from trackside.runtime import Runtime
 from trackside.settings import Settings
 from trackside.testing.running import free_port
-from trackside_modules.flags.exposures import jobs, segment
+from trackside_modules.flags.exposures import segment
 from trackside_modules.flags.exposures.counter import Counter, Shown
-from trackside_modules.flags.exposures.models import Exposure, ExposureDay
 
 ONE = "/ofrep/v1/evaluate/flags/checkout"
 KILLS = 3
-
-
-@pytest.fixture
-def counted(runtime: Runtime) -> Callable[[], tuple[int, set[str]]]:
-    """Return the evaluations counted, and the users who were given something."""
-
-    def made() -> tuple[int, set[str]]:
-        jobs.fold(runtime)
-        with runtime.database.session() as session:
-            total = session.scalar(select(func.sum(ExposureDay.evaluations))) or 0
-            names = session.scalars(select(User.external_id).join(Exposure, Exposure.user_id == User.id))
-            return int(total), {str(each) for each in names}
-
-    return made
 
 
 class Caller(threading.Thread):

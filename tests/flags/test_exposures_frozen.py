@@ -11,16 +11,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import func, select
 from werkzeug.test import Client, TestResponse
 
-from trackside.customers.models import User
 from trackside.db import WatchedConnection
 from trackside.embedded.postgres import Postgres
 from trackside.runtime import Runtime
-from trackside_modules.flags.exposures import inbox, jobs
+from trackside_modules.flags.exposures import inbox
 from trackside_modules.flags.exposures.counter import shared
-from trackside_modules.flags.exposures.models import Exposure, ExposureDay
 
 ONE = "/ofrep/v1/evaluate/flags/checkout"
 
@@ -59,20 +56,6 @@ def post(lane: Client, api_key: Any) -> Callable[..., TestResponse]:
 
     def made(path: str, body: Any) -> TestResponse:
         return lane.post(path, data=json.dumps(body), headers=headers)
-
-    return made
-
-
-@pytest.fixture
-def counted(runtime: Runtime) -> Callable[[], tuple[int, set[str]]]:
-    """Return the evaluations counted, and the users who were given something."""
-
-    def made() -> tuple[int, set[str]]:
-        jobs.fold(runtime)
-        with runtime.database.session() as session:
-            total = session.scalar(select(func.sum(ExposureDay.evaluations))) or 0
-            names = session.scalars(select(User.external_id).join(Exposure, Exposure.user_id == User.id))
-            return int(total), {str(each) for each in names}
 
     return made
 
