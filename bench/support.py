@@ -151,7 +151,7 @@ def fill(runtime: Runtime, count: int) -> None:
         events += sum(map(len, histories))
         began = time.monotonic()
         with runtime.database.session() as session:
-            service.bring_in(session, histories, now=NOW)
+            service.bring_in(session, histories)
         spent += time.monotonic() - began
     print(f"{count:,} interactions of {events:,} events brought in: {count / spent:,.0f} a second")
     with runtime.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -281,7 +281,7 @@ def measure(runtime: Runtime, count: int, times: int) -> bool:
 def rebuild(runtime: Runtime) -> bool:
     """Make all caches anew, print how long it took, and return whether that is within the limit."""
     began = time.monotonic()
-    count = rebuilding.rebuild(runtime.database, now=NOW)
+    count = rebuilding.rebuild(runtime.database)
     seconds = time.monotonic() - began
     print(f"{count:,} interactions made anew in {seconds:.1f} s (limit {REBUILD_S:.0f} s)")
     return seconds <= REBUILD_S
@@ -298,7 +298,7 @@ def remeasure(runtime: Runtime, count: int, most: int = 10) -> None:
     for _ in range(most):
         if done is not None:
             with runtime.database.session() as session:
-                done = metrics.remeasure(session, now=NOW, after=done)
+                done = metrics.remeasure(session, after=done)
     speed = min(count, most * metrics.BATCH) / (time.monotonic() - began)
     print(
         f"after a change of a policy {speed:,.0f} interactions a second are measured anew: all in {count / speed:.0f} s"

@@ -95,7 +95,7 @@ def test_a_long_list_goes_on_with_a_cursor(desk: FlaskClient, runtime: Runtime, 
     logged()
     with runtime.database.session() as session:
         original = service.history_of(session, 1)
-        service.bring_in(session, [original] * 55, now=runtime.clock.now())
+        service.bring_in(session, [original] * 55)
     page = desk.get("/support/?view=all").text
     following = re.search(r'rel="next" href="([^"]+)"', page)
     assert following is not None

@@ -122,14 +122,14 @@ def test_caches_that_were_dropped_come_back_the_same(
         )
     monkeypatch.setattr(rebuilding, "CHUNK", 3)  # enough for processes to share
     told: list[Progress] = []
-    assert rebuilding.rebuild(runtime.database, now=clock.now(), tell=told.append) == 7
+    assert rebuilding.rebuild(runtime.database, tell=told.append) == 7
     assert told[-1].done == told[-1].total
     with runtime.database.session() as session:
         assert sorted(everything(session)) == sorted(before)
         session.execute(text("update support_interaction set status = 'spam', messages = 99"))
         session.execute(text("update support_metric set replies = 99"))
         session.execute(text("insert into support_link values (1, 'url', 'x', '', now(), null, null)"))
-    rebuilding.rebuild(runtime.database, now=clock.now())
+    rebuilding.rebuild(runtime.database)
     with runtime.database.session() as session:
         assert sorted(everything(session)) == sorted(before)
         assert session.scalar(select(Link.ref).where(Link.kind == "url")) is None

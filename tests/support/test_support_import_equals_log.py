@@ -88,7 +88,7 @@ def _brought_in(session: Session, record: Record, ada: Actor, *, hers: bool) -> 
     given = {each: getattr(record, each) for each in Record.__dataclass_fields__}
     whole = Record(**given | {"external_ref": "T1", "said": said, "assignee": email if hers else ""})
     people = people_of(session, [whole], ada, NOW, {})
-    return bring_in(session, [history(whole, people, "csv", ada, NOW)], now=NOW)[0]
+    return bring_in(session, [history(whole, people, "csv", ada, NOW).events])[0]
 
 
 def _values(row: Base) -> dict[str, Any]:

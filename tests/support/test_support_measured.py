@@ -79,9 +79,9 @@ def test_a_change_of_the_rules_measures_history_anew(
     now = rules.put_policy(session, replace(DEFAULT.policies[0], calendar_id=calendar.id), who=ada, now=clock.now())
     assert metrics.stale(session, now) == 3
     assert session.scalar(select(Task.kind).where(Task.dedupe_key == rules.REMEASURE))
-    last = metrics.remeasure(session, now=clock.now())
+    last = metrics.remeasure(session)
     assert last == numbers[-1]
-    assert metrics.remeasure(session, now=clock.now(), after=last) is None
+    assert metrics.remeasure(session, after=last) is None
     assert metrics.stale(session, now) == 0
     assert row(session, numbers[0]).first_reply_s == 30 * 3600
     assert everything(session) != before
@@ -94,7 +94,7 @@ def test_metrics_that_were_lost_come_back_the_same(session: Session, ada: Actor,
     service.receive(session, numbers[0], "No.", now=clock.now() + HOUR)
     before = everything(session)
     session.execute(delete(Metric))
-    metrics.write(session, walks(session, *numbers), clock.now())
+    metrics.write(session, walks(session, *numbers), new=False)
     assert everything(session) == before
 
 
@@ -102,7 +102,7 @@ def test_what_saw_later_events_is_not_written_over(session: Session, ada: Actor,
     number = log().id
     early = walks(session, number)
     service.reply(session, number, "Done.", who=ada, now=clock.now())
-    metrics.write(session, early, clock.now())
+    metrics.write(session, early, new=False)
     assert row(session, number).seq == 2
 
 
@@ -133,7 +133,7 @@ def test_a_policy_for_a_topic_takes_what_is_below_it_and_follows_the_tree(
     vip = made.policies[0].id
 
     def taken() -> set[str]:
-        metrics.remeasure(session, now=clock.now())
+        metrics.remeasure(session)
         return {path for path, number in numbers.items() if row(session, number).policy_id == vip}
 
     assert taken() == {"auth", "auth/keys"}

@@ -60,12 +60,12 @@ def everything(session: Session) -> list[list[tuple[object, ...]]]:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_rebuild_after_dropping_every_cache_gives_the_same(session: Session, histories: Any) -> None:
     with session.begin_nested() as savepoint:
-        bringing.bring_in(session, [events(*each) for each in histories], now=START)
+        bringing.bring_in(session, [events(*each) for each in histories])
         before = everything(session)
         assert len(before[CACHES.index("metric")]) == len(histories)
         for name in CACHES:
             session.execute(text(f"delete from support_{name}"))
         ours: Any = SimpleNamespace(session=lambda: nullcontext(session))
-        assert rebuilding.rebuild(ours, now=START) == len(histories)
+        assert rebuilding.rebuild(ours) == len(histories)
         assert everything(session) == before
         savepoint.rollback()

@@ -168,7 +168,7 @@ def rebuild(as_json: bool) -> None:
             bar.length = progress.total
             bar.update(progress.done - bar.pos)
 
-        count = rebuilding.rebuild(here.database, now=here.clock.now(), tell=tell)
+        count = rebuilding.rebuild(here.database, tell=tell)
     say(as_json, {"interactions": count}, f"{count:,} interactions were made anew from their events.")
 
 

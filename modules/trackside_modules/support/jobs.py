@@ -84,7 +84,7 @@ def measure(runtime: Runtime) -> None:
     done: int | None = 0
     while done is not None:
         with fenced(runtime) as session:
-            done = metrics.remeasure(session, now=runtime.clock.now(), after=done)
+            done = metrics.remeasure(session, after=done)
 
 
 def solved(runtime: Runtime, event: StatusChanged) -> None:

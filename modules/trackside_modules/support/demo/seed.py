@@ -58,7 +58,7 @@ def seed(runtime: Runtime, session: Session) -> None:
         history[0].data["external_ref"] = f"demo-{place + 1}"  # type: ignore[index]
         if each.case.files:
             files[place] = history[1].data["file_ids"] = _keep(runtime, session, each, history[1].at)  # type: ignore[index]
-    numbers = service.bring_in(session, histories, now=now)
+    numbers = service.bring_in(session, histories)
     for place, ids in files.items():
         attach(session, numbers[place], ids)
     _desk(session, now)

@@ -25,8 +25,8 @@ Anything else (a CSAT answer): `with Work.on(session, number, who, now=now) as w
 Who: people.find_user, find_account, find_or_make. A line of the quick log: reading.read(session, text, ...).draft.
 Topics: topics.find, pick, create, change, set_aliases, merge, archive.
 A cache of its own (metrics): one line in `caches.CACHES`; it gets whole histories, of one or of thousands.
-Many at once: bring_in(session, histories: list[list[history.Event]], now=) -> numbers (imports, the demo).
-All anew: rebuilding.rebuild(runtime.database, now=, tell=callable(Progress(.done, .total))) -> how many.
+Many at once: bring_in(session, histories: list[list[history.Event]]) -> numbers (imports, the demo).
+All anew: rebuilding.rebuild(runtime.database, tell=callable(Progress(.done, .total))) -> how many.
 Demo: erasing.purge(session, numbers). Erased and merged customers: erasing.follow, erasing.erase.
 
 Reading many, in `queries`: chips.ask(session, typed, now=, member_id=) -> Asked(.chips .text .filter .problems);

@@ -1,13 +1,13 @@
 """Bringing in whole histories at once: imports, the demo, thousands a second. Nothing is announced."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from trackside_modules.support.clocks.walks import Walk, walk
 from trackside_modules.support.history import Event
 from trackside_modules.support.lookup.interactions import FIELDS
 from trackside_modules.support.models import EventRow
@@ -16,6 +16,7 @@ from trackside_modules.support.service import caches, rows
 _NUMBERS = text("""
 select nextval(pg_get_serial_sequence('support_interaction', 'id')) from generate_series(1, :count)
 """)
+_COLUMNS = ("interaction_id", *FIELDS)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,26 +26,27 @@ def numbers_for(session: Session, count: int) -> list[int]:
     return list(session.scalars(_NUMBERS, {"count": count})) if count else []
 
 
-def bring_in(
-    session: Session, histories: Sequence[Sequence[Event]], *, now: datetime, numbers: Sequence[int] = ()
-) -> Sequence[int]:
-    """Write interactions with all that happened to them, and return their numbers, in order.
-
-    Each history begins with `created`, its events are numbered from 1 and in the order of time; the caller has checked
-    their data (see `fields`) and that no `external_ref` is there already. Give some thousand at a time. `numbers` are
-    of `numbers_for`, where they were asked for before.
-    """
-    numbers = numbers or numbers_for(session, len(histories))
-    given = dict(zip(numbers, histories, strict=True))
-    if given:
-        rows.copy(session, EventRow, ("interaction_id", *FIELDS), _rows(given))
-        caches.write(session, given, now=now)
+def bring_in(session: Session, histories: Sequence[Sequence[Event]]) -> Sequence[int]:
+    """Write interactions with all that happened to them, and return their numbers, in order (see `bring`)."""
+    numbers = numbers_for(session, len(histories))
+    bring(session, dict(zip(numbers, map(walk, histories), strict=True)))
     return numbers
 
 
-def _rows(histories: Mapping[int, Sequence[Event]]) -> Iterator[tuple[Any, ...]]:
+def bring(session: Session, walks: Mapping[int, Walk]) -> None:
+    """Write new interactions with all that happened to them, by their numbers, which are of `numbers_for`.
+
+    Each history begins with `created`, its events are numbered from 1 and in the order of time; the caller has checked
+    their data (see `fields`) and that no `external_ref` is there already. Give some thousand at a time.
+    """
+    if walks:
+        rows.copy(session, EventRow, _COLUMNS, _rows(walks))
+        caches.keep(session, walks, new=True)
+
+
+def _rows(walks: Mapping[int, Walk]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of `support_event`, as `rows.copy` takes them."""
-    for number, events in histories.items():
-        for it in events:
+    for number, walked in walks.items():
+        for it in walked.events:
             data = _encode(it.data).decode()
             yield number, it.seq, it.at, it.kind, data, it.recorded_at, it.member_id, it.user_id, it.key_id

@@ -18,7 +18,8 @@ from trackside.customers.sheets import Sheet
 from trackside.errors import Conflict, InputError
 from trackside.text import clean_line
 from trackside_modules.support import words
-from trackside_modules.support.history import Event, state_of
+from trackside_modules.support.clocks.walks import Walk, begun
+from trackside_modules.support.history import Event
 from trackside_modules.support.importing.records import Record, Said
 from trackside_modules.support.service import fields, topics
 
@@ -120,8 +121,8 @@ def _topic(session: Session, text: str, who: Actor, now: datetime) -> int | None
     return found.id
 
 
-def history(record: Record, people: People, source: str, who: Actor, now: datetime) -> list[Event]:
-    """Return what happened to `record`; raises InputError where it breaks a rule."""
+def history(record: Record, people: People, source: str, who: Actor, now: datetime) -> Walk:
+    """Go through what happened to `record`; raises InputError where it breaks a rule."""
     name = (record.user or record.email).lower()
     user_id, account_id = people.users.get(name, (None, None))
     if name in people.erased:
@@ -133,18 +134,18 @@ def history(record: Record, people: People, source: str, who: Actor, now: dateti
         raise fields.wrong("user", "Say who it was: a user, an e-mail address or an account.")
     at = fields.moment(record.occurred_at, "occurred_at", now=now)
     data = _created(record, people, source) | {"user_id": user_id, "account_id": account_id}
-    events = [Event(1, at, "created", data, now, who.member_id, None, who.key_id)]
+    found = begun(Event(1, at, "created", data, now, who.member_id, None, who.key_id))
     for said in sorted(record.said, key=lambda each: each.at):
-        _add(events, _said(said, people, user_id), now)
+        _add(found, _said(said, people, user_id), now)
     if record.status:
         status = _one_of(record.status, words.STATUSES, "status")
-        if state_of(events).status != status:
-            ended = record.ended_at or events[-1].at
-            _add(events, {"kind": "status", "data": {"to": status}, "at": ended, "member_id": None}, now)
+        if found.state.status != status:
+            ended = record.ended_at or found.events[-1].at
+            _add(found, {"kind": "status", "data": {"to": status}, "at": ended, "member_id": None}, now)
     if record.csat is not None:
         told = {"score": record.csat} | ({"comment": record.comment} if record.comment else {})
-        _add(events, {"kind": "csat", "data": told, "at": events[-1].at, "user_id": user_id}, now)
-    return events
+        _add(found, {"kind": "csat", "data": told, "at": found.events[-1].at, "user_id": user_id}, now)
+    return found
 
 
 def _created(record: Record, people: People, source: str) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def _said(said: Said, people: People, user_id: int | None) -> dict[str, Any]:
     return {"kind": "message", "data": data, "at": said.at, **by}
 
 
-def _add(events: list[Event], given: dict[str, Any], now: datetime) -> None:
+def _add(found: Walk, given: dict[str, Any], now: datetime) -> None:
     """Append an event; within an interaction time never goes back, and nothing happens after now."""
-    at = min(max(given.pop("at"), events[-1].at), now)
-    events.append(Event(seq=len(events) + 1, at=at, recorded_at=now, **given))
+    at = min(max(given.pop("at"), found.events[-1].at), now)
+    found.add(Event(seq=len(found.events) + 1, at=at, recorded_at=now, **given))

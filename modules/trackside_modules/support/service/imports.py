@@ -23,10 +23,11 @@ from sqlalchemy.orm import Session
 from trackside.auth.audit import Actor
 from trackside.errors import InputError
 from trackside.text import clean_line
+from trackside_modules.support.clocks.walks import Walk
 from trackside_modules.support.history import Event
 from trackside_modules.support.importing.records import Broken, Downloaded, Record
 from trackside_modules.support.models import Interaction
-from trackside_modules.support.service.bringing import bring_in, numbers_for
+from trackside_modules.support.service.bringing import bring, numbers_for
 from trackside_modules.support.service.files import attach
 from trackside_modules.support.service.histories import FILES, any_of, history, people_of
 
@@ -36,7 +37,7 @@ Sessions = Callable[[], AbstractContextManager[Session]]
 """Gives a session that commits at its end: `Database.session`, or one that is fenced."""
 Keep = Callable[[Session, Sequence[tuple[str, bytes]]], list[int]]
 """Keeps files, pairs of name and bytes, and returns their ids."""
-Histories = list[tuple[int, list[Event]]]
+Histories = dict[int, Walk]
 """What happened to interactions, by the numbers they get."""
 
 
@@ -141,7 +142,7 @@ def preview(
             elif record.external_ref in known:
                 found.append(Seen(record, known=True))
             else:
-                found.append(Seen(record, history(record, people, source, who, now)))
+                found.append(Seen(record, history(record, people, source, who, now).events))
         except InputError as error:
             found.append(Seen(record, problem=error.message))
     return found
@@ -153,7 +154,7 @@ def _write_all(it: _Import, batches: Iterator[list[Record | Broken]]) -> None:
         for batch in batches:
             with it.sessions() as session:
                 found = _prepared(session, it, batch)
-                histories = list(zip(numbers_for(session, len(found)), found, strict=True))
+                histories = dict(zip(numbers_for(session, len(found)), found, strict=True))
             writing.add(pool.submit(copy_context().run, _write, it, histories))
             if len(writing) > WRITERS:
                 writing = _some_done(it, writing)
@@ -177,34 +178,35 @@ def _write(it: _Import, histories: Histories) -> tuple[int, int]:
             _bring(session, it, histories)
     except IntegrityError:
         with it.sessions() as session:
-            known = known_of(session, it.source, [_ref(events) for _, events in histories])
-            histories = [each for each in histories if _ref(each[1]) not in known]
+            known = known_of(session, it.source, [_ref(each) for each in histories.values()])
+            histories = {number: each for number, each in histories.items() if _ref(each) not in known}
             _bring(session, it, histories)
         return len(histories), len(known)
     return len(histories), 0
 
 
 def _bring(session: Session, it: _Import, histories: Histories) -> None:
-    numbers = [number for number, _ in histories]
-    kept = [_with_files(session, it, events) for _, events in histories]
-    bring_in(session, [events for events, _ in kept], now=it.now, numbers=numbers)
-    for number, (_, file_ids) in zip(numbers, kept, strict=True):
+    keep = it.keep
+    if keep is None:
+        bring(session, histories)
+        return
+    kept = {number: _with_files(session, keep, each) for number, each in histories.items()}
+    bring(session, {number: each for number, (each, _) in kept.items()})
+    for number, (_, file_ids) in kept.items():
         attach(session, number, file_ids)
 
 
-def _with_files(session: Session, it: _Import, events: list[Event]) -> tuple[list[Event], list[int]]:
-    """Return `events` with the files that lie beside them kept, and those files' ids."""
-    if it.keep is None or not any(FILES in each.data for each in events):
-        return events, []
-    found: list[Event] = []
+def _with_files(session: Session, keep: Keep, found: Walk) -> tuple[Walk, list[int]]:
+    """Return what happened with the files that lie beside it kept, and those files' ids."""
+    events: list[Event] = []
     every: list[int] = []
-    for each in events:
+    for each in found.events:
         data = dict(each.data)
         if files := data.pop(FILES, ()):
-            data["file_ids"] = it.keep(session, [(file.name, _content(file)) for file in files])
+            data["file_ids"] = keep(session, [(file.name, _content(file)) for file in files])
             every += data["file_ids"]
-        found.append(msgspec.structs.replace(each, data=data))
-    return found, every
+        events.append(msgspec.structs.replace(each, data=data))
+    return msgspec.structs.replace(found, events=events), every
 
 
 def _content(file: Downloaded) -> bytes:
@@ -214,7 +216,7 @@ def _content(file: Downloaded) -> bytes:
         raise InputError(f"{file.path} cannot be read any more ({error.strerror}): begin again.") from error
 
 
-def _prepared(session: Session, it: _Import, batch: Sequence[Record | Broken]) -> list[list[Event]]:
+def _prepared(session: Session, it: _Import, batch: Sequence[Record | Broken]) -> list[Walk]:
     """Return what happened to those of `batch` that are new and right; the others are counted."""
     asked = [each for each in batch if _readable(each, it)]
     known = known_of(session, it.source, [each.external_ref for each in asked])
@@ -255,5 +257,5 @@ def known_of(session: Session, source: str, refs: Sequence[str]) -> dict[str, da
     return {str(ref): made_at for ref, made_at in session.execute(query)}
 
 
-def _ref(events: Sequence[Event]) -> str:
-    return str(events[0].data["external_ref"])
+def _ref(found: Walk) -> str:
+    return str(found.state.external_ref)

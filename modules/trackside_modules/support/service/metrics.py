@@ -6,7 +6,6 @@ written over.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from trackside_modules.support.clocks.walks import Walk, walk
 from trackside_modules.support.history import Event, State
 from trackside_modules.support.lookup.interactions import histories_of
 from trackside_modules.support.models import FrozenContext, Metric
+from trackside_modules.support.service import rows
 from trackside_modules.support.service import rules as ruling
 
 BATCH = 500
@@ -35,13 +35,15 @@ on conflict (interaction_id) do update
 """)  # noqa: S608 - names of our own columns
 
 
-def write(session: Session, walks: Mapping[int, Walk], now: datetime) -> None:
+def write(session: Session, walks: Mapping[int, Walk], *, new: bool) -> None:
     """Make the metrics of the interactions in `walks` anew, by the rules that hold (see `caches`)."""
     rules = ruling.current(session)
     plans = _plans(session, walks, rules)
-    rows = [metric_of(number, each, rules, plans.get(number, "")) for number, each in walks.items()]
-    if rows:
-        session.execute(_PUT, {"rows": msgspec.json.encode(rows).decode()})
+    found = [metric_of(number, each, rules, plans.get(number, "")) for number, each in walks.items()]
+    if found and new:
+        rows.insert(session, Metric, found)
+    elif found:
+        session.execute(_PUT, {"rows": msgspec.json.encode(found).decode()})
 
 
 def metric_of(number: int, walk: Walk, rules: Rules, plan: str = "") -> dict[str, Any]:
@@ -123,7 +125,7 @@ def stale(session: Session, rules: Rules) -> int:
     return session.scalar(query) or 0
 
 
-def remeasure(session: Session, *, now: datetime, after: int = 0) -> int | None:
+def remeasure(session: Session, *, after: int = 0) -> int | None:
     """Make the next batch of stale metrics beyond `after` anew; return the last interaction, None where all are."""
     version = ruling.current(session).version
     query = (
@@ -133,5 +135,5 @@ def remeasure(session: Session, *, now: datetime, after: int = 0) -> int | None:
         .limit(BATCH)
     )
     numbers = session.scalars(query).all()
-    write(session, {number: walk(events) for number, events in histories_of(session, numbers).items()}, now)
+    write(session, {number: walk(events) for number, events in histories_of(session, numbers).items()}, new=False)
     return numbers[-1] if numbers else None

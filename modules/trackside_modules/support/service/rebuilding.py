@@ -7,7 +7,6 @@ them, since folding and measuring is Python's work, and words and indexes are Po
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import groupby
 from multiprocessing import get_context
@@ -57,14 +56,14 @@ class Progress:
     total: int
 
 
-def rebuild(database: Database, *, now: datetime, tell: Callable[[Progress], None] = lambda _: None) -> int:
+def rebuild(database: Database, *, tell: Callable[[Progress], None] = lambda _: None) -> int:
     """Make the caches of all interactions anew, and return how many those are; `tell` is called on the way."""
     with database.session() as session:
         first, last = session.execute(_BOUNDS).one()
         session.execute(_STRAY)
     starts = range(first, last + 1, CHUNK)
     total, count = max(0, last + 1 - first), 0
-    for at, made in enumerate(_chunks(database, starts, now), start=1):
+    for at, made in enumerate(_chunks(database, starts), start=1):
         count += made
         tell(Progress(min(total, at * CHUNK), total))
     with database.session() as session:
@@ -72,9 +71,9 @@ def rebuild(database: Database, *, now: datetime, tell: Callable[[Progress], Non
     return count
 
 
-def _chunks(database: Database, starts: range, now: datetime) -> Iterator[int]:
+def _chunks(database: Database, starts: range) -> Iterator[int]:
     """Yield how many interactions each chunk had, in order; few chunks are made here."""
-    chunk = partial(_chunk, now=now, size=CHUNK)
+    chunk = partial(_chunk, size=CHUNK)
     if len(starts) <= PROCESSES:
         yield from (chunk(start, database=database) for start in starts)
         return
@@ -91,13 +90,13 @@ def _begin(url: str) -> None:
     _own.append(Database(url, EventBus(), size=1))
 
 
-def _chunk(start: int, *, now: datetime, size: int, database: Database | None = None) -> int:
+def _chunk(start: int, *, size: int, database: Database | None = None) -> int:
     bounds = {"first": start, "end": start + size}
     with (database or _own[0]).session() as session:
         session.execute(_LOCK, bounds)
         histories = dict(_histories(session.execute(_EVENTS, bounds).all()))
         if histories:
-            caches.write(session, histories, now=now)
+            caches.write(session, histories)
         return len(histories)
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 
 import msgspec
 from sqlalchemy import text
@@ -39,18 +38,21 @@ where it.word = given.word and plainto_tsquery('english', given.word) <> ''
     and not exists (select from support_search s where s.document @@ plainto_tsquery('english', given.word))
 """)
 _MERGED = text("select distinct merged_into from support_interaction where merged_into = any(cast(:ids as bigint[]))")
+# nearly all are there, and to look for them costs less than to begin to write them
 _WORDS = text("""
 insert into support_word (word)
-select word from json_array_elements_text(cast(:words as json)) as given (word) order by word
+select word from json_array_elements_text(cast(:words as json)) as given (word)
+    where not exists (select from support_word it where it.word = given.word) order by word
 on conflict do nothing
 """)
 
 
-def write(session: Session, walks: Mapping[int, Walk], now: datetime) -> None:
+def write(session: Session, walks: Mapping[int, Walk], *, new: bool) -> None:
     """Make the words of the interactions in `walks` anew."""
     texts = {number: texts_of(each.events) for number, each in sorted(walks.items())}
     _documents(session, texts)
-    absorb(session, session.scalars(_MERGED, {"ids": list(texts)}).all())
+    if not new:
+        absorb(session, session.scalars(_MERGED, {"ids": list(texts)}).all())
     session.execute(_WORDS, {"words": msgspec.json.encode(words_in(texts.values())).decode()})
 
 

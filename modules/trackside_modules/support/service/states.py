@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from trackside_modules.support.clocks.walks import Walk
 from trackside_modules.support.history import State
 from trackside_modules.support.models import Interaction, Link
 from trackside_modules.support.service import rows
@@ -18,12 +19,13 @@ _values = attrgetter(*COLUMNS)
 _UNLINK = text("delete from support_link where interaction_id = any(cast(:ids as bigint[]))")
 
 
-def write(session: Session, states: Mapping[int, State]) -> None:
-    """Replace what is kept of the interactions in `states`, which are locked or new."""
-    found = [dict(zip(_NAMES, (number, *_values(state)), strict=True)) for number, state in states.items()]
-    rows.insert(session, Interaction, found, replace="id")
-    session.execute(_UNLINK, {"ids": list(states)})
-    rows.insert(session, Link, [link for number, state in states.items() for link in _links(number, state)])
+def write(session: Session, walks: Mapping[int, Walk], *, new: bool) -> None:
+    """Replace what is kept of the interactions in `walks`, which are locked (see `caches`)."""
+    found = [dict(zip(_NAMES, (number, *_values(each.state)), strict=True)) for number, each in walks.items()]
+    rows.insert(session, Interaction, found, replace="" if new else "id")
+    if not new:
+        session.execute(_UNLINK, {"ids": list(walks)})
+    rows.insert(session, Link, [link for number, each in walks.items() for link in _links(number, each.state)])
 
 
 def _links(number: int, state: State) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ class Work:
         """Write what was appended, and all that is made of it."""
         if self.added:
             append(self.session, self.interaction_id, [event for event, _ in self.added])
-            caches.write(self.session, {self.interaction_id: self.events}, now=self.now)
+            caches.write(self.session, {self.interaction_id: self.events})
             sending.arrange(self.session, self.interaction_id, [event for event, _ in self.added])
             announcing.tell(self.session, self.interaction_id, self.added, self.state)
 
