@@ -18,6 +18,7 @@ import msgspec
 from psycopg import sql
 
 from trackside.auth.audit import SYSTEM
+from trackside.process import settle
 from trackside.runtime import Runtime
 from trackside_modules.support.history import Event
 from trackside_modules.support.importing import reading, sheet
@@ -41,6 +42,7 @@ class Writes(Protocol):
 def timed(runtime: Runtime, writer: Writes, count: int) -> bool:
     """Bring in a file of each form, print how fast that went beside the limit, return whether all reach the goal."""
     histories = [writer.history(at / count) for at in range(count)]
+    settle()
     fine = True
     for form, file in ((reading.CSV, _csv(histories)), (reading.ZENDESK, _zendesk(histories))):
         before, source = _last(runtime), f"{form} {time.time_ns()}"

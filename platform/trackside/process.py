@@ -32,7 +32,7 @@ def die_with(parent: int) -> None:
 
 
 def settle() -> None:
-    """Let the collector pass over all that is there now and stays, and come less often, in a process that answers.
+    """Let the collector pass over all that is there now and stays, and come less often, in a process that stays.
 
     Half a million objects live as long as the app: looking at each of them took a tenth of all pages' time, and 100 ms
     at once of every twentieth page.

@@ -85,7 +85,7 @@ def _logged(session: Session, record: Record, ada: Actor, assignee_id: int | Non
 def _brought_in(session: Session, record: Record, ada: Actor, *, hers: bool) -> int:
     email = session.get_one(Member, ada.member_id).email
     said = tuple(Said(at=it.at, body=it.body, side=it.side, public=it.public, author=email) for it in record.said)
-    given = {each: getattr(record, each) for each in Record.__dataclass_fields__}
+    given = {each: getattr(record, each) for each in Record.__struct_fields__}
     whole = Record(**given | {"external_ref": "T1", "said": said, "assignee": email if hers else ""})
     people = people_of(session, [whole], ada, NOW, {})
     return bring_in(session, [history(whole, people, "csv", ada, NOW).events])[0]

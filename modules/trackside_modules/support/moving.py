@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from trackside.auth.audit import COMMAND_LINE
 from trackside.cli import as_json, runtime, say
+from trackside.process import settle
 from trackside_modules.support import attachments
 from trackside_modules.support.importing import dates, reading, sheet
 from trackside_modules.support.importing.beside import Beside
@@ -91,6 +92,7 @@ def import_(
     Ends with 1 where rows were left out, each told with its line; the others are in.
     """
     file, here = _seekable(file), runtime()
+    settle()
     kind = reading.look(file) if form == reading.CSV else reading.Kind(reading.ZENDESK)
     problems: list[Broken] = []
     with click.progressbar(length=_size(file), label="Interactions", file=sys.stderr, hidden=_quiet(as_json)) as bar:

@@ -6,7 +6,6 @@ timeout; and why a child died is written into the task. One queue a process, sin
 dequeue and start when a worker listens to more.
 """
 
-import gc
 import math
 import os
 import signal
@@ -33,6 +32,7 @@ from trackside.jobs import child, run
 from trackside.jobs.answer import AnsweredJob, answered_job
 from trackside.jobs.bells import queue as rq_queue
 from trackside.jobs.bells import queues
+from trackside.process import settle
 from trackside.redis import connect
 from trackside.runtime import Runtime
 
@@ -220,5 +220,4 @@ def _load(runtime: Runtime) -> None:
         logging.getLogger(logger).setLevel(logging.WARNING)
     configure_mappers()
     runtime.database.dispose()
-    gc.collect()
-    gc.freeze()
+    settle()

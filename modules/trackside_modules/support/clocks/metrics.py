@@ -9,18 +9,18 @@ first moment at which it has counted its target; it is missed once it runs on be
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
+
+import msgspec
 
 from trackside_modules.support.clocks.hours import SECOND, Hours
 from trackside_modules.support.clocks.rules import Policy
 from trackside_modules.support.clocks.spans import OVER, Span, Step, in_order, running, within
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(msgspec.Struct, frozen=True, gc=False):
     """What a clock shows."""
 
     spent: int
@@ -31,8 +31,7 @@ class Clock:
     """Whether it ran beyond its target; None while that is open, and without a target."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(msgspec.Struct, frozen=True, gc=False):
     """An interaction's figures; durations are seconds of business time, rounded down. None: there is none (yet)."""
 
     started_at: datetime
@@ -146,8 +145,7 @@ def _resolution(steps: Sequence[Step], spans: Sequence[Span], policy: Policy, ho
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
+class _Turn(msgspec.Struct, frozen=True, gc=False):
     """A customer waits for our next reply."""
 
     since: datetime

@@ -71,8 +71,7 @@ def _fits(wanted: tuple[str, ...], value: str) -> bool:
     return not wanted or value in wanted
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True, gc=False):
     """What of an interaction decides which policy it has."""
 
     kind: str

@@ -1,9 +1,10 @@
 """An interaction's way as clocks see it: its steps, and the spans in which it was ours to work on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 Word = Literal["customer", "reply"]
 Span = tuple[datetime, datetime | None]
@@ -13,8 +14,7 @@ OVER = frozenset({"solved", "closed", "spam"})
 """Statuses in which nobody waits any more: every clock stands still."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, gc=False):
     """A moment at which something happened that clocks mind."""
 
     at: datetime

@@ -8,7 +8,7 @@ from trackside_modules.support.clocks.spans import Step, Word
 from trackside_modules.support.history import Event, State, fold, state_of
 
 
-class Walk(msgspec.Struct):
+class Walk(msgspec.Struct, gc=False):
     """All that happened to an interaction so far, and what every cache of it is made from."""
 
     events: list[Event]

@@ -6,9 +6,10 @@ nothing of it, and an interaction that was called spam stays so.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from trackside_modules.support.history.events import Event
 from trackside_modules.support.words import WAITING_FOR_US
@@ -17,8 +18,7 @@ EXCERPT = 160
 _ENDED = ("solved", "closed")
 
 
-@dataclass(slots=True)
-class Linked:
+class Linked(msgspec.Struct, gc=False):
     """What an interaction is linked to: see `models.Link`."""
 
     title: str
@@ -27,8 +27,7 @@ class Linked:
     told_at: datetime | None = None
 
 
-@dataclass(slots=True)
-class State:
+class State(msgspec.Struct, gc=False):
     """See `models.Interaction`, whose columns these are, but for `links`."""
 
     occurred_at: datetime
@@ -56,13 +55,13 @@ class State:
     last_staff_at: datetime | None = None
     messages: int = 0
     reopens: int = 0
-    tags: list[str] = field(default_factory=list)
+    tags: list[str] = []
     merged_into: int | None = None
     erased: bool = False
     excerpt: str = ""
     csat: int | None = None
     version: int = 1
-    links: dict[tuple[str, str], Linked] = field(default_factory=dict)
+    links: dict[tuple[str, str], Linked] = {}
     """By kind and ref."""
 
 

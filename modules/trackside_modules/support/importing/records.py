@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
@@ -14,8 +16,7 @@ class Downloaded:
     path: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message or a note."""
 
     at: datetime
@@ -28,8 +29,7 @@ class Said:
     files: tuple[Downloaded, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An interaction of elsewhere; texts are as they were found, and checked when they are written."""
 
     line: int

@@ -14,7 +14,8 @@ from trackside_modules.support.models import EventRow
 from trackside_modules.support.service import caches, rows
 
 _NUMBERS = text("""
-select nextval(pg_get_serial_sequence('support_interaction', 'id')) from generate_series(1, :count)
+select nextval(cast(found as regclass))
+from pg_get_serial_sequence('support_interaction', 'id') found, generate_series(1, :count)
 """)
 _COLUMNS = ("interaction_id", *FIELDS)
 

@@ -27,6 +27,7 @@ from trackside_modules.support.clocks.walks import Walk
 from trackside_modules.support.history import Event
 from trackside_modules.support.importing.records import Broken, Downloaded, Record
 from trackside_modules.support.models import Interaction
+from trackside_modules.support.service import searching
 from trackside_modules.support.service.bringing import bring, numbers_for
 from trackside_modules.support.service.files import attach
 from trackside_modules.support.service.histories import FILES, any_of, history, people_of
@@ -160,6 +161,8 @@ def _write_all(it: _Import, batches: Iterator[list[Record | Broken]]) -> None:
                 writing = _some_done(it, writing)
         while writing:
             writing = _some_done(it, writing)
+    with it.sessions() as session:
+        searching.settle(session)
 
 
 def _some_done(it: _Import, writing: set[Future[tuple[int, int]]]) -> set[Future[tuple[int, int]]]:
@@ -198,6 +201,8 @@ def _bring(session: Session, it: _Import, histories: Histories) -> None:
 
 def _with_files(session: Session, keep: Keep, found: Walk) -> tuple[Walk, list[int]]:
     """Return what happened with the files that lie beside it kept, and those files' ids."""
+    if not any(FILES in each.data for each in found.events):
+        return found, []
     events: list[Event] = []
     every: list[int] = []
     for each in found.events:

@@ -53,8 +53,15 @@ def metric_of(number: int, walk: Walk, rules: Rules, plan: str = "") -> dict[str
     policy = rules.policy_for(about)
     hours = hours_of(rules.calendar(policy.calendar_id))
     found = measure(walk.steps, policy, hours, inbound=state.direction == "in")
-    row = {"interaction_id": number, "seq": state.version, "rules_version": rules.version, "policy_id": policy.id}
-    return row | _values(found) | _said(walk.events) | _told_by(state)
+    return {
+        "interaction_id": number,
+        "seq": state.version,
+        "rules_version": rules.version,
+        "policy_id": policy.id,
+        **_values(found),
+        **_said(walk.events),
+        **_told_by(state),
+    }
 
 
 def _values(found: Metrics) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from trackside_modules.support.clocks.walks import Walk
@@ -13,16 +13,23 @@ from trackside_modules.support.history.texts import MOST
 from trackside_modules.support.lookup.interactions import histories_of
 
 _WORD = re.compile(r"\w{4,}")
-_LONGEST = 24
-# a document that is there and the same is not written again: the index is what costs
-_DOCUMENTS = text("""
+_SHORTEST, _LONGEST = 4, 24
+_INSERT = text("""
 insert into support_search (interaction_id, document)
 select number, setweight(to_tsvector('english', subject), 'A') || setweight(to_tsvector('english', messages), 'B')
     || setweight(to_tsvector('english', notes), 'C')
 from json_to_recordset(cast(:rows as json)) as given (number bigint, subject text, messages text, notes text)
-on conflict (interaction_id) do update set document = excluded.document
+""")
+# a document that is there and the same is not written again: the index is what costs
+_REPLACE = text(f"""
+{_INSERT.text} on conflict (interaction_id) do update set document = excluded.document
     where support_search.document is distinct from excluded.document
 """)
+# PostgreSQL gathers what is new before it goes into the index: words that many have go in together, which is less work
+_TOGETHER = text("""
+select set_config('gin_pending_list_limit', '16MB', true), set_config('work_mem', '64MB', true)
+""")
+_SETTLE = text("select gin_clean_pending_list('ix_support_search_document')")
 # whatever was merged into it, and into that, and so on
 _FAMILIES = text("""
 with recursive family (target, member) as (
@@ -50,10 +57,18 @@ on conflict do nothing
 def write(session: Session, walks: Mapping[int, Walk], *, new: bool) -> None:
     """Make the words of the interactions in `walks` anew."""
     texts = {number: texts_of(each.events) for number, each in sorted(walks.items())}
-    _documents(session, texts)
-    if not new:
+    if new:
+        session.execute(_TOGETHER)
+        _documents(session, _INSERT, texts)
+    else:
+        _documents(session, _REPLACE, texts)
         absorb(session, session.scalars(_MERGED, {"ids": list(texts)}).all())
     session.execute(_WORDS, {"words": msgspec.json.encode(words_in(texts.values())).decode()})
+
+
+def settle(session: Session) -> None:
+    """Take into the index what was gathered before it, after much was written: until then each search reads it all."""
+    session.execute(_SETTLE)
 
 
 def absorb(session: Session, numbers: Collection[int]) -> None:
@@ -63,7 +78,9 @@ def absorb(session: Session, numbers: Collection[int]) -> None:
     families: dict[int, list[int]] = dict(session.execute(_FAMILIES, {"ids": sorted(numbers)}).all())
     members = sorted({each for family in families.values() for each in family})
     texts = {number: texts_of(events) for number, events in histories_of(session, members).items()}
-    _documents(session, {target: _joined(texts[each] for each in family) for target, family in families.items()})
+    _documents(
+        session, _REPLACE, {target: _joined(texts[each] for each in family) for target, family in families.items()}
+    )
 
 
 def _joined(texts: Iterable[Texts]) -> Texts:
@@ -81,8 +98,9 @@ def words_in(texts: Iterable[Texts]) -> set[str]:
     pieces: set[str] = set()
     for each in texts:
         pieces.update(each.subject.split(), each.messages.split(), each.notes.split())
-    found = set(_WORD.findall("\n".join(pieces)))
-    return {each.lower() for each in found if len(each) <= _LONGEST and each.isalpha()}
+    found = {each for each in pieces if each.isalpha()}
+    found.update(_WORD.findall("\n".join(pieces - found)))
+    return {each.lower() for each in found if _SHORTEST <= len(each) <= _LONGEST and each.isalpha()}
 
 
 def forget(session: Session, words: Collection[str]) -> None:
@@ -90,9 +108,9 @@ def forget(session: Session, words: Collection[str]) -> None:
     session.execute(_FORGET, {"words": sorted(words)})
 
 
-def _documents(session: Session, texts: Mapping[int, Texts]) -> None:
+def _documents(session: Session, statement: TextClause, texts: Mapping[int, Texts]) -> None:
     found = [
         {"number": number, "subject": each.subject, "messages": each.messages, "notes": each.notes}
         for number, each in texts.items()
     ]
-    session.execute(_DOCUMENTS, {"rows": msgspec.json.encode(found).decode()})
+    session.execute(statement, {"rows": msgspec.json.encode(found).decode()})

@@ -1,7 +1,6 @@
 """Writing what interactions are now into `support_interaction` and `support_link`."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -13,7 +12,7 @@ from trackside_modules.support.history import State
 from trackside_modules.support.models import Interaction, Link
 from trackside_modules.support.service import rows
 
-COLUMNS = tuple(each.name for each in fields(State) if each.name != "links")
+COLUMNS = tuple(name for name in State.__struct_fields__ if name != "links")
 _NAMES = ("id", *COLUMNS)
 _values = attrgetter(*COLUMNS)
 _UNLINK = text("delete from support_link where interaction_id = any(cast(:ids as bigint[]))")

@@ -9,7 +9,8 @@ the caches are written (see `caches`) and what happened is announced.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -102,7 +103,7 @@ class Work:
 
     def take(self, event: Event) -> None:
         """Append `event` as it is."""
-        self.added.append((event, replace(self.state)))
+        self.added.append((event, copy(self.state)))
         self.events.append(event)
         fold(self.state, event)
 
