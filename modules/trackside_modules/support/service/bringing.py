@@ -17,6 +17,13 @@ _NUMBERS = text("""
 select nextval(cast(found as regclass))
 from pg_get_serial_sequence('support_interaction', 'id') found, generate_series(1, :count)
 """)
+# PostgreSQL gathers words and tags before they go into their index: those that many have go in together, which is less
+_TOGETHER = text("""
+select set_config('gin_pending_list_limit', '16MB', true), set_config('work_mem', '64MB', true)
+""")
+_SETTLE = text("""
+select gin_clean_pending_list('ix_support_search_document'), gin_clean_pending_list('ix_support_interaction_tags')
+""")
 _COLUMNS = ("interaction_id", *FIELDS)
 
 _encode = msgspec.json.Encoder().encode
@@ -41,8 +48,14 @@ def bring(session: Session, walks: Mapping[int, Walk]) -> None:
     their data (see `fields`) and that no `external_ref` is there already. Give some thousand at a time.
     """
     if walks:
+        session.execute(_TOGETHER)
         rows.copy(session, EventRow, _COLUMNS, _rows(walks))
         caches.keep(session, walks, new=True)
+
+
+def settle(session: Session) -> None:
+    """Take into the indexes what was gathered before them, once all is brought in: each search reads it until then."""
+    session.execute(_SETTLE)
 
 
 def _rows(walks: Mapping[int, Walk]) -> Iterator[tuple[Any, ...]]:

@@ -27,8 +27,7 @@ from trackside_modules.support.clocks.walks import Walk
 from trackside_modules.support.history import Event
 from trackside_modules.support.importing.records import Broken, Downloaded, Record
 from trackside_modules.support.models import Interaction
-from trackside_modules.support.service import searching
-from trackside_modules.support.service.bringing import bring, numbers_for
+from trackside_modules.support.service.bringing import bring, numbers_for, settle
 from trackside_modules.support.service.files import attach
 from trackside_modules.support.service.histories import FILES, any_of, history, people_of
 
@@ -162,7 +161,7 @@ def _write_all(it: _Import, batches: Iterator[list[Record | Broken]]) -> None:
         while writing:
             writing = _some_done(it, writing)
     with it.sessions() as session:
-        searching.settle(session)
+        settle(session)
 
 
 def _some_done(it: _Import, writing: set[Future[tuple[int, int]]]) -> set[Future[tuple[int, int]]]:

@@ -25,11 +25,6 @@ _REPLACE = text(f"""
 {_INSERT.text} on conflict (interaction_id) do update set document = excluded.document
     where support_search.document is distinct from excluded.document
 """)
-# PostgreSQL gathers what is new before it goes into the index: words that many have go in together, which is less work
-_TOGETHER = text("""
-select set_config('gin_pending_list_limit', '16MB', true), set_config('work_mem', '64MB', true)
-""")
-_SETTLE = text("select gin_clean_pending_list('ix_support_search_document')")
 # whatever was merged into it, and into that, and so on
 _FAMILIES = text("""
 with recursive family (target, member) as (
@@ -58,17 +53,11 @@ def write(session: Session, walks: Mapping[int, Walk], *, new: bool) -> None:
     """Make the words of the interactions in `walks` anew."""
     texts = {number: texts_of(each.events) for number, each in sorted(walks.items())}
     if new:
-        session.execute(_TOGETHER)
         _documents(session, _INSERT, texts)
     else:
         _documents(session, _REPLACE, texts)
         absorb(session, session.scalars(_MERGED, {"ids": list(texts)}).all())
     session.execute(_WORDS, {"words": msgspec.json.encode(words_in(texts.values())).decode()})
-
-
-def settle(session: Session) -> None:
-    """Take into the index what was gathered before it, after much was written: until then each search reads it all."""
-    session.execute(_SETTLE)
 
 
 def absorb(session: Session, numbers: Collection[int]) -> None:
