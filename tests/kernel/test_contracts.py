@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from trackside.auth.audit import COMMAND_LINE
 from trackside.auth.keys import create_key
 from trackside.clock import SystemClock
 from trackside.embedded.process import wait_until
+from trackside.embedded.valkey import Valkey
 from trackside.module import Module
-from trackside.runtime import Runtime
-from trackside.settings import Settings
+from trackside.runtime import Runtime, build_runtime
+from trackside.settings import Settings, load_settings
 from trackside.testing.running import free_port
+from trackside.testing.servers import Databases
 from trackside.workspace import Environment
 
 MEGABYTE = 1 << 20
@@ -34,6 +36,8 @@ MEGABYTE = 1 << 20
 class Web:
     process: "subprocess.Popen[bytes]"
     port: int
+    log: Path
+    settings: Settings
     server_key: str
     admin_key: str
 
@@ -97,6 +101,33 @@ def start(settings: Settings, port: int, log: Path) -> "subprocess.Popen[bytes]"
 
 @pytest.fixture
 def web(settings: Settings, runtime: Runtime, tmp_path: Path) -> Iterator[Web]:
+    """One of the test's own: to be stopped, killed, or weighed."""
+    with running(settings, runtime, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared(
+    databases: Databases, template_database: str, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Web]:
+    """One for all tests that leave it as it was: a start is seconds."""
+    name, folder = databases.create(template_database), tmp_path_factory.mktemp("web")
+    settings = load_settings(
+        {},
+        secret_key="Zk3vQ9tW7mX1bR5nJ8cL2dF6hS4gA0pYxEuT",
+        database_url=databases.url(name),
+        redis_url=valkey.url(),
+        data=folder / "data",
+    )
+    runtime = build_runtime(settings)
+    with running(settings, runtime, folder) as made:
+        yield made
+    runtime.close()
+    databases.drop(name)
+
+
+@contextmanager
+def running(settings: Settings, runtime: Runtime, folder: Path) -> Iterator[Web]:
     now = SystemClock().now()
     with runtime.database.session() as session:
         env = session.scalars(select(Environment).order_by(Environment.id)).first()
@@ -105,11 +136,13 @@ def web(settings: Settings, runtime: Runtime, tmp_path: Path) -> Iterator[Web]:
         _, admin = create_key(
             session, COMMAND_LINE, now, env, kind="admin", name="test", scopes={"any"}, known_scopes={"any"}
         )
-    port = free_port()
-    process = start(settings, port, tmp_path / "web.log")
-    yield Web(process, port, server, admin)
-    process.kill()
-    process.wait()
+    port, log = free_port(), folder / "web.log"
+    process = start(settings, port, log)
+    try:
+        yield Web(process, port, log, settings, server, admin)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def bodies() -> dict[str, tuple[bytes, bool, dict[str, str], set[int]]]:
@@ -153,36 +186,37 @@ def test_bad_bodies_are_refused_in_the_right_form_with_memory_flat(web: Web) -> 
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_pages_refuse_what_is_too_large_by_length_and_in_chunks(web: Web, chunked: bool) -> None:
+def test_pages_refuse_what_is_too_large_by_length_and_in_chunks(shared: Web, chunked: bool) -> None:
     form = {"Content_Type": "application/x-www-form-urlencoded"}
-    status, answered, _ = web.ask("POST", "/sign-in", b"a=" + b"x" * MEGABYTE, chunked=chunked, **form)
+    status, answered, _ = shared.ask("POST", "/sign-in", b"a=" + b"x" * MEGABYTE, chunked=chunked, **form)
     assert (status, answered["content-type"].split(";")[0]) == (413, "text/html")
 
 
-def test_slow_senders_of_forms_keep_nobody_from_a_page(web: Web) -> None:
+def test_slow_senders_of_forms_keep_nobody_from_a_page(shared: Web) -> None:
     """A body is waited for on a thread set aside for that: anyone can send one, a byte an hour."""
     head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nContent-Type: "
     head += b"application/x-www-form-urlencoded\r\n\r\na"
-    senders = [socket.create_connection(("127.0.0.1", web.port)) for _ in range(20)]
+    senders = [socket.create_connection(("127.0.0.1", shared.port)) for _ in range(20)]
     try:
         for each in senders:
             each.sendall(head)
         # more than there are threads for bodies: those over are told so at once
-        assert wait_until(lambda: web.ask("POST", "/sign-in", b"a=1")[0] == 503, 90)
-        assert web.ask("GET", "/sign-in")[0] == 200
-        assert web.ask("GET", "/healthz")[0] == 200
+        assert wait_until(lambda: shared.ask("POST", "/sign-in", b"a=1")[0] == 503, 90)
+        assert shared.ask("GET", "/sign-in")[0] == 200
+        assert shared.ask("GET", "/healthz")[0] == 200
         assert (
-            web.ask("POST", "/v1/metrics", b"{}", X_API_Key=web.server_key, Content_Type="application/json")[0] == 200
+            shared.ask("POST", "/v1/metrics", b"{}", X_API_Key=shared.server_key, Content_Type="application/json")[0]
+            == 200
         )
     finally:
         for each in senders:
             each.close()
-    assert wait_until(lambda: web.ask("POST", "/sign-in", b"a=1")[0] == 400, 90)
+    assert wait_until(lambda: shared.ask("POST", "/sign-in", b"a=1")[0] == 400, 90)
 
 
-def test_answers_of_hot_routes_are_never_shown_as_pages_or_kept(web: Web) -> None:
-    for method, headers in (("GET", {}), ("POST", {}), ("POST", {"X_API_Key": web.server_key})):
-        _, answered, _ = web.ask(method, "/v1/metrics", b"{}", **headers)
+def test_answers_of_hot_routes_are_never_shown_as_pages_or_kept(shared: Web) -> None:
+    for method, headers in (("GET", {}), ("POST", {}), ("POST", {"X_API_Key": shared.server_key})):
+        _, answered, _ = shared.ask(method, "/v1/metrics", b"{}", **headers)
         assert answered["x-content-type-options"] == "nosniff"
         assert answered["cache-control"] == "no-store"
         assert "default-src 'none'" in answered["content-security-policy"]
@@ -216,36 +250,42 @@ def test_large_bodies_sent_together_leave_memory_bounded(web: Web) -> None:
     assert web.peak() - before < 704 * MEGABYTE
 
 
-def test_no_key_and_wrong_kinds_are_refused_in_each_protocols_form(web: Web) -> None:
-    status, answered, said = web.ask("POST", "/v1/metrics", b"{}", Content_Type="application/json")
+def test_no_key_and_wrong_kinds_are_refused_in_each_protocols_form(shared: Web) -> None:
+    status, answered, said = shared.ask("POST", "/v1/metrics", b"{}", Content_Type="application/json")
     assert (status, answered["www-authenticate"]) == (401, "Bearer")
     assert "message" in json.loads(said)
-    assert web.ask("POST", "/v1/metrics", b"{}", X_API_Key=web.admin_key)[0] == 403
-    status, answered, _ = web.ask("GET", "/api/v1/whoami", X_API_Key=web.server_key)
+    assert shared.ask("POST", "/v1/metrics", b"{}", X_API_Key=shared.admin_key)[0] == 403
+    status, answered, _ = shared.ask("GET", "/api/v1/whoami", X_API_Key=shared.server_key)
     assert (status, answered["content-type"]) == (403, "application/problem+json")
-    status, answered, _ = web.ask("GET", "/v1/metrics", X_API_Key=web.server_key)
+    status, answered, _ = shared.ask("GET", "/v1/metrics", X_API_Key=shared.server_key)
     assert (status, answered["allow"]) == (405, "POST")
 
 
-def test_the_logs_of_a_process_are_json_lines_with_nothing_personal(web: Web, tmp_path: Path) -> None:
-    web.ask("GET", "/nothing/ann@example.com?who=ann", X_Request_Id="request-77")
-    web.ask("GET", "/sign-in")
-    log = tmp_path / "web.log"
-    assert wait_until(lambda: "/sign-in" in log.read_text(), 90)
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+def test_the_logs_of_a_process_are_json_lines_with_nothing_personal(shared: Web) -> None:
+    shared.ask("GET", "/nothing/ann@example.com?who=ann", X_Request_Id="request-77")
+    shared.ask("GET", "/sign-in", X_Request_Id="request-78")
+    asked = {"request-77", "request-78"}
+    assert wait_until(lambda: all(each in shared.log.read_text() for each in asked), 90)
+    said = shared.log.read_text()
+    lines = [json.loads(line) for line in said.splitlines()]
     assert {"listening", "request"} <= {line["event"] for line in lines}
-    assert any(line.get("request_id") == "request-77" for line in lines)
-    assert "ann" not in log.read_text()
+    assert asked <= {line.get("request_id") for line in lines}
+    assert "ann" not in said
 
 
-def test_a_busy_port_is_named_and_the_first_goes_on(web: Web, settings: Settings) -> None:
+def test_a_busy_port_is_named_and_the_first_goes_on(shared: Web) -> None:
     done = subprocess.run(
-        [*COMMAND, str(web.port)], env=environ(settings), capture_output=True, text=True, timeout=180, check=False
+        [*COMMAND, str(shared.port)],
+        env=environ(shared.settings),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith(f"trackside: Cannot listen at 127.0.0.1:{web.port}")
+    assert done.stderr.startswith(f"trackside: Cannot listen at 127.0.0.1:{shared.port}")
     assert len(done.stderr.splitlines()) == 1
-    assert answers(web.port)
+    assert answers(shared.port)
 
 
 def test_it_stops_on_sigterm_and_takes_no_new_requests(web: Web) -> None:
