@@ -28,7 +28,7 @@ def run(made: Awaitable[Any]) -> Any:
         return await made
 
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, wait()).result(30)
+        return pool.submit(asyncio.run, wait()).result(180)
 
 
 async def ask(app: Any, path: str, method: str = "GET", headers: Any = (), root: str = "") -> list[Any]:

@@ -138,5 +138,5 @@ def test_djangos_routes_are_counted_under_asgi(middleware: UsageMiddleware, coun
             await ask(app, each)
 
     with ThreadPoolExecutor(1) as pool, pytest.warns(Warning, match="StreamingHttpResponse must consume"):
-        pool.submit(asyncio.run, all_of_them()).result(30)
+        pool.submit(asyncio.run, all_of_them()).result(180)
     assert counted(middleware) == EXPECTED

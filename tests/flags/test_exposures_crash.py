@@ -98,7 +98,7 @@ def test_no_answered_exposure_is_lost_and_none_counts_twice(
         for each in callers:
             each.over = True
         for each in callers:
-            each.join(10)
+            each.join(60)
         # what was left by the killed ones too: the new process takes it up at its start
         assert wait_until(lambda: not list((settings.data / "spool" / "exposures").iterdir()), 180), log.read_text()
     finally:

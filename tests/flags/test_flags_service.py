@@ -108,12 +108,12 @@ def test_changes_bump_only_their_environment_and_are_published(
     runtime.events.subscribe(FlagChanged, heard.append)
     listener = redis_client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe(channel(1))
-    listener.get_message(timeout=2)
+    listener.get_message(timeout=60)
     before = [document(runtime, env_id)["version"] for env_id in (1, 2)]
     change("f", {"enabled": True})
     assert [document(runtime, env_id)["version"] for env_id in (1, 2)] == [before[0] + 1, before[1]]
     assert [(it.env_id, it.key, it.what, it.version) for it in heard] == [(1, "f", "edited", before[0] + 1)]
-    message = listener.get_message(timeout=2)
+    message = listener.get_message(timeout=60)
     assert message is not None
     assert int(message["data"]) == before[0] + 1
 

@@ -166,7 +166,7 @@ def test_web_starts_with_both_servers_away_where_a_snapshot_is_there(
     import http.client
 
     def ask(method: str, path: str, body: str | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request(method, path, body, {"X-API-Key": kept})
             answer = connection.getresponse()

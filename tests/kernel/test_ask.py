@@ -43,7 +43,7 @@ def test_values_are_asked_as_one_and_one_that_fails_spoils_only_its_own(session:
 
 
 def test_what_takes_too_long_is_not_asked_once_more(session: Session) -> None:
-    session.execute(text("set local statement_timeout = '50ms'"))
+    session.execute(text("set local statement_timeout = '300ms'"))
     seen: list[str] = []
     event.listen(session.get_bind(), "before_cursor_execute", lambda *it: seen.append(it[2]))
     assert ask_values((f"{__name__}:SLOW", f"{__name__}:LETTER"), session) == {}
