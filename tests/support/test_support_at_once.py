@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError, PendingRollbackError
 from sqlalchemy.orm import Session
 
 from trackside.auth.audit import COMMAND_LINE
@@ -12,7 +14,8 @@ from trackside.clock import FrozenClock
 from trackside.customers.models import Account, User
 from trackside.errors import Conflict, InputError
 from trackside.runtime import Runtime
-from trackside_modules.support import service
+from trackside.web.errors import as_trackside
+from trackside_modules.support import grammar, service
 from trackside_modules.support.drafts import Draft
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.queries import chips, search, similar
@@ -68,3 +71,19 @@ def test_more_links_than_one_can_follow_are_refused(log: Log) -> None:
     with pytest.raises(InputError, match="50 links"):
         log(links=links)
     assert log(links=links[1:]).version > fields.MOST_LINKS
+
+
+def test_a_line_of_nothing_but_wrong_words_says_the_first_few() -> None:
+    """A hundred thousand topics in a line were a hundred thousand sentences on its page."""
+    found = grammar.parse("dev@customer.example 401 " + "#auth " * 50_000)
+    assert len(found.problems) == grammar.MOST_PROBLEMS
+    assert found.subject.count("#auth") == 49_999
+
+
+def test_a_database_that_goes_away_inside_a_change_is_told_as_away(runtime: Runtime) -> None:
+    """What leaves a savepoint then raised an error of its own, answered 500."""
+    with pytest.raises(PendingRollbackError) as caught, runtime.database.session() as session, session.begin_nested():
+        with suppress(OperationalError):
+            session.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+        session.execute(text("select 1"))
+    assert as_trackside(caught.value).status == 503

@@ -35,6 +35,7 @@ _BODY = re.compile(r"\s--\s|\n")
 _AGO = re.compile(r"-(\d{1,4})([mhd])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _CHOICES = {"priority": PRIORITIES, "kind": KINDS, "channel": CHANNELS, "direction": DIRECTIONS}
+MOST_PROBLEMS = 10
 _ONCE = frozenset({"who", "topic", "priority", "kind", "channel", "assignee", "direction", "at"})
 
 
@@ -61,7 +62,7 @@ class Line:
     first: str
     """The subject's first word, which may be a user's id; empty where somebody is named already."""
     problems: tuple[str, ...]
-    """What was not understood, each as a sentence."""
+    """What was not understood, each as a sentence; the first `MOST_PROBLEMS`."""
 
     def one(self, what: str) -> str | None:
         """Return the value of the piece `what`, or None."""
@@ -93,7 +94,7 @@ def parse(text: str) -> Line:
     plain = [word.text for word in words if word.piece is None or word.bare]
     named = any(piece.what in {"email", "user"} for piece in pieces)
     first = words[0].text if words and words[0].piece is None and not named else ""
-    return Line(pieces, " ".join(plain), body, first, tuple(problems))
+    return Line(pieces, " ".join(plain), body, first, tuple(problems[:MOST_PROBLEMS]))
 
 
 def moment(value: str, now: datetime, zone: tzinfo) -> datetime | None:

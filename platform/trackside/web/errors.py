@@ -4,7 +4,7 @@ import structlog
 from flask import Flask, Response, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from psycopg.errors import DeadlockDetected, DiskFull, QueryCanceled, ReadOnlySqlTransaction, UniqueViolation
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -47,11 +47,16 @@ def as_trackside(error: Exception) -> TracksideError:  # noqa: PLR0911 - one for
         return _Http(error)
     if isinstance(error, DataError):
         return InputError("A value here is out of range or holds characters that cannot be stored.")
-    if isinstance(error, (OperationalError, PoolTimeout)):
+    if isinstance(error, (OperationalError, PoolTimeout)) or _is_cut(error):
         return _database_error(error)
     if isinstance(error, IntegrityError) and isinstance(error.orig, UniqueViolation):
         return Conflict("Somebody else saved the same at this moment: look at what is there, then try again.")
     return TracksideError()
+
+
+def _is_cut(error: Exception) -> bool:
+    """Whether the connection broke inside a savepoint: leaving that says so only by this error's number."""
+    return isinstance(error, PendingRollbackError) and error.code == "8s2b"
 
 
 def _database_error(error: Exception) -> TracksideError:
