@@ -109,7 +109,9 @@ def test_a_page_asks_which_number_is_the_day_and_shows_what_it_would_be(admin: F
     assert admin.post(page, data={"do": "check", "zone": "Mars/North"}).status_code == 422
 
     assert admin.post(page, data={"do": "check", "dates": "day", "zone": "Europe/Berlin"}).status_code == 302
-    assert "3 Apr" in admin.get(page).text
+    shown = admin.get(page).text
+    assert "3 Apr 2026" in shown
+    assert '<option value="Europe/Berlin" selected>' in shown
     assert admin.post(page, data={"do": "import", "dates": "day", "zone": "Europe/Berlin"}).status_code == 302
     jobs.bring_in(runtime, int(page.rsplit("/", 1)[1]))
     assert began(runtime) == [NOON]
