@@ -203,7 +203,7 @@ def questions(runtime: Runtime, count: int) -> dict[str, Callable[[], object]]:
                     reports.report(session, asked, found),
                     reports.by_day(session, asked, beginnings, found),
                     reports.by_topic(session, asked, found),
-                    reports.backlog_ages(session, asked),
+                    reports.backlog_ages(session, asked, found),
                 )
 
         return ask

@@ -46,6 +46,8 @@ ACTIVE = ("new", "open", "waiting_customer", "waiting_dev")
 """Statuses in which something is still to be done, by us or by the customer."""
 WAITING_FOR_US = ("new", "open")
 """Statuses in which it is our turn."""
+ENDED = ("solved", "closed")
+"""Statuses in which nothing is to be done any more."""
 PREFIX = "SUP-"
 """Before the number of an interaction, wherever people read it."""
 

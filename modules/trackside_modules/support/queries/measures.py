@@ -40,7 +40,9 @@ class Measure:
     """SQL: the time by which a row belongs to a period; empty: it is of now."""
     where: str = "true"
     value: str = NO_VALUE
-    """SQL: what percentiles are of."""
+    """SQL: what percentiles are of; whole numbers."""
+    apart: bool = False
+    """Whether it is counted by itself: it would hold up what is counted with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ MEASURES = {
             "count",
             "m.started_at",
             f"m.inbound and m.user_id is not null and m.topic_id is not null and {_REPEATED}",
+            apart=True,
         ),
         Measure(
             "promised",
@@ -157,7 +160,8 @@ MEASURES = {
         Measure(
             "asked",
             "Asked for a rating",
-            "Interactions whose customer was asked in the period how they were helped.",
+            "Interactions whose customer was asked in the period how they were helped. A rating that an import brought "
+            "along counts as asked for when it was given.",
             "count",
             "m.csat_asked_at",
             "m.csat_asked_at is not null",
@@ -196,7 +200,7 @@ MEASURES = {
             "elapsed",
             "",
             "m.active",
-            "extract(epoch from :now - m.started_at)::bigint",
+            "floor(date_part('epoch', :now - m.started_at))::bigint",
         ),
     )
 }

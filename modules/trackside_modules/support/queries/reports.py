@@ -2,9 +2,8 @@
 
 # ruff: noqa: S608 - the SQL is put together of our own pieces; what is asked for is bound
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, text
@@ -169,41 +168,57 @@ def rows(
 ) -> tuple[list[RowLine], int]:
     """Return rows behind a figure of the period, in one of `ORDERS`, and how many there are."""
     period = f"{measure.at} >= :start and {measure.at} < :end" if measure.at else "true"
-    where = f"{asked.where()} and {period} and {measure.where}"
-    given = asked.values() | {"before": asked.start}  # nothing of the period before is walked through
-    total = session.scalar(text(f"select count(*) from {FROM} where {where}"), given) or 0
+    # they are looked for once, for the page and for how many there are
     query = f"""
-    select i.id, i.subject, i.status, i.kind, coalesce(t.path, ''), i.user_id, i.account_id, line.at, line.value
-    from (
+    with line as materialized (
         select m.interaction_id as id, {measure.at or "m.started_at"} as at, {measure.value} as value
-        from {FROM} where {where} order by {ORDERS[order]} limit :limit offset :offset
-    ) line join support_interaction i on i.id = line.id left join support_topic t on t.id = i.topic_id
-    order by {ORDERS[order]}
+        from {FROM} where {asked.where()} and {period} and {measure.where}
+    ), page as (
+        select * from line order by {ORDERS[order]} limit :limit offset :offset
+    )
+    select total.count, it.* from (select count(*) from line) total left join (
+        select i.id, i.subject, i.status, i.kind, coalesce(t.path, ''), i.user_id, i.account_id, page.at, page.value
+        from page join support_interaction i on i.id = page.id left join support_topic t on t.id = i.topic_id
+    ) it on true order by {ORDERS[order]}
     """
-    found = session.execute(text(query), given | {"limit": limit, "offset": offset})
-    return [RowLine(*row) for row in found], int(total)
+    # nothing of the period before is walked through
+    given = asked.values() | {"before": asked.start, "limit": limit, "offset": offset}
+    found = session.execute(text(query), given).all()
+    return [RowLine(*row) for _, *row in found if row[0] is not None], int(found[0].count)
 
 
-AGES: Sequence[tuple[str, timedelta]] = (
-    ("under a day", timedelta(days=1)),
-    ("1 to 3 days", timedelta(days=3)),
-    ("3 to 7 days", timedelta(days=7)),
-    ("1 to 4 weeks", timedelta(days=28)),
-    ("older", timedelta(days=365_000)),
-)
+@dataclass(frozen=True, slots=True)
+class Age:
+    """A band of ages, in days; `until` is in the next one."""
+
+    title: str
+    since: int
+    until: int | None
+
+    def holds(self, seconds: float) -> bool:
+        """Whether what is so old is in it."""
+        return self.since * _DAY <= seconds and (self.until is None or seconds < self.until * _DAY)
 
 
-def backlog_ages(session: Session, asked: Asked) -> list[tuple[str, int]]:
-    """Return how many of what is not solved now are how old."""
-    parts, youngest = [], -1
-    for place, (_, oldest) in enumerate(AGES):
-        days = "extract(epoch from :now - m.started_at) / 86400"
-        parts.append(f"count(*) filter (where {days} >= {youngest} and {days} < {oldest.days}) as a{place}")
-        youngest = oldest.days
-    where = f"{asked.where()} and {MEASURES['backlog'].where}"
-    found = _one(session, f"select {', '.join(parts)} from {FROM} where {where}", asked)
-    return [(name, found[f"a{place}"]) for place, (name, _) in enumerate(AGES)]
+_DAY = 86_400
+AGES: Mapping[str, Age] = {
+    "day": Age("under a day", 0, 1),
+    "days": Age("1 to 3 days", 1, 3),
+    "week": Age("3 to 7 days", 3, 7),
+    "weeks": Age("1 to 4 weeks", 7, 28),
+    "older": Age("older", 28, None),
+}
 
 
-def _one(session: Session, query: str, asked: Asked) -> Mapping[str, Any]:
-    return dict(session.execute(text(query), asked.values()).mappings().one())
+def backlog_ages(session: Session, asked: Asked, cells: Cells | None = None) -> list[tuple[str, int]]:
+    """Return how many of what is not solved now are in each of `AGES`."""
+    ages = (cells or gather(session, asked)).values("backlog")
+    return [(name, sum(map(age.holds, ages))) for name, age in AGES.items()]
+
+
+def aged(name: str) -> Measure:
+    """Return the measure of what is not solved now and in one of `AGES`."""
+    backlog, age = MEASURES["backlog"], AGES[name]
+    until = "" if age.until is None else f" and {backlog.value} < {age.until * _DAY}"
+    where = f"{backlog.where} and {backlog.value} >= {age.since * _DAY}{until}"
+    return replace(backlog, title=f"Not solved, {age.title}", where=where)

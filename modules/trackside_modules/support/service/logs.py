@@ -88,12 +88,16 @@ def _created(session: Session, draft: Draft, whom: People) -> dict[str, Any]:
     incoming = fields.one_of(draft.direction, words.DIRECTIONS, "direction") == "in"
     given = draft.status or ("new" if incoming and draft.assignee_id is None else "open")
     external_ref = draft.external_ref
+    fields.one_of(given, words.STATUSES, "status")
+    if given in words.ENDED and (draft.body.strip() or draft.file_ids):
+        # its message comes first (see `_first`): nobody wrote again after it was solved
+        given = "new" if incoming and draft.assignee_id is None else "open"
     return {
         "subject": fields.subject(draft.subject),
         "kind": fields.one_of(draft.kind, words.KINDS, "kind"),
         "channel": fields.one_of(draft.channel, words.CHANNELS, "channel"),
         "direction": draft.direction,
-        "status": fields.one_of(given, words.STATUSES, "status"),
+        "status": given,
         "priority": fields.one_of(draft.priority, words.PRIORITIES, "priority"),
         "topic_id": topics.pick(session, draft.topic_id, draft.topic),
         "tags": fields.tags(draft.tags),

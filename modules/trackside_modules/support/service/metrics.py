@@ -1,8 +1,8 @@
 """Keeping what clocks show: made anew with each event, and in the background when the rules have changed.
 
 A row says by which version of the rules and up to which event it was computed. One of an older version is stale:
-`stale` counts them, `remeasure` makes them anew a batch at a time; a row that has seen later events is never
-written over.
+`stale` counts them, `remeasure` makes them anew a batch at a time; a row that has seen later events, or later rules,
+is never written over.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +31,7 @@ select {", ".join(COLUMNS)} from jsonb_populate_recordset(null::support_metric, 
 order by interaction_id
 on conflict (interaction_id) do update
     set {", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "interaction_id")}
-    where excluded.seq >= support_metric.seq
+    where (excluded.seq, excluded.rules_version) >= (support_metric.seq, support_metric.rules_version)
 """)  # noqa: S608 - names of our own columns
 
 
@@ -90,7 +90,8 @@ def _values(found: Metrics) -> dict[str, Any]:
 
 def _said(events: Sequence[Event]) -> dict[str, Any]:
     """Return what is of no clock: how long the logging took, and what the customer said of us."""
-    asked = next((event.at for event in events if event.kind == "csat_asked"), None)
+    # nobody says of an imported rating when it was asked for
+    asked = next((event.at for event in events if event.kind in ("csat_asked", "csat")), None)
     rated = next((event for event in reversed(events) if event.kind == "csat"), None)
     logged_ms = events[0].data.get("logged_ms")
     return {

@@ -195,7 +195,8 @@ def openings_of(text: str) -> tuple[Opening, ...]:
             raise ValueError("Write hours such as 9:00 - 12:30, 13:30 - 17:00.")
         hours = [int(match[place]) * 60 + int(match[place + 1] or 0) for place in (1, 3)]
         if any(int(match[place] or 0) > 59 for place in (2, 4)) or not hours[0] < hours[1] <= 24 * 60:
-            raise ValueError(f"{part} is no span of a day: it ends after it begins, by 24:00.")
+            night = " Write a night as 22:00 - 24:00, and 0:00 - 6:00 on the day after." if hours[0] > hours[1] else ""
+            raise ValueError(f"{part} is no span of a day: it ends after it begins, by 24:00.{night}")
         if found and hours[0] <= found[-1][1]:
             raise ValueError("Write spans in order, with time between them.")
         found.append((hours[0], hours[1]))

@@ -12,12 +12,14 @@ from trackside.text import whole_number
 from trackside.web.look import now, zone
 from trackside_modules.support import words
 from trackside_modules.support.models import Topic
-from trackside_modules.support.queries.cells import Asked
+from trackside_modules.support.queries.cells import NO_TOPIC, Asked
 
 RANGES = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
 DEFAULT = "30d"
 LONGEST = 3700
 """Days."""
+NONE = "none"
+"""Instead of a topic: what has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def ask_period() -> Period:
         if not first <= last <= today or (last - first).days > LONGEST:
             message = "must be a day before `to`, which must not lie in the future"
             raise InputError(f"The period is none: `from` {message}.", {"from": message})
-    topic_id, account_id = whole("topic"), whole("account")
+    topic_id = NO_TOPIC if _given("topic") == NONE else whole("topic")
+    account_id, alone = whole("account"), bool(topic_id and one_of("below", ("no",)))
     topic = db.session().get(Topic, topic_id) if topic_id else None
     if topic_id and topic is None:
         raise NotFound("There is no such topic.")
@@ -73,11 +76,13 @@ def ask_period() -> Period:
         _midnight(last + timedelta(days=1)),
         now(),
         topic_id,
+        alone,
         one_of("kind", words.KINDS),
         one_of("channel", words.CHANNELS),
         account_id,
     )
-    kept = {"range": name if name and name != DEFAULT else None, "topic": topic_id, "account": account_id}
+    kept = {"range": name if name and name != DEFAULT else None, "account": account_id}
+    kept |= {"topic": NONE if topic_id == NO_TOPIC else topic_id, "below": "no" if alone else None}
     kept |= {"kind": asked.kind or None, "channel": asked.channel or None}
     kept |= {} if name else {"from": since, "to": until or None}
     return Period(asked, name, first, last, kept, topic)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 from flask import render_template, url_for
@@ -40,6 +41,14 @@ ROW: Sequence[tuple[str, Callable[[RowLine], Any]]] = (
     ("value", lambda it: it.value),
 )
 FIGURE = ("figure", "period", "before", "p50", "p90", "unit", "definition")
+RELATED = (
+    ("volume", "contacts", "resolution"),
+    ("reopened", "solved"),
+    ("repeated", "traceable"),
+    ("missed", "kept", "promised"),
+    ("rated", "satisfied", "asked"),
+)
+"""Figures that are parts of each other: from the rows of one to those of the others."""
 UNITS = {"business": "seconds of business time", "elapsed": "seconds", "ms": "milliseconds", "score": "1 to 5"}
 
 
@@ -55,7 +64,7 @@ def reports() -> ResponseReturnValue:
     kind = one_of("format", _FORMATS)
     if kind:
         return download(f"trackside-support-report.{kind}", as_table(kind, FIGURE, _lines(found)))
-    ruling = rules.current(session)
+    ruling, ages = rules.current(session), reading.backlog_ages(session, period.asked, cells)
     return render_template(
         "support/reports.html",
         period=period,
@@ -63,7 +72,7 @@ def reports() -> ResponseReturnValue:
         measures=MEASURES,
         shares=SHARES,
         topics=reading.by_topic(session, period.asked, cells),
-        ages=reading.backlog_ages(session, period.asked),
+        ages=[(name, reading.AGES[name].title, count) for name, count in ages],
         charts=_charts(reading.by_day(session, period.asked, days, cells), period, step),
         rules=ruling,
         stale=metrics.stale(session, ruling),
@@ -78,6 +87,8 @@ def report_rows() -> ResponseReturnValue:
     measure = MEASURES.get(one_of("of", MEASURES, "volume"))
     if measure is None:
         raise NotFound("There is no such figure.")
+    age = one_of("age", reading.AGES) if measure.name == "backlog" else ""
+    measure = reading.aged(age) if age else measure
     order = one_of("sort", ORDERS, "-at")
     kind, offset = one_of("format", _FORMATS), whole("cursor", 10**7) or 0
     limit = MOST if kind else PAGE
@@ -90,7 +101,7 @@ def report_rows() -> ResponseReturnValue:
         "support/report_rows.html",
         period=period,
         measure=measure,
-        unit=UNITS.get(measure.unit, ""),
+        related=[MEASURES[name] for names in RELATED if measure.name in names for name in names],
         rows=lines,
         total=total,
         sort=order,
@@ -111,11 +122,11 @@ def _charts(days: Sequence[DayLine], period: Period, step: timedelta) -> list[Ch
     changed = marks(current_runtime(), db.session(), current_environment().id, asked.start, asked.end)
     options: dict[str, Any] = {"marks": changed, "step": step, "zone": zone(), "unfinished": asked.end > asked.now}
 
-    def url(at: datetime) -> str:
+    def url(of: str, at: datetime) -> str:
         first = at.astimezone(zone()).date()
         last = min(first + step - timedelta(days=1), period.last)
         return report_rows_url(
-            period, "volume", range=None, **{"from": max(first, period.first).isoformat(), "to": last.isoformat()}
+            period, of, range=None, **{"from": max(first, period.first).isoformat(), "to": last.isoformat()}
         )
 
     volume = [Series("began", [each.volume for each in days]), Series("solved", [each.solved for each in days])]
@@ -127,14 +138,24 @@ def _charts(days: Sequence[DayLine], period: Period, step: timedelta) -> list[Ch
         )
     ]
     return [
-        Chart("Interactions", unit, x, volume, key="chart-volume", url=url, **options),
-        Chart("First reply", "business hours", x, hours, key="chart-first-reply", **options),
+        Chart("Interactions", unit, x, volume, key="chart-volume", url=partial(url, "volume"), **options),
+        Chart(
+            "First reply",
+            "business hours",
+            x,
+            hours,
+            key="chart-first-reply",
+            url=partial(url, "first_reply"),
+            **options,
+        ),
     ]
 
 
 def _lines(found: Report) -> Iterable[list[Any]]:
     rate = "Interactions that customers began in the period, for each 100 accounts that were active in it."
     yield ["contact_rate", found.contact_rate(), found.contact_rate(before=True), None, None, "per 100 accounts", rate]
+    active = "Accounts that had been seen calling the API by the period's end, and not for the last time before it."
+    yield ["active_accounts", found.accounts, found.accounts_before, None, None, "count", active]
     for share in SHARES.values():
         ratios = (found.share(share.name), found.share(share.name, before=True))
         yield [share.name, *ratios, None, None, "share", share.definition]
