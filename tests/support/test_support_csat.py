@@ -14,6 +14,7 @@ from trackside_modules.support import service
 from trackside_modules.support.models import Interaction, Metric, RatingLink
 from trackside_modules.support.service import csat
 from trackside_modules.support.service.csat import Asking
+from trackside_modules.support.service.work import Work
 
 Log = Callable[..., Interaction]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -113,3 +114,12 @@ def test_nobody_is_asked_where_it_is_off(session: Session, clock: FrozenClock, s
     assert csat.recipient(session, solved(), clock.now()) is None
     with pytest.raises(InputError):
         csat.set_asking(session, Asking(quiet_days=-1))
+
+
+def test_a_rating_that_an_import_brought_counts_as_asked_for_when_it_was_given(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log
+) -> None:
+    with Work.on(session, log().id, ada, now=clock.now()) as work:
+        work.add("csat", score=2)
+    found = session.get_one(Metric, work.interaction_id, populate_existing=True)
+    assert (found.csat_score, found.csat_asked_at, found.csat_at) == (2, clock.now(), clock.now())

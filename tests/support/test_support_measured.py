@@ -187,3 +187,22 @@ def test_policies_come_go_and_change_places(session: Session, ada: Actor, clock:
     assert rules.drop_policy(session, 1, **how).policies == (second,)
     assert rules.versions(session)[0].what == "Policy 'Everyone' removed"
     assert rules.current(session).version == 3
+
+
+def test_what_is_logged_as_solved_with_its_message_was_never_reopened(session: Session, log: Log) -> None:
+    number = log(body="How do I rotate a key? - Told them.", status="solved", channel="phone").id
+    found = row(session, number)
+    assert (found.reopens, found.resolved_at, found.resolution_s) == (0, found.started_at, 0)
+    assert session.get_one(Interaction, number).status == "solved"
+
+
+def test_later_rules_are_not_written_over_by_who_read_them_before(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = log().id
+    rules.put_calendar(session, ALWAYS, who=ada, now=clock.now())
+    metrics.remeasure(session, now=clock.now())
+    with monkeypatch.context() as before:
+        before.setattr(rules, "current", lambda _: DEFAULT)
+        metrics.write(session, walks(session, number), clock.now())
+    assert row(session, number).rules_version == 1

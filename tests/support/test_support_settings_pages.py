@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -55,6 +56,34 @@ def test_each_number_of_a_report_opens_its_rows(number: int, signed_in_client: B
     rows = browser.get("/support/reports/rows?of=logging&sort=-value").text
     assert "=401 &lt;b&gt;" in rows
     assert "7 s" in rows
+
+
+def rows_of(page: str) -> int:
+    return page.count('<th scope="row"><a class="clip"')
+
+
+def test_a_topic_and_an_age_open_as_many_rows_as_they_say(
+    runtime: Runtime, number: int, signed_in_client: Browsers
+) -> None:
+    now = runtime.clock.now()
+    with runtime.database.session() as session:
+        below = service.topics.create(session, "Scopes", parent_id=1, who=SYSTEM, now=now).id
+        for topic_id, days in ((below, 0), (below, 2), (None, 5)):
+            draft = Draft(subject="401", user="u_1", topic_id=topic_id, occurred_at=now - timedelta(days=days))
+            service.log(session, draft, who=SYSTEM, now=now)
+    browser = signed_in_client("viewer")
+    page = browser.get("/support/reports").text
+    found = re.findall(
+        r'<a href="(/support/reports/rows\?of=(?:volume|backlog)&[^"]*(?:below=no|topic=none|age=)[^"]*)">(\d+)<', page
+    )
+    assert sorted(int(count) for _, count in found) == [1, 1, 1, 1, 1, 2]
+    for link, count in found:
+        assert rows_of(browser.get(link.replace("&amp;", "&")).text) == int(count), link
+    assert rows_of(browser.get("/support/reports/rows?topic=1").text) == 3
+    assert browser.get("/support/reports/rows?topic=none").text.count("Take away the filter Topic") == 1
+    assert browser.get("/support/reports/rows?of=backlog&age=old").status_code == 422
+    solved = browser.get("/support/reports/rows?of=reopened").text
+    assert "/support/reports/rows?of=solved" in solved
 
 
 def test_reports_go_out_as_files(number: int, signed_in_client: Browsers) -> None:

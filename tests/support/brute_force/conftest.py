@@ -182,7 +182,7 @@ class Life:
             "resolution": self.whole.missed("resolution" in running),
         }
         answered = [clock.seconds for clock, how in self.turns if how == "staff"]
-        asked = [it.at for it in self.events if it.kind == "csat_asked"]
+        asked = [it.at for it in self.events if it.kind in ("csat_asked", "csat")]
         rated = [it for it in self.events if it.kind == "csat"]
         first_due = min(((at, name) for name, at in due.items() if at is not None), default=(None, None))
         counted = not self.gone and self.status != "spam"

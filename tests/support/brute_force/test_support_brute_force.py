@@ -86,9 +86,8 @@ HAPPENING: dict[str, Any] = {
 EVENT = st.sampled_from(("message", "status", "message", *HAPPENING)).flatmap(
     lambda kind: st.tuples(st.just(kind), HAPPENING[kind])
 )
-GAP = st.one_of(st.integers(0, 90), st.integers(0, 1500), st.just(0)).flatmap(
-    lambda minutes: st.integers(0, 59_999_999).map(lambda us: timedelta(minutes=minutes, microseconds=us))
-) | st.just(NONE)
+WHOLE = st.integers(0, 30).map(lambda tens: timedelta(minutes=10 * tens))
+GAP = st.one_of(st.just(NONE), WHOLE, WHOLE, st.timedeltas(NONE, 2 * HOUR), st.timedeltas(NONE, 30 * HOUR))
 CREATED = st.fixed_dictionaries(
     {
         "subject": st.just("401"),
@@ -120,7 +119,8 @@ class Told:
 
 
 TOLD = st.builds(
-    Told, st.timedeltas(NONE, 12 * DAY), CREATED, st.lists(st.tuples(GAP, EVENT), max_size=8), st.integers(0, 3),
+    Told, WHOLE | st.timedeltas(NONE, 12 * DAY), CREATED,
+    st.lists(st.tuples(GAP, EVENT), max_size=8), st.integers(0, 3),
     st.sampled_from(PLANS),
 )  # fmt: skip
 
@@ -149,7 +149,8 @@ def calendars(draw: st.DrawFn, turn: tuple[str, date]) -> Calendar:
     )
 
 
-TARGET = st.none() | st.integers(60, 90_000)
+TARGET = st.none() | st.integers(1, 30).map(lambda tens: 600 * tens) | st.integers(60, 90_000)
+"""Often such that something happens in the very moment at which it is due."""
 POLICY = st.builds(
     partial(Policy, id=0, name="Some"),
     calendar_id=st.integers(1, 3),
