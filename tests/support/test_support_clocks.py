@@ -232,6 +232,13 @@ def test_a_night_and_a_weekend_do_not_count():
     assert measured(Step(friday, "new")).first_reply_due == friday + timedelta(days=2, hours=20)
 
 
+def test_what_is_answered_in_the_very_moment_it_is_due_is_in_time():
+    due = MONDAY + 4 * HOUR
+    for late in (timedelta(), timedelta(microseconds=1)):
+        found = measured(Step(MONDAY, "new"), Step(due + late, "waiting_customer", "reply"))
+        assert found.first_reply_missed is bool(late)
+
+
 def test_waiting_for_the_customer_stops_the_clocks():
     steps = (
         Step(MONDAY, "new"),

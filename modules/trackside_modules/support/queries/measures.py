@@ -110,7 +110,7 @@ MEASURES = {
         Measure(
             "reopened",
             "Reopened",
-            "Of those, the ones in which the customer wrote again after they were solved.",
+            "Interactions that began in the period, were solved, and in which the customer wrote again afterwards.",
             "count",
             "m.started_at",
             "m.reopens > 0",
@@ -126,7 +126,8 @@ MEASURES = {
         Measure(
             "repeated",
             "Repeat contacts",
-            "Of those, the ones that follow another interaction of the same user on the same topic within 7 days.",
+            "Contacts that began in the period and follow another interaction of the same user on the same topic "
+            "within 7 days.",
             "count",
             "m.started_at",
             f"m.inbound and m.user_id is not null and m.topic_id is not null and {_REPEATED}",
@@ -144,7 +145,7 @@ MEASURES = {
         Measure(
             "kept",
             "Promises kept",
-            "Of those, the ones in which no promise was missed or is overdue.",
+            "Interactions that began in the period and of which promises were kept, and none was missed or is overdue.",
             "count",
             "m.started_at",
             f"{_SETTLED} and not {_MISSED}",
@@ -152,7 +153,7 @@ MEASURES = {
         Measure(
             "missed",
             "Promises missed",
-            "Of those, the ones in which a promise was missed or is overdue.",
+            "Interactions that began in the period and of which a promise was missed, or is overdue.",
             "count",
             "m.started_at",
             _MISSED,
@@ -169,7 +170,7 @@ MEASURES = {
         Measure(
             "rated",
             "Ratings",
-            "Of those, the ones that the customer rated, from 1 to 5.",
+            "Interactions whose customer was asked in the period and rated, from 1 to 5.",
             "score",
             "m.csat_asked_at",
             "m.csat_asked_at is not null and m.csat_score is not null",
@@ -178,7 +179,7 @@ MEASURES = {
         Measure(
             "satisfied",
             "Satisfied",
-            "Of the ratings, those of 4 and 5.",
+            "Interactions whose customer was asked in the period and rated 4 or 5, out of 5.",
             "score",
             "m.csat_asked_at",
             "m.csat_asked_at is not null and m.csat_score >= 4",

@@ -184,7 +184,7 @@ def rows(
     # nothing of the period before is walked through
     given = asked.values() | {"before": asked.start, "limit": limit, "offset": offset}
     found = session.execute(text(query), given).all()
-    return [RowLine(*row) for _, *row in found if row[0] is not None], int(found[0].count)
+    return [RowLine(*row) for _, *row in found if row[0] is not None], int(found[0][0])
 
 
 @dataclass(frozen=True, slots=True)
