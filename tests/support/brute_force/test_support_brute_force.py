@@ -61,7 +61,7 @@ HAPPENING: dict[str, Any] = {
         _said("customer"), _said("staff"), _said("customer"), _said("staff"), _said("staff", automatic=True),
         _said("customer", automatic=True),
     ),
-    "status": _to(st.sampled_from(STATUSES)),
+    "status": _to(st.sampled_from((*STATUSES, "solved", "open"))),
     "note": st.just({"body": "Called them"}),
     "assign": _to(st.sampled_from((None, 1))),
     "topic": _to(st.sampled_from((None, *TOPICS))),
@@ -83,7 +83,7 @@ HAPPENING: dict[str, Any] = {
     "imported": st.just({"id": 7}),
     "erased": st.just({}),
 }  # fmt: skip
-EVENT = st.sampled_from(("message", "status", "message", *HAPPENING)).flatmap(
+EVENT = st.sampled_from((*("message",) * 16, *("status",) * 6, *HAPPENING)).flatmap(
     lambda kind: st.tuples(st.just(kind), HAPPENING[kind])
 )
 WHOLE = st.integers(0, 30).map(lambda tens: timedelta(minutes=10 * tens))
@@ -120,7 +120,7 @@ class Told:
 
 TOLD = st.builds(
     Told, WHOLE | st.timedeltas(NONE, 12 * DAY), CREATED,
-    st.lists(st.tuples(GAP, EVENT), max_size=8), st.integers(0, 3),
+    st.lists(st.tuples(GAP, EVENT), max_size=14), st.integers(0, 3),
     st.sampled_from(PLANS),
 )  # fmt: skip
 

@@ -34,7 +34,8 @@ CREATED = {
     "subject": "401", "kind": "bug", "channel": "web", "priority": "low", "status": "new", "source": "web", "tags": [],
     "direction": "in",
 }  # fmt: skip
-AT = st.timedeltas(timedelta(), SPAN).map(lambda after: START + after)
+AT = (st.timedeltas(timedelta(), SPAN) | st.integers(0, SPAN.days).map(timedelta)).map(lambda after: START + after)
+"""Often at midnight, where periods, weeks and ages end."""
 SOMETIMES = st.none() | AT
 SECONDS = st.integers(0, 200_000)
 KEPT = st.fixed_dictionaries(

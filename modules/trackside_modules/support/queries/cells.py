@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from trackside_modules.support.queries.measures import COUNTED, FROM, MEASURES, NO_VALUE, Measure
+from trackside_modules.support.queries.measures import COUNTED, MEASURES, NO_VALUE, Measure
 
 Key = TypeVar("Key")
 Cell = Row[Any]
@@ -148,7 +148,7 @@ def gather(session: Session, asked: Asked, days: Sequence[datetime] = ()) -> Cel
     session.execute(_MEMORY)
     together: defaultdict[tuple[str, str], list[Measure]] = defaultdict(list)
     for measure in MEASURES.values():
-        together[measure.at, measure.name if measure.apart else ""].append(measure)
+        together[measure.at, measure.source].append(measure)
     return Cells([(measures, _moment(session, asked, measures, days)) for measures in together.values()])
 
 
@@ -162,7 +162,7 @@ def _moment(session: Session, asked: Asked, measures: Sequence[Measure], days: S
     asks = measures[0].where if len(measures) == 1 else "true"
     parts = ", ".join(part for measure in measures for part in _parts(measure))
     query = f"""
-    select {now} as now, m.topic_id, {day} as day, {parts} from {FROM}
+    select {now} as now, m.topic_id, {day} as day, {parts} from {measures[0].source}
     where {asked.where()} and {period} and {asks} group by grouping sets ({sets})
     """
     return list(session.execute(text(query), asked.values() | {"days": list(days)}))

@@ -11,17 +11,17 @@ Unit = Literal["count", "business", "elapsed", "ms", "score"]
 NO_VALUE = "null::bigint"
 WEEK = "interval '7 days'"
 FROM = "support_metric m"
-"""What every measure selects from, and nothing else: see ADR 0220."""
+"""What measures select from, and nothing else: see ADR 0220."""
 COUNTED = "m.counted"
 """Merged interactions count where they went, spam does not count."""
-_REPEATED = f"""m.interaction_id in (
-    select it.id from (
-        select e.interaction_id as id, e.started_at, lag(e.started_at) over (
-            partition by e.user_id, coalesce(t.merged_into, t.id) order by e.started_at, e.interaction_id) as last
-        from support_metric e join support_topic t on t.id = e.topic_id
-        where e.counted and e.user_id is not null and e.started_at >= :before - {WEEK} and e.started_at < :end
-    ) it where it.last >= it.started_at - {WEEK})"""  # noqa: S608 - pieces of our own
-"""Whose user wrote of the same topic shortly before: one walk through the period, not one for each interaction."""
+_IN_TURN = f"""(
+    select e.interaction_id, e.started_at, e.counted, e.inbound, e.kind, e.channel, e.topic_id, e.account_id,
+        lag(e.started_at) over (partition by e.user_id, coalesce(t.merged_into, t.id)
+            order by e.started_at, e.interaction_id) as last_at
+    from support_metric e join support_topic t on t.id = e.topic_id
+    where e.counted and e.user_id is not null and e.started_at >= :before - {WEEK} and e.started_at < :end
+) m"""  # noqa: S608 - pieces of our own
+"""What has a user and a topic, with when those two were last heard of before: one walk, not one for each."""
 _OVERDUE = "coalesce(m.due_at < :now, false)"
 _MISSED = f"(m.missed or {_OVERDUE})"
 _SETTLED = f"""({_OVERDUE}
@@ -41,8 +41,8 @@ class Measure:
     where: str = "true"
     value: str = NO_VALUE
     """SQL: what percentiles are of; whole numbers."""
-    apart: bool = False
-    """Whether it is counted by itself: it would hold up what is counted with it."""
+    source: str = FROM
+    """What it selects from, as `m`; what comes of one source is counted in one walk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ MEASURES = {
             "within 7 days.",
             "count",
             "m.started_at",
-            f"m.inbound and m.user_id is not null and m.topic_id is not null and {_REPEATED}",
-            apart=True,
+            f"m.inbound and m.last_at >= m.started_at - {WEEK}",
+            source=_IN_TURN,
         ),
         Measure(
             "promised",

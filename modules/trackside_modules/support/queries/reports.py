@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from trackside_modules.support.models import Topic
 from trackside_modules.support.queries.cells import DAILY, NOTHING, Asked, Cell, Cells, Figure, gather
-from trackside_modules.support.queries.measures import FROM, MEASURES, SHARES, Measure
+from trackside_modules.support.queries.measures import MEASURES, SHARES, Measure
 
 PAGE = 50
 MOST = 10_000
@@ -172,7 +172,7 @@ def rows(
     query = f"""
     with line as materialized (
         select m.interaction_id as id, {measure.at or "m.started_at"} as at, {measure.value} as value
-        from {FROM} where {asked.where()} and {period} and {measure.where}
+        from {measure.source} where {asked.where()} and {period} and {measure.where}
     ), page as (
         select * from line order by {ORDERS[order]} limit :limit offset :offset
     )
