@@ -78,7 +78,7 @@ def test_an_interaction_is_logged_answered_solved_rated_found_and_merged_by_keyb
 
     rate(page, context_of(signed_in=False).new_page(), number)
     page.keyboard.press("/")
-    page.keyboard.type("quoka export")
+    page.keyboard.type("qoukka exprots")
     page.keyboard.press("Enter")
     found = page.get_by_role("link", name="Quokka exports come out empty")
     expect(found.first).to_be_visible()
@@ -96,6 +96,32 @@ def test_an_interaction_is_logged_answered_solved_rated_found_and_merged_by_keyb
     expect(page.locator("#thread-title")).to_have_text("Quokka exports come out empty")
     expect(page.locator("#events")).to_contain_text(f"merged SUP-{other} into it")
     assert not complaints
+
+
+def test_a_note_that_was_begun_is_a_note_when_one_comes_back_and_what_was_not_sent_is_there_again(
+    context_of: Contexts,
+) -> None:
+    page = context_of().new_page()
+    page.goto("/users/")
+    number = logged(page, "ada@obsidian.example Drafts outlive a look elsewhere")
+    message, note = page.get_by_role("textbox", name="Message"), page.get_by_role("radio", name="Note")
+    page.keyboard.press("n")
+    page.keyboard.type("They owe us money.")
+    page.goto("/support/")
+    page.goto(f"/support/{number}")
+    expect(message).to_have_value("They owe us money.")
+    expect(note).to_be_checked()
+
+    page.route("**/write", lambda route: route.abort())
+    message.press("Control+Enter")
+    page.unroute("**/write")
+    page.goto(f"/support/{number}")
+    expect(message).to_have_value("They owe us money.")
+    expect(note).to_be_checked()
+    page.wait_for_load_state("load")
+    message.press("Control+Enter")
+    expect(page.locator(".event.note")).to_contain_text("They owe us money.")
+    expect(message).to_have_value("")
 
 
 def test_the_desk_works_without_javascript(context_of: Contexts, trackside: Up) -> None:

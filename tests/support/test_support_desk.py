@@ -69,6 +69,9 @@ def test_a_search_finds_a_misspelt_word_and_says_so(desk: FlaskClient, logged: C
     page = desk.get("/support/?q=quoka+exports").text
     assert "<mark>Quokka</mark>" in page
     assert "No interaction has these words" in page
+    asked = desk.get("/support/?q=kind:question+quoka+exprots&sort=newest").text
+    assert "has “quokka exports”" in asked
+    assert "/support/export.csv?q=kind:question+quokka+exports" in asked, "a file holds what the list does"
 
 
 def test_a_search_that_is_not_understood_says_why_and_finds_nothing(

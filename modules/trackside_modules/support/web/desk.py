@@ -206,7 +206,7 @@ def desk_of(session: Session, view: str = "") -> Desk:
         q=q,
         sort=sort,
         own_sort=one.sort,
-        whole_query=typed,
+        whole_query=_whole(typed, found),
         chips=_chips(q, found.asked),
         problems=found.asked.problems,
         corrected=found.corrected,
@@ -267,6 +267,11 @@ def _found(session: Session, one: board.View, typed: str, sort: str, *, searchin
     page = ordered(session, asked.filter, now=now(), sort=order, after=after, limit=PAGE)
     following = cursors.seal(secret, purpose, page.after) if page.after else None
     return _List(_rows(page.rows), asked, following, page.corrected)
+
+
+def _whole(typed: str, found: _List) -> str:
+    """Return what is asked for as it is exported and saved: with misspelt words as they were understood."""
+    return " ".join([*map(str, found.asked.chips), found.corrected]) if found.corrected else typed
 
 
 def _ranked(session: Session, typed: str, me: int) -> _List:

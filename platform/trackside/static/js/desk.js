@@ -8,12 +8,29 @@ const kept = composer && `draft:${location.pathname}`;
 if (talk && !location.hash) talk.scrollTop = talk.scrollHeight;
 document.querySelector(".thread-row [aria-current]")?.scrollIntoView({ block: "center" });
 
-// what was typed outlives a look elsewhere, within this tab
-if (body && !body.value) body.value = sessionStorage.getItem(kept) ?? "";
-body?.addEventListener("input", () => {
-  if (body.value) sessionStorage.setItem(kept, body.value);
-  else sessionStorage.removeItem(kept);
-});
+// what was typed outlives a look elsewhere, within this tab: as what it was, so that a note never becomes a reply. What was
+// sent is let go once the thread has changed: signed out meanwhile, or with the server away, it is there again.
+function keep(sent) {
+  if (!body.value) return sessionStorage.removeItem(kept);
+  sessionStorage.setItem(kept, JSON.stringify({ body: body.value, mode: composer.mode.value, sent }));
+}
+function draft() {
+  try {
+    return JSON.parse(sessionStorage.getItem(kept));
+  } catch {
+    return null;
+  }
+}
+if (body?.hasAttribute("aria-invalid")) keep();
+else if (body && !body.value) {
+  const was = draft();
+  if (was?.sent && was.sent !== composer.version.value) sessionStorage.removeItem(kept);
+  else if (was?.body) {
+    body.value = was.body;
+    composer.mode.value = was.mode;
+  }
+}
+body?.addEventListener("input", () => keep());
 // who else has the thread open is told that one writes, as long as one does
 const here = document.querySelector("[data-here]");
 let pause;
@@ -27,13 +44,16 @@ body?.addEventListener("input", () => {
 composer?.addEventListener("submit", (event) => {
   if (composer.dataset.sent) return event.preventDefault();
   composer.dataset.sent = "yes";
-  sessionStorage.removeItem(kept);
+  keep(composer.version.value);
 });
 addEventListener("pageshow", () => { if (composer) delete composer.dataset.sent; });
 
 // r and n choose what one writes, and go there
 composer?.addEventListener("click", (event) => {
   if (event.target.matches("[name=mode]")) body.focus();
+});
+composer?.addEventListener("change", (event) => {
+  if (event.target.matches("[name=mode]")) keep();
 });
 composer?.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target === body) body.blur();
