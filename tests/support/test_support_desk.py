@@ -81,6 +81,8 @@ def test_a_search_that_is_not_understood_says_why_and_finds_nothing(
     page = desk.get("/support/?q=status:nope+rotation").text
     assert "status:nope: choose of" in page
     assert "401 after key rotation" not in page
+    assert "Nothing was looked for" in page
+    assert ">Save as a view</button>" not in page
 
 
 def test_chips_can_be_taken_away_one_by_one(desk: FlaskClient, logged: Callable[..., int]) -> None:
