@@ -201,8 +201,8 @@ def test_later_rules_are_not_written_over_by_who_read_them_before(
 ) -> None:
     number = log().id
     rules.put_calendar(session, ALWAYS, who=ada, now=clock.now())
-    metrics.remeasure(session, now=clock.now())
+    metrics.remeasure(session)
     with monkeypatch.context() as before:
         before.setattr(rules, "current", lambda _: DEFAULT)
-        metrics.write(session, walks(session, number), clock.now())
+        metrics.write(session, walks(session, number), new=False)
     assert row(session, number).rules_version == 1

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from trackside.auth.audit import SYSTEM
 from trackside_modules.support.clocks.rules import Calendar, Filter, Policy
+from trackside_modules.support.clocks.walks import walk
 from trackside_modules.support.history import Event
 from trackside_modules.support.history.events import KINDS
 from trackside_modules.support.models import FrozenContext
@@ -205,7 +206,7 @@ class World:
         numbers = bringing.numbers_for(self.session, len(drawn))
         histories = [self.events(each, at) for each, at in zip(drawn, [None, *numbers], strict=False)]
         begun = [it[: max(1, len(it) - told.later)] for it, told in zip(histories, drawn, strict=True)]
-        bringing.bring_in(self.session, begun, now=self.start, numbers=numbers)
+        bringing.bring(self.session, dict(zip(numbers, map(walk, begun), strict=True)))
         self.histories = dict(zip(numbers, begun, strict=True))
         self.left = {at: it[len(self.histories[at]) :] for at, it in zip(numbers, histories, strict=True)}
         for number, told in zip(numbers, drawn, strict=True):
@@ -309,12 +310,12 @@ def test_every_metric_is_what_living_through_it_gives(
         check(session, world.expected(brute_force))
         for _ in range(2):
             world.change(data.draw(calendars(turn)), data.draw(POLICY))
-        assert metrics.remeasure(session, now=start) == max(world.histories)
+        assert metrics.remeasure(session) == max(world.histories)
         check(session, world.expected(brute_force))
         world.go_on()
         check(session, world.expected(brute_force))
         world.change(data.draw(calendars(turn)), data.draw(POLICY), calendar_id=2, policy_id=1)
-        metrics.remeasure(session, now=start)
+        metrics.remeasure(session)
         wanted = world.expected(brute_force)
         check(session, wanted)
         moment = start + data.draw(st.timedeltas(NONE, 20 * DAY))
@@ -328,6 +329,6 @@ def test_every_metric_is_what_living_through_it_gives(
         for name in CACHES:
             session.execute(text(f"delete from support_{name}"))
         ours: Any = SimpleNamespace(session=lambda: nullcontext(session))
-        rebuilding.rebuild(ours, now=start)
+        rebuilding.rebuild(ours)
         assert everything(session) == before
         savepoint.rollback()

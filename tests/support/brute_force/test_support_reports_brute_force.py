@@ -134,7 +134,7 @@ class Plain:
         self.ids = {"auth": auth, "billing": billing}
         self.below = {auth: {auth, keys}, billing: {billing}}
         self.paths = {auth: "auth", keys: "auth/keys", billing: "billing"}
-        numbers = bringing.bring_in(session, [[Event(1, START, "created", CREATED, START)] for _ in drawn], now=START)
+        numbers = bringing.bring_in(session, [[Event(1, START, "created", CREATED, START)] for _ in drawn])
         self.rows: list[Row] = []
         session.query(Metric).delete()
         for number, each in zip(numbers, drawn, strict=True):
