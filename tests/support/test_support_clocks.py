@@ -251,6 +251,18 @@ def test_waiting_for_the_customer_stops_the_clocks():
     assert measured(*steps).next_due == (MONDAY + timedelta(days=1, hours=5), "next_reply")
 
 
+def test_of_further_replies_the_longest_is_told():
+    found = measured(
+        Step(MONDAY, "new"),
+        Step(MONDAY, "waiting_customer", "reply"),
+        Step(MONDAY, "open", "customer"),
+        Step(MONDAY + 3 * HOUR, "waiting_customer", "reply"),
+        Step(MONDAY + 3 * HOUR, "open", "customer"),
+        Step(MONDAY + 4 * HOUR, "waiting_customer", "reply"),
+    )
+    assert (found.next_replies, found.next_reply) == (2, 3 * 3600)
+
+
 def test_what_is_written_down_later_did_not_happen_before():
     found = measured(Step(MONDAY, "new"), Step(MONDAY - HOUR, "waiting_customer", "reply"))
     assert found.first_reply_at == MONDAY
