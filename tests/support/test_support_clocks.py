@@ -286,6 +286,14 @@ def test_public_holidays_of_a_region_are_closed():
     assert hours_of(bavaria).is_open(epiphany + timedelta(days=1))
 
 
+def test_a_day_that_is_worked_is_open_although_a_holiday():
+    day = date(2027, 1, 6)
+    worked = Calendar(
+        id=1, name="M", zone="Europe/Berlin", week=(((0, 1440),),) * 7, country="DE", region="BY", worked=(day,)
+    )
+    assert hours_of(worked).is_open(datetime(2027, 1, 6, 12, tzinfo=UTC))
+
+
 def test_the_first_policy_that_matches_counts():
     urgent = Policy(id=2, name="Urgent", calendar_id=1, when=Filter(priorities=("urgent",), plans=("scale",)))
     rules = Rules(version=3, calendars=DEFAULT.calendars, policies=(urgent, POLICY))

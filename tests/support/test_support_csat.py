@@ -120,6 +120,7 @@ def test_a_rating_that_an_import_brought_counts_as_asked_for_when_it_was_given(
     session: Session, ada: Actor, clock: FrozenClock, log: Log
 ) -> None:
     with Work.on(session, log().id, ada, now=clock.now()) as work:
+        work.add("csat", score=5)
         work.add("csat", score=2)
     found = session.get_one(Metric, work.interaction_id, populate_existing=True)
     assert (found.csat_score, found.csat_asked_at, found.csat_at) == (2, clock.now(), clock.now())
