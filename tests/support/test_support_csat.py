@@ -12,8 +12,8 @@ from trackside.clock import FrozenClock
 from trackside.errors import Conflict, InputError, NotFound
 from trackside_modules.support import service
 from trackside_modules.support.models import Interaction, Metric, RatingLink
-from trackside_modules.support.service import csat
-from trackside_modules.support.service.csat import Asking
+from trackside_modules.support.service import asking, csat
+from trackside_modules.support.service.asking import Asking
 from trackside_modules.support.service.work import Work
 
 Log = Callable[..., Interaction]
@@ -110,10 +110,10 @@ def test_a_customer_is_asked_once_and_soon(
 
 
 def test_nobody_is_asked_where_it_is_off(session: Session, clock: FrozenClock, solved: Callable[..., int]) -> None:
-    csat.set_asking(session, Asking(on=False))
+    asking.set_asking(session, Asking(on=False))
     assert csat.recipient(session, solved(), clock.now()) is None
     with pytest.raises(InputError):
-        csat.set_asking(session, Asking(quiet_days=-1))
+        asking.set_asking(session, Asking(quiet_days=-1))
 
 
 def test_a_rating_that_an_import_brought_counts_as_asked_for_when_it_was_given(

@@ -11,6 +11,7 @@ from trackside.runtime import Runtime
 from trackside_modules.support import service
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.queries import newest
+from trackside_modules.support.web import saved
 
 
 def test_snoozing_hides_it_from_the_list_until_then(desk: FlaskClient, logged: Callable[..., int]) -> None:
@@ -40,9 +41,21 @@ def test_bulk_says_which_refused_and_changes_the_others(
     assert now_of(number).status == "solved"
 
 
-def test_a_search_is_kept_as_a_view_and_taken_away(desk: FlaskClient) -> None:
-    page = desk.post("/support/-/views", data={"name": "Slow ones", "query": "tag:slow"}, follow_redirects=True).text
+def test_a_search_is_kept_as_a_view_in_its_order(desk: FlaskClient, logged: Callable[..., int]) -> None:
+    logged()
+    view = {"name": "Slow ones", "query": "tag:slow", "sort": "due"}
+    page = desk.post("/support/-/views", data=view, follow_redirects=True).text
     assert "Slow ones is a view now." in page
+    assert '<option value="" selected>Due first</option>' in page
+
+
+def test_views_beyond_a_number_are_refused(desk: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "MOST_VIEWS", 1)
+    assert desk.post("/support/-/views", data={"name": "One", "query": "tag:one"}).status_code == 302
+    assert (
+        desk.post("/support/-/views", data={"name": "Shared", "query": "tag:one", "shared": "yes"}).status_code == 302
+    )
+    assert desk.post("/support/-/views", data={"name": "Two", "query": "tag:two"}).status_code == 409
 
 
 def test_odd_addresses_are_refused_or_empty(desk: FlaskClient) -> None:

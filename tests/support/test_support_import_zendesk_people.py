@@ -1,4 +1,4 @@
-"""Who of those in a ticket of Zendesk is the customer, and who the staff."""
+"""Who of those in a ticket of Zendesk is the customer, and who the staff; and tickets that nobody is in."""
 
 import io
 import json
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trackside_modules.support.importing import zendesk
-from trackside_modules.support.importing.records import Record
+from trackside_modules.support.importing.records import Broken, Record
 
 AT = "2026-06-01T09:00:00Z"
 USERS = [{"id": 7, "email": "ada@staff.example", "role": "agent"}, {"id": 1, "email": "dev@customer.example"}]
@@ -35,3 +35,8 @@ def test_a_rating_with_a_comment_is_a_rating() -> None:
     (record,) = zendesk.records(io.BytesIO(json.dumps(ticket).encode()))
     assert isinstance(record, Record)
     assert record.csat == 5
+
+
+def test_a_ticket_that_was_deleted_there_is_told() -> None:
+    (left_out,) = zendesk.records(io.BytesIO(json.dumps({"id": 7, "status": "deleted"}).encode()))
+    assert left_out == Broken(1, "it was deleted at Zendesk: nothing but its number is left")

@@ -14,9 +14,12 @@ from trackside.auth.audit import SYSTEM, Actor
 from trackside.clock import FrozenClock
 from trackside.errors import InputError
 from trackside_modules.support import service
+from trackside_modules.support.clocks.rules import Filter as Only
+from trackside_modules.support.clocks.rules import Policy
 from trackside_modules.support.models import Interaction, SavedView
 from trackside_modules.support.queries import board, chips, lists, newest, search, similar, spelling, threads
 from trackside_modules.support.queries.filters import Filter
+from trackside_modules.support.service import rules
 
 Log = Callable[..., Interaction]
 Found = Callable[..., list[int]]
@@ -180,6 +183,19 @@ def test_pages_follow_each_other_without_a_gap(session: Session, clock: FrozenCl
         assert sorted(seen) == made, sort
     with pytest.raises(InputError):
         lists.page(session, Filter(), now=clock.now(), sort="sideways")
+
+
+def test_what_is_due_first_comes_first_and_what_is_not_due_has_no_place(
+    session: Session, ada: Actor, clock: FrozenClock, log: Log
+) -> None:
+    soon = Policy(id=0, name="Soon", calendar_id=1, first_reply=60, when=Only(priorities=("high",)))
+    rules.put_policy(session, soon, who=ada, now=clock.now())
+    late = log("Late").id
+    early = log("Early", priority="high").id
+    over = log("Over", priority="high").id
+    service.set_status(session, over, "solved", who=ada, now=clock.now())
+    found = lists.page(session, Filter(), now=clock.now(), sort="due").rows
+    assert [each.id for each in found] == [early, late]
 
 
 def test_views_count_what_is_to_be_done(session: Session, ada: Actor, clock: FrozenClock, log: Log) -> None:

@@ -18,7 +18,7 @@ from trackside.runtime import Runtime
 from trackside_modules.support import jobs, service
 from trackside_modules.support.clocks.rules import DEFAULT
 from trackside_modules.support.drafts import Draft
-from trackside_modules.support.service import csat, metrics, rules
+from trackside_modules.support.service import asking, csat, metrics, rules
 from trackside_modules.support.web.clock_forms import openings_of, target_of, target_words
 
 Browsers = Callable[..., FlaskClient]
@@ -202,11 +202,11 @@ def test_a_customer_rates_by_a_link_without_signing_in(
 
 
 def test_how_customers_are_asked_is_a_setting(runtime: Runtime, signed_in_client: Browsers) -> None:
-    browser, asking = signed_in_client("admin"), {"after_minutes": "30", "quiet_days": "7"}
-    assert browser.post("/support/settings/asking", data=asking).status_code == 302
+    browser, wanted = signed_in_client("admin"), {"after_minutes": "30", "quiet_days": "7"}
+    assert browser.post("/support/settings/asking", data=wanted).status_code == 302
     with runtime.database.session() as session:
-        assert csat.asking(session) == csat.Asking(on=False, after_minutes=30, quiet_days=7)
-    assert browser.post("/support/settings/asking", data=asking | {"quiet_days": "x"}).status_code == 422
+        assert asking.asking(session) == asking.Asking(on=False, after_minutes=30, quiet_days=7)
+    assert browser.post("/support/settings/asking", data=wanted | {"quiet_days": "x"}).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_hours_are_typed_as_people_say_them() -> None:
 def test_solving_asks_the_customer_by_mail(runtime: Runtime, number: int) -> None:
     asked = select(Delivery.payload).where(Delivery.channel == "mail")
     with runtime.database.session() as session:
-        assert session.scalars(select(Task.kind).where(Task.kind == jobs.ASK)).all() == [jobs.ASK]
+        assert session.scalars(select(Task.kind).where(Task.kind == asking.ASK)).all() == [asking.ASK]
     post = Module(name="post", title="Post", senders={"mail": "trackside.jobs.outbox:console"})
     with_mail = replace(runtime, registry=Registry((*runtime.registry.modules, post)))
     for _ in range(2):

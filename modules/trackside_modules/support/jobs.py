@@ -1,6 +1,6 @@
 """What the support log does by itself: following its customers, measuring anew, asking for ratings."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -10,17 +10,15 @@ from trackside.errors import Conflict
 from trackside.events import AccountErased, AccountsMerged, UserErased, UsersMerged
 from trackside.jobs.outbox import post
 from trackside.jobs.run import fenced
-from trackside.jobs.tasks import enqueue
 from trackside.runtime import Runtime
 from trackside_modules.support import attachments
-from trackside_modules.support.events import InteractionsErased, StatusChanged
+from trackside_modules.support.events import InteractionsErased
 from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.mail import outgoing
 from trackside_modules.support.service import csat, erasing, mails, metrics, sending, trackers, upload_files, uploads
 from trackside_modules.support.service.contexts import freezer
 
 log = structlog.get_logger(__name__)
-ASK = "support.ask"
 MAIL = "mail"
 RATE_PATH = "/support/rate/"
 
@@ -85,18 +83,6 @@ def measure(runtime: Runtime) -> None:
     while done is not None:
         with fenced(runtime) as session:
             done = metrics.remeasure(session, after=done)
-
-
-def solved(runtime: Runtime, event: StatusChanged) -> None:
-    """Let a task ask the customer of what was just solved."""
-    if event.status != "solved" or runtime.clock.now() - event.at > csat.FRESH:
-        return
-    with runtime.database.session() as session:
-        how = csat.asking(session)
-        if how.on:
-            due = event.at + timedelta(minutes=how.after_minutes) if how.after_minutes else None
-            key = f"{ASK}:{event.interaction_id}"
-            enqueue(session, ASK, {"interaction_id": event.interaction_id}, not_before=due, dedupe_key=key)
 
 
 def ask(runtime: Runtime, interaction_id: int) -> None:

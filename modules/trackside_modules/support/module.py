@@ -16,7 +16,7 @@ from trackside.module import (
     Tick,
     WebhookType,
 )
-from trackside_modules.support.events import InteractionsErased, StatusChanged
+from trackside_modules.support.events import InteractionsErased
 
 _SUPPORT = "trackside_modules.support"
 _HAPPENED = {
@@ -69,7 +69,6 @@ MODULE = Module(
     subscribes={
         **dict.fromkeys((UserErased, AccountErased, UsersMerged, AccountsMerged), f"{_SUPPORT}.jobs:customers_changed"),
         InteractionsErased: f"{_SUPPORT}.jobs:remove_files",
-        StatusChanged: f"{_SUPPORT}.jobs:solved",
     },
     uploads={"/support/settings/import": 256 << 20},
     blueprints=(f"{_SUPPORT}.web:blueprint", f"{_SUPPORT}.web.hooks:blueprint"),

@@ -47,7 +47,9 @@ def records(file: BinaryIO, beside: Beside | None = None) -> Records:
             yield ticket
         elif not isinstance(ticket, dict):
             yield Broken(line, "this is no ticket: an object is expected")
-        elif ticket.get("status") != "deleted":
+        elif ticket.get("status") == "deleted":
+            yield Broken(line, "it was deleted at Zendesk: nothing but its number is left")
+        else:
             try:
                 yield _record(line, ticket, people, beside)
             except (InputError, KeyError, TypeError, AttributeError, ValueError) as error:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     SQLColumnExpression,
+    and_,
     any_,
     case,
     literal,
@@ -26,7 +27,7 @@ from trackside.auth.models import Member
 from trackside.customers.models import Account, User
 from trackside.errors import InputError
 from trackside_modules.support import words
-from trackside_modules.support.models import Interaction, Topic
+from trackside_modules.support.models import Interaction, Metric, Topic
 from trackside_modules.support.models.interactions import ACTIVE
 from trackside_modules.support.queries.filters import Filter, Now, conditions, has_words
 
@@ -84,6 +85,12 @@ SORTS: Mapping[str, Sort] = MappingProxyType(
         "newest": Sort("Newest", It.occurred_at),
         "oldest": Sort("Oldest", It.occurred_at, descending=False),
         "waiting": Sort("Waiting longest", It.waiting_since, descending=False, only=It.waiting_since.is_not(None)),
+        "due": Sort(
+            "Due first",
+            Metric.due_at,
+            descending=False,
+            only=and_(Metric.interaction_id == It.id, Metric.due_at.is_not(None)),
+        ),
         "priority": Sort("Priority", _RANK, only=literal_column(ACTIVE, Boolean), moment=False),
     }
 )

@@ -4,8 +4,6 @@ The token is 32 random bytes, kept as its SHA-256 alone. Opening the link change
 the links of a mail rate nobody; a click on the page does, and after it one comment can be left for a while.
 """
 
-import json
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,47 +15,17 @@ from trackside.auth.tokens import digest, new_token
 from trackside.customers.models import User
 from trackside.errors import Conflict, InputError, NotFound
 from trackside.text import is_hidden
-from trackside.workspace import fact, set_fact
 from trackside_modules.support.lookup.interactions import get
 from trackside_modules.support.models import Interaction, Metric, RatingLink
+from trackside_modules.support.service.asking import FRESH, asking
 from trackside_modules.support.service.work import Work
 
-SETTINGS = "support.csat"
 LASTS = timedelta(days=30)
 COMMENT_WITHIN = timedelta(hours=24)
 LONGEST_COMMENT = 2000
 DEMO = "demo"
 """The source of interactions with people who are not real."""
-FRESH = timedelta(days=2)
-"""A solving longer ago (an import's, say) asks nobody."""
 GONE = "This link was used, has expired or was never valid. Nothing is needed of you."
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """When customers are asked by themselves."""
-
-    on: bool = True
-    after_minutes: int = 0
-    """Between the solving and the mail; one that is opened again meanwhile asks nobody."""
-    quiet_days: int = 14
-    """Who was asked is left in peace for so long."""
-
-
-def asking(session: Session) -> Asking:
-    """Return how customers are asked."""
-    kept = fact(session, SETTINGS)
-    return Asking(**json.loads(kept)) if kept else Asking()
-
-
-def set_asking(session: Session, wanted: Asking) -> None:
-    """Change it; raises InputError by field."""
-    bounds = {"after_minutes": (0, 7 * 24 * 60), "quiet_days": (0, 365)}
-    for name, (least, most) in bounds.items():
-        if not least <= getattr(wanted, name) <= most:
-            problem = f"Between {least} and {most:,}."
-            raise InputError(f"{name}: {problem}", {name: problem})
-    set_fact(session, SETTINGS, json.dumps(asdict(wanted)))
 
 
 def recipient(session: Session, number: int, now: datetime) -> str | None:

@@ -23,7 +23,7 @@ from trackside_modules.support import words
 from trackside_modules.support.history import Event, State, fold, state_of
 from trackside_modules.support.lookup.interactions import FIELDS, history_of
 from trackside_modules.support.models import EventRow, Interaction, Tracker, WorkItem
-from trackside_modules.support.service import announcing, caches, rows, sending
+from trackside_modules.support.service import announcing, asking, caches, rows, sending
 
 
 @dataclass(slots=True)
@@ -113,6 +113,7 @@ class Work:
             append(self.session, self.interaction_id, [event for event, _ in self.added])
             caches.write(self.session, {self.interaction_id: self.events})
             sending.arrange(self.session, self.interaction_id, [event for event, _ in self.added])
+            asking.arrange(self.session, self.interaction_id, self.added[0][1], self.state, self.now)
             announcing.tell(self.session, self.interaction_id, self.added, self.state)
 
 

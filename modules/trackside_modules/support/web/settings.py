@@ -14,8 +14,8 @@ from trackside.web.look import now
 from trackside.web.policy import require
 from trackside_modules.support.clocks.rules import Calendar, Policy, Rules
 from trackside_modules.support.queries.topics import paths, tree
-from trackside_modules.support.service import csat, metrics, rules
-from trackside_modules.support.service.csat import Asking
+from trackside_modules.support.service import asking, metrics, rules
+from trackside_modules.support.service.asking import Asking
 from trackside_modules.support.web import clock_forms as forms
 from trackside_modules.support.web.base import MANAGE, VIEW, blueprint, how, whole
 from trackside_modules.support.web.clock_forms import AskingForm, CalendarForm, PolicyForm
@@ -51,7 +51,7 @@ def save_asking() -> ResponseReturnValue:
     wanted = Asking(bool(form.on.data), _number(form.after_minutes.data), _number(form.quiet_days.data))
     session = db.session()
     try:
-        csat.set_asking(session, wanted)
+        asking.set_asking(session, wanted)
     except InputError as error:
         forms.show_errors(form, error.fields, error.message)
         return _levels(form), 422
@@ -145,7 +145,7 @@ def raise_policy(policy_id: int) -> ResponseReturnValue:
 
 def _levels(form: AskingForm | None = None) -> str:
     session = db.session()
-    found, wanted = rules.current(session), csat.asking(session)
+    found, wanted = rules.current(session), asking.asking(session)
     return render_template(
         "support/levels.html",
         rules=found,
