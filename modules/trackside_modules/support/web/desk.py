@@ -145,9 +145,14 @@ class Desk:
         return allowed(WORK)
 
     @property
+    def orders(self) -> Pairs:
+        """Return the orders that a view can have."""
+        return [(name, each.title) for name, each in lists.SORTS.items()]
+
+    @property
     def sorts(self) -> Pairs:
         """Return the orders to choose from; the view's own needs no name."""
-        return [("" if name == self.own_sort else name, each.title) for name, each in lists.SORTS.items()]
+        return [("" if name == self.own_sort else name, title) for name, title in self.orders]
 
     @property
     def ranked(self) -> bool:
