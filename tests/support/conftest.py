@@ -16,13 +16,19 @@ from trackside.auth.audit import COMMAND_LINE, Actor
 from trackside.auth.models import Member
 from trackside.clock import FrozenClock
 from trackside.runtime import Runtime
-from trackside_modules.support import service
+from trackside_modules.support import moving, service
 from trackside_modules.support.drafts import Draft
 from trackside_modules.support.models import Interaction
 from trackside_modules.support.service import trackers
 from trackside_modules.support.web.hooks import sign
 
 Post = Callable[..., TestResponse]
+
+
+@pytest.fixture(autouse=True)
+def unsettled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep an import of the shell, which is the only one in its process, from settling that of all tests."""
+    monkeypatch.setattr(moving, "settle", lambda: None)
 
 
 @pytest.fixture

@@ -66,8 +66,9 @@ USAGE = {
     "days": [10],
     "errors": [],
     "endpoints": [
-        {"id": 6, "method": "GET", "route": "/v1/rates", "calls": 10, "p95_ms": 33.3}
+        {"id": at, "method": "GET", "route": f"/v1/rates/{at}", "calls": 1_000, "p95_ms": 33.3}
         | {"server_errors": 0, "client_errors": 0}
+        for at in range(5)
     ],
 }
 

@@ -55,7 +55,7 @@ def test_nobody_is_refused_by_field(log: Log) -> None:
 def test_the_same_external_ref_is_logged_once(log: Log) -> None:
     first = log(source="csv", external_ref="7")
     with pytest.raises(Conflict, match=first.ref):
-        log(source="csv", external_ref="7")
+        log(source="csv ", external_ref=" 7")
     log(source="zendesk", external_ref="7")
 
 

@@ -14,6 +14,8 @@ from trackside_modules.support.demo.cases.case import Calls
 CARD = "usage"
 LAST = 5
 """So many of the last errors a card shows."""
+LISTED = 5
+"""And so many of the endpoints."""
 _APART = timedelta(seconds=97)
 _SLOW_MS = 3180.0
 
@@ -54,7 +56,7 @@ def _errors(calls: Calls, at: datetime) -> list[dict[str, Any]]:
 
 
 def _endpoints(listed: list[dict[str, Any]], calls: Calls) -> list[dict[str, Any]]:
-    """Return the endpoints with the one that was called: it may not have been among the most called ones."""
+    """Return the endpoints with the one that was called, though it be none of the most called ones."""
     it: dict[str, Any] = {"id": None, "method": calls.method, "route": calls.route, "p95_ms": 40.0}
     there = next((each for each in listed if (each["method"], each["route"]) == (calls.method, calls.route)), None)
     it |= {"calls": 0, "server_errors": 0, "client_errors": 0} | (there or {})
@@ -62,4 +64,5 @@ def _endpoints(listed: list[dict[str, Any]], calls: Calls) -> list[dict[str, Any
         if name in it:
             it[name] += calls.number
     it["p95_ms"] = _SLOW_MS if calls.slow else it["p95_ms"]
-    return sorted([it, *(each for each in listed if each is not there)], key=lambda each: -each["calls"])[:LAST]
+    others = [each for each in listed if each is not there][: LISTED - 1]
+    return sorted([it, *others], key=lambda each: -each["calls"])

@@ -15,6 +15,7 @@ from trackside.errors import InputError
 
 DAY, MONTH, UNCLEAR = "day", "month", "unclear"
 FIELDS = ("occurred_at", "first_reply_at", "solved_at")
+_SAME = "same"
 SAMPLE = 5000
 """Rows that are looked at to find which number is the day."""
 _EXCEL = datetime(1899, 12, 30, tzinfo=UTC)
@@ -58,10 +59,20 @@ def order_of(cells: Iterable[str]) -> str:
     for cell in cells:
         numbers = _NUMBERS.match(cell)
         if numbers and numbers[2] != "." and len(numbers[1]) < 3:
-            first, second = int(numbers[1]), int(numbers[3])
-            found.add(DAY if first > 12 else MONTH if second > 12 else "")
-    told = found - {""}
+            found.add(_told_by(int(numbers[1]), int(numbers[3]), numbers[4]))
+    told = found - {"", _SAME}
+    found -= {_SAME}
     return told.pop() if len(told) == 1 else UNCLEAR if found else ""
+
+
+def _told_by(first: int, second: int, year: str) -> str:
+    """Return which comes first by one date; "" where it does not tell, `_SAME` where nothing hangs on it."""
+    if first == second and len(year) == 4:
+        return _SAME
+    if second > 12 >= first:
+        return MONTH
+    # 26/11/23 may begin with the year
+    return DAY if first > 12 >= second and (len(year) == 4 or int(year) > 31) else ""
 
 
 def in_iso(sheet: Stream, mapping: Mapping[str, int], how: Dates) -> Stream:
@@ -85,13 +96,13 @@ def _read(cells: list[str], places: list[tuple[str, int]], how: Dates) -> str:
         if place < len(cells) and cells[place]:
             try:
                 found = moment(cells[place], how)
-            except _EitherWay as error:
+            except EitherWay as error:
                 return f"{field}: {error} may begin with the day or with the month: say which"
             cells[place] = found.isoformat() if found else cells[place]
     return ""
 
 
-class _EitherWay(Exception):
+class EitherWay(Exception):
     """A date that can be read in two ways."""
 
 
@@ -148,8 +159,8 @@ def _date(text: str, order: str) -> tuple[tuple[int, int, int] | None, str]:
             return (first, second, third), text[numbers.end() :]
         if len(numbers[1]) == 3 or len(numbers[4]) == 1:
             return None, ""
-        if numbers[2] != "." and not order and first <= 12 and second <= 12 and first != second:
-            raise _EitherWay(repr(text[:40]))
+        if numbers[2] != "." and not order and _told_by(first, second, numbers[4]) == "" and second <= 12:
+            raise EitherWay(repr(text[:40]))
         by_day = numbers[2] == "." or order == DAY or (not order and first > 12)
         return (third, second, first) if by_day else (third, first, second), text[numbers.end() :]
     if named := _NAMED.match(text):

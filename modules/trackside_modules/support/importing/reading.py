@@ -57,8 +57,9 @@ def records(
     """
     if form == ZENDESK:
         return _so_many(zendesk.records(file, beside))
-    mapping = fields(sheets.opened(file).columns)
-    order = when.order or dates.order_in(sheets.opened(file), mapping)
+    first = sheets.opened(file)
+    mapping = fields(first.columns)
+    order = when.order or dates.order_in(first, mapping)
     if order == dates.UNCLEAR:
         raise InputError(UNCLEAR, {"dates": UNCLEAR})
     rows = dates.in_iso(sheets.opened(file), mapping, replace(when, order=order))

@@ -34,6 +34,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     line: int
     external_ref: str
+    """Without blanks around it, and in NFC: what is the same to us is the same here."""
     subject: str
     occurred_at: datetime
     user: str = ""

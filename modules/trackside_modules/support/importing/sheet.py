@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
+from unicodedata import normalize
 
 from trackside.customers.sheets import Stream
 from trackside.errors import InputError
@@ -13,7 +14,7 @@ SYNONYMS: Mapping[str, frozenset[str]] = {
     "external_ref": frozenset(
         {"externalref", "id", "ticketid", "number", "ticket", "caseid", "ref", "conversationid", "conversation"}
     ),
-    "subject": frozenset({"subject", "title", "summary", "topicline", "ticketname", "name"}),
+    "subject": frozenset({"subject", "title", "summary", "topicline", "ticketname"}),
     "body": frozenset({"body", "description", "message", "text", "ticketdescription", "firstmessage", "preview"}),
     "reply": frozenset({"reply", "answer", "response"}),
     "note": frozenset({"note", "internalnote", "comment"}),
@@ -33,7 +34,7 @@ SYNONYMS: Mapping[str, frozenset[str]] = {
     "account": frozenset({"account", "accountid", "company", "organization", "organisation", "companyid"}),
     "kind": frozenset({"kind", "type"}),
     "topic": frozenset({"topic", "category"}),
-    "channel": frozenset({"channel", "via", "source"}),
+    "channel": frozenset({"channel", "via"}),
     "direction": frozenset({"direction"}),
     "status": frozenset({"status", "state", "ticketstatus"}),
     "priority": frozenset({"priority", "prio", "severity"}),
@@ -114,12 +115,18 @@ def mapping_of(columns: Sequence[str], asked: Mapping[str, str]) -> dict[str, in
 
 
 def guess(columns: Sequence[str], asked: Mapping[str, str] = MappingProxyType({})) -> list[str]:
-    """Return which field each column is: as `asked` (column to field), else by its name; empty: none."""
+    """Return which field each column is: as `asked` (column to field), else by its name; empty: none.
+
+    One that is called as the field goes before others that may be meant: `Subject` before a `Title` to its left.
+    """
     found = [asked.get(column, "") for column in columns]
-    for place, column in enumerate(columns):
-        name = "".join(letter for letter in column.casefold() if letter.isalnum())
-        if column not in asked:
-            found[place] = next((it for it, names in SYNONYMS.items() if name in names and it not in found), "")
+    letters = ["".join(letter for letter in column.casefold() if letter.isalnum()) for column in columns]
+    for by_its_own_name in (True, False):
+        for place, name in enumerate(letters):
+            if columns[place] in asked or found[place]:
+                continue
+            meant = (it for it, names in SYNONYMS.items() if name in names and it not in found)
+            found[place] = next((it for it in meant if not by_its_own_name or name == it.replace("_", "")), "")
     return found
 
 
@@ -163,7 +170,7 @@ def _record(line: int, values: Mapping[str, str]) -> Record:
     given |= {name: meant.get(given[name], given[name]) for name, meant in _MEANT.items()}
     return Record(
         line=line,
-        external_ref=values["external_ref"],
+        external_ref=normalize("NFC", values["external_ref"]),
         subject=values["subject"],
         occurred_at=at,
         tags=tuple(values.get("tags", "").replace(",", " ").split()),

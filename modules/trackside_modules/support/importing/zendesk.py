@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO
+from unicodedata import normalize
 
 import msgspec
 
@@ -122,7 +123,7 @@ def _record(line: int, ticket: Mapping[str, Any], people: People, beside: Beside
     opening = [Said(at=at, body=ticket["description"])] if not comments and ticket.get("description") else []
     return Record(
         line=line,
-        external_ref=str(ticket["id"]),
+        external_ref=normalize("NFC", str(ticket["id"]).strip()),
         subject=str(ticket.get("subject") or ticket.get("raw_subject") or "(no subject)"),
         occurred_at=at,
         user="" if email else f"zendesk:{requester}",

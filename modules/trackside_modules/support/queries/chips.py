@@ -19,6 +19,7 @@ from trackside_modules.support import words
 from trackside_modules.support.lookup import people
 from trackside_modules.support.lookup import topics as named
 from trackside_modules.support.queries.filters import NOTHING, Filter
+from trackside_modules.support.tracking import address
 
 _CHIP = re.compile(r'(?<!\S)(-?)([a-z_]+):("[^"]*"|\S+)')
 LONGEST = 500
@@ -174,7 +175,8 @@ def _tag(_asker: _Asker, value: str) -> dict[str, Any]:
 
 
 def _link(kind: str) -> Callable[[_Asker, str], dict[str, Any]]:
-    return lambda _asker, value: {"links": ((kind, value),)}
+    kept = address if kind == "url" else str
+    return lambda _asker, value: {"links": ((kind, kept(value)),)}
 
 
 def _source(_asker: _Asker, value: str) -> dict[str, Any]:

@@ -24,6 +24,8 @@ CANDIDATES = 150
 """Of what holds the words the newest so many are ranked: beyond, what is recent matters more than the rank."""
 LIKE = 0.45
 """How like an id, address or name must be, by its trigrams: half of a company's addresses are alike by a third."""
+MOST_WORDS = 8
+"""So many words of what was typed may be misspelt."""
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _WORD = re.compile(rf"(?<![\w:@.-])[^\W\d_]{{{SHORTEST},{LONGEST}}}(?![\w:@-]|\.\w)")
 _HEADLINES = text("""
@@ -108,7 +110,10 @@ def find(
 
 
 def correct(session: Session, typed: str) -> str:
-    """Return `typed` with each word that no interaction holds replaced by the nearest that one does."""
+    """Return `typed` with each word that no interaction holds replaced by the nearest that one does.
+
+    Of the first `MOST_WORDS`: each is a question of its own, and who wrote more did not write all of it wrong.
+    """
 
     def meant(match: re.Match[str]) -> str:
         word = match[0].lower()
@@ -118,7 +123,7 @@ def correct(session: Session, typed: str) -> str:
         done(session, looked)
         return match[0] if there else nearest(session, word) or match[0]
 
-    return _WORD.sub(meant, typed)
+    return _WORD.sub(meant, typed, count=MOST_WORDS)
 
 
 def pieces(marked: str) -> list[Part]:

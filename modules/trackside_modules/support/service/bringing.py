@@ -21,7 +21,7 @@ from pg_get_serial_sequence('support_interaction', 'id') found, generate_series(
 _TOGETHER = text("""
 select set_config('gin_pending_list_limit', '16MB', true), set_config('work_mem', '64MB', true)
 """)
-_SETTLE = text("""
+_INDEX_NOW = text("""
 select gin_clean_pending_list('ix_support_search_document'), gin_clean_pending_list('ix_support_interaction_tags')
 """)
 _COLUMNS = ("interaction_id", *FIELDS)
@@ -53,9 +53,9 @@ def bring(session: Session, walks: Mapping[int, Walk]) -> None:
         caches.keep(session, walks, new=True)
 
 
-def settle(session: Session) -> None:
+def index_now(session: Session) -> None:
     """Take into the indexes what was gathered before them, once all is brought in: each search reads it until then."""
-    session.execute(_SETTLE)
+    session.execute(_INDEX_NOW)
 
 
 def _rows(walks: Mapping[int, Walk]) -> Iterator[tuple[Any, ...]]:

@@ -150,6 +150,8 @@ def _linked(
     session: Session, number: int, what: str, key: tuple[str, str], *, who: Actor, now: datetime
 ) -> Interaction:
     with Work.on(session, number, who, now=now) as work:
+        if key not in work.state.links:
+            key = fields.link(*key)  # as it is kept now; what was linked before stays as it was given
         linked = work.state.links.get(key)
         if linked is None:
             raise InputError(f"{words.ref(number)} is not linked to {key[1]!r}.")

@@ -27,7 +27,7 @@ from trackside_modules.support.clocks.walks import Walk
 from trackside_modules.support.history import Event
 from trackside_modules.support.importing.records import Broken, Downloaded, Record
 from trackside_modules.support.models import Interaction
-from trackside_modules.support.service.bringing import bring, numbers_for, settle
+from trackside_modules.support.service.bringing import bring, index_now, numbers_for
 from trackside_modules.support.service.files import attach
 from trackside_modules.support.service.histories import FILES, any_of, history, people_of
 
@@ -149,19 +149,26 @@ def preview(
 
 
 def _write_all(it: _Import, batches: Iterator[list[Record | Broken]]) -> None:
+    try:
+        with ThreadPoolExecutor(WRITERS, thread_name_prefix="import") as pool:
+            _hand_out(it, batches, pool)
+    finally:
+        # stopped in the middle too: what was gathered before the index is read by each search
+        with it.sessions() as session:
+            index_now(session)
+
+
+def _hand_out(it: _Import, batches: Iterator[list[Record | Broken]], pool: ThreadPoolExecutor) -> None:
     writing: set[Future[tuple[int, int]]] = set()
-    with ThreadPoolExecutor(WRITERS, thread_name_prefix="import") as pool:
-        for batch in batches:
-            with it.sessions() as session:
-                found = _prepared(session, it, batch)
-                histories = dict(zip(numbers_for(session, len(found)), found, strict=True))
-            writing.add(pool.submit(copy_context().run, _write, it, histories))
-            if len(writing) > WRITERS:
-                writing = _some_done(it, writing)
-        while writing:
+    for batch in batches:
+        with it.sessions() as session:
+            found = _prepared(session, it, batch)
+            histories = dict(zip(numbers_for(session, len(found)), found, strict=True))
+        writing.add(pool.submit(copy_context().run, _write, it, histories))
+        if len(writing) > WRITERS:
             writing = _some_done(it, writing)
-    with it.sessions() as session:
-        settle(session)
+    while writing:
+        writing = _some_done(it, writing)
 
 
 def _some_done(it: _Import, writing: set[Future[tuple[int, int]]]) -> set[Future[tuple[int, int]]]:
@@ -245,11 +252,10 @@ def _readable(record: Record | Broken, it: _Import) -> TypeGuard[Record]:
     if nul := record.holds_nul():
         it.outcome.refuse(record.line, f"{nul}: holds a NUL character, which no text may")
         return False
-    if record.external_ref in it.lines:
-        before = it.lines[record.external_ref]
+    before = it.lines.setdefault(record.external_ref, record.line)
+    if before != record.line:
         it.outcome.refuse(record.line, f"the id {record.external_ref!r} is on line {before} already")
         return False
-    it.lines[record.external_ref] = record.line
     return True
 
 

@@ -1,6 +1,6 @@
 """Logging an interaction: who and what, and everything else attaches itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +47,7 @@ def log(session: Session, draft: Draft, *, who: Actor, now: datetime, context_of
 
     Raises InputError for wrong values, Conflict where its `external_ref` was logged already.
     """
+    draft = _cleaned(draft)
     _must_be_new(session, draft)
     whom = people.find_or_make(
         session,
@@ -74,6 +75,12 @@ def next_number(session: Session) -> int:
     return int(number)
 
 
+def _cleaned(draft: Draft) -> Draft:
+    """Return `draft` with where it comes from as it is kept: what is the same there is the same here."""
+    external_ref = None if draft.external_ref is None else clean_line(draft.external_ref, "external_ref")
+    return replace(draft, source=clean_line(draft.source, "source", longest=50), external_ref=external_ref)
+
+
 def _must_be_new(session: Session, draft: Draft) -> None:
     if draft.external_ref is None:
         return
@@ -86,12 +93,11 @@ def _must_be_new(session: Session, draft: Draft) -> None:
 
 def _created(session: Session, draft: Draft, whom: People) -> dict[str, Any]:
     incoming = fields.one_of(draft.direction, words.DIRECTIONS, "direction") == "in"
-    given = draft.status or ("new" if incoming and draft.assignee_id is None else "open")
-    external_ref = draft.external_ref
-    fields.one_of(given, words.STATUSES, "status")
+    begins = "new" if incoming and draft.assignee_id is None else "open"
+    given = fields.one_of(draft.status or begins, words.STATUSES, "status")
     if given in words.ENDED and (draft.body.strip() or draft.file_ids):
         # its message comes first (see `_first`): nobody wrote again after it was solved
-        given = "new" if incoming and draft.assignee_id is None else "open"
+        given = begins
     return {
         "subject": fields.subject(draft.subject),
         "kind": fields.one_of(draft.kind, words.KINDS, "kind"),
@@ -105,8 +111,8 @@ def _created(session: Session, draft: Draft, whom: People) -> dict[str, Any]:
         "account_id": whom.account.id if whom.account else None,
         "assignee_id": fields.member(session, draft.assignee_id),
         "env_id": _environment(session, draft.env_id),
-        "source": clean_line(draft.source, "source", longest=50),
-        "external_ref": None if external_ref is None else clean_line(external_ref, "external_ref"),
+        "source": draft.source,
+        "external_ref": draft.external_ref,
         "logged_ms": None if draft.logged_ms is None else max(0, min(draft.logged_ms, 86_400_000)),
     }
 
