@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from trackside.testing.running import Up
 
@@ -26,6 +26,15 @@ def logged(page: Page, line: str) -> str:
     expect(page.locator("#thread-title")).to_be_visible()
     page.wait_for_load_state("load")
     return page.url.split("/support/")[1].split("?")[0]
+
+
+def change(page: Page, number: str) -> None:
+    """Change an interaction on a page of its own, so that it is another version than what others have open."""
+    page.goto(f"/support/{number}")
+    page.wait_for_load_state("load")
+    with page.expect_navigation():
+        page.locator("#set-priority").select_option("urgent")
+    page.close()
 
 
 def rate(page: Page, customer: Page, number: str) -> None:
@@ -115,6 +124,7 @@ def test_a_note_that_was_begun_is_a_note_when_one_comes_back_and_what_was_not_se
     page.route("**/write", lambda route: route.abort())
     message.press("Control+Enter")
     page.unroute("**/write")
+    change(page.context.new_page(), number)
     page.goto(f"/support/{number}")
     expect(message).to_have_value("They owe us money.")
     expect(note).to_be_checked()
@@ -122,6 +132,43 @@ def test_a_note_that_was_begun_is_a_note_when_one_comes_back_and_what_was_not_se
     message.press("Control+Enter")
     expect(page.locator(".event.note")).to_contain_text("They owe us money.")
     expect(message).to_have_value("")
+
+
+def test_what_was_refused_stands_in_the_thread_whichever_page_it_is_opened_by(context_of: Contexts) -> None:
+    page = context_of().new_page()
+    page.goto("/users/")
+    number = logged(page, "ada@obsidian.example Refused texts are kept")
+    message = page.get_by_role("textbox", name="Message")
+    page.keyboard.press("n")
+    page.keyboard.type("Seen on staging too.")
+    change(page.context.new_page(), number)
+    with page.expect_navigation():
+        message.press("Control+Enter")
+    expect(page.locator("#composer")).to_contain_text("since you opened it")
+    expect(message).to_have_value("Seen on staging too.")
+    page.goto(f"/support/{number}")
+    expect(message).to_have_value("Seen on staging too.")
+    expect(page.get_by_role("radio", name="Note")).to_be_checked()
+
+
+def test_a_draft_of_the_servers_that_was_edited_comes_back_as_it_was_edited(context_of: Contexts) -> None:
+    page = context_of().new_page()
+    page.goto("/users/")
+    number = logged(page, "ada@obsidian.example Loops are closed with a draft")
+
+    def drafted(route: Route) -> None:
+        found = route.fetch()
+        route.fulfill(response=found, body=found.text().replace("data-body></", "data-body>Good news: it is done.</"))
+
+    page.route(f"**/support/{number}", drafted)
+    message = page.get_by_role("textbox", name="Message")
+    page.goto(f"/support/{number}")
+    expect(message).to_have_value("Good news: it is done.")
+    page.wait_for_load_state("load")
+    message.fill("Good news, Ada: it is done.")
+    page.goto("/support/")
+    page.goto(f"/support/{number}")
+    expect(message).to_have_value("Good news, Ada: it is done.")
 
 
 def test_the_desk_works_without_javascript(context_of: Contexts, trackside: Up) -> None:

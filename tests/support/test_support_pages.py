@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from trackside.auth.audit import COMMAND_LINE
 from trackside.auth.models import Member
 from trackside.runtime import Runtime
 from trackside_modules.support import service
@@ -94,6 +95,18 @@ def test_a_send_is_refused_when_the_thread_changed_and_the_text_is_kept(
     assert "since you opened it" in answer.text
     assert 'name="version" value="3"' in answer.text, "sent again, it is sent knowingly"
     assert now_of(number).messages == 2
+
+
+def test_a_thread_tells_which_message_is_the_last_of_ones_own(
+    desk: FlaskClient, logged: Callable[..., int], runtime: Runtime
+) -> None:
+    number = logged()
+    assert 'data-own="0"' in desk.get(f"/support/{number}").text
+    desk.post(f"/support/{number}/write", data={"mode": "note", "body": "mine", "version": "2", "do": "send"})
+    with runtime.database.session() as session:
+        service.receive(session, number, "Still?", now=runtime.clock.now())
+        service.note(session, number, "a script's", who=COMMAND_LINE, now=runtime.clock.now())
+    assert 'data-own="3"' in desk.get(f"/support/{number}").text
 
 
 def test_whoever_writes_is_told_that_something_happened_meanwhile(

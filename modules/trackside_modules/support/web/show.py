@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -14,6 +15,7 @@ from trackside.web.policy import allowed, require
 from trackside_modules.support import service, words
 from trackside_modules.support.models import Interaction, Link, Macro
 from trackside_modules.support.queries import threads
+from trackside_modules.support.queries.threads import Thread
 from trackside_modules.support.web.asking import text
 from trackside_modules.support.web.base import (
     VIEW,
@@ -75,6 +77,8 @@ class Page:
     entries: list[Entry]
     seen: int
     """The version that a refused form was based on: what is newer is marked."""
+    own: int
+    """The number in the thread of what the member wrote there last; 0: nothing yet."""
     props: list[Property]
     customer: Named | None
     account: Named | None
@@ -166,6 +170,7 @@ def show_page(it: Interaction, trial: Trial | None = None) -> str:
         workable=allowed(WORK) and not it.erased and it.merged_into is None,
         entries=entries(session, thread, now(), url_for("support.index")),
         seen=seen,
+        own=_own(it, thread),
         props=properties(session, it),
         customer=_user(session, it),
         account=_account(session, it),
@@ -191,6 +196,12 @@ def _news(session: Session, it: Interaction, untold: list[Linked]) -> str:
     name = user.name.split(" ")[0] if user and user.name else "there"
     what = " and ".join(each.url if each.outside else each.label for each in untold)
     return f"Hello {name},\n\ngood news: what you wrote to us about is done ({what}). Does it work for you now?\n"
+
+
+def _own(it: Interaction, thread: Thread) -> int:
+    """Return the number of the last message or note that the signed-in member wrote; 0 where there is none."""
+    mine = (each.event for each in thread.entries if each.number == it.id and each.event.member_id == current_user.id)
+    return max((each.seq for each in mine if each.kind == "note" or each.data.get("side") == "staff"), default=0)
 
 
 def _following(desk: Desk, it: Interaction) -> int | None:

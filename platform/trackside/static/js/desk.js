@@ -2,14 +2,18 @@
 const talk = document.querySelector("[data-talk]");
 const composer = document.querySelector("[data-composer]");
 const body = composer?.querySelector("[data-body]");
-const kept = composer && `draft:${location.pathname}`;
+// a refusal is shown at the address that was sent to, with what was sent: both pages keep it under that address
+const place = composer && new URL(composer.action).pathname;
+const kept = `draft:${place}`;
+const own = Number(composer?.dataset.own);
 
 // a conversation is read from its end
 if (talk && !location.hash) talk.scrollTop = talk.scrollHeight;
 document.querySelector(".thread-row [aria-current]")?.scrollIntoView({ block: "center" });
 
 // what was typed outlives a look elsewhere, within this tab: as what it was, so that a note never becomes a reply. What was
-// sent is let go once the thread has changed: signed out meanwhile, or with the server away, it is there again.
+// sent is let go once a newer message of one's own is in the thread: signed out meanwhile, or with the server away, it is
+// there again, whatever others wrote.
 function keep(sent) {
   if (!body.value) return sessionStorage.removeItem(kept);
   sessionStorage.setItem(kept, JSON.stringify({ body: body.value, mode: composer.mode.value, sent }));
@@ -21,10 +25,10 @@ function draft() {
     return null;
   }
 }
-if (body?.hasAttribute("aria-invalid")) keep();
-else if (body && !body.value) {
+if (body && location.pathname === place) keep();
+else if (body && body.value === body.defaultValue) {
   const was = draft();
-  if (was?.sent && was.sent !== composer.version.value) sessionStorage.removeItem(kept);
+  if (was?.sent < own) sessionStorage.removeItem(kept);
   else if (was?.body) {
     body.value = was.body;
     composer.mode.value = was.mode;
@@ -44,7 +48,7 @@ body?.addEventListener("input", () => {
 composer?.addEventListener("submit", (event) => {
   if (composer.dataset.sent) return event.preventDefault();
   composer.dataset.sent = "yes";
-  keep(composer.version.value);
+  keep(own);
 });
 addEventListener("pageshow", () => { if (composer) delete composer.dataset.sent; });
 
