@@ -111,7 +111,7 @@ def began(runtime: Runtime) -> list[datetime]:
 def test_a_page_asks_which_number_is_the_day_and_shows_what_it_would_be(admin: FlaskClient, runtime: Runtime) -> None:
     file = io.BytesIO((HEAD + "T1;Hello;dev@customer.example;03/04/2026 14:00\n").encode("utf-16"))
     page = admin.post("/support/settings/import", data={"file": (file, "t.csv")}).headers["Location"]
-    assert "with the day or with the month" in admin.get(page).text
+    assert "with the month: choose below which comes first" in admin.get(page).text
     assert admin.post(page, data={"do": "import"}).status_code == 422
     assert admin.post(page, data={"do": "check", "dates": "week"}).status_code == 422
     assert admin.post(page, data={"do": "check", "zone": "Mars/North"}).status_code == 422

@@ -92,7 +92,7 @@ def test_the_same_file_again_changes_nothing(admin: FlaskClient, upload: Any, do
     content = "Ref,Was,Wer,Wann\nT1,x,a@b.example,2026-06-01\n"
     do(upload(content), c0="external_ref", c1="subject", c2="email", c3="occurred_at", source="old desk")
     again = upload(content)
-    assert "Columns and source are as in the import of tickets.csv" in admin.get(again).text
+    assert "Columns, source and time zone are as in the import of tickets.csv" in admin.get(again).text
     do(again)
     with runtime.database.session() as session:
         last = session.scalars(select(Import).order_by(Import.id.desc())).first()

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,17 +15,19 @@ from sqlalchemy.orm import Session
 
 from trackside.auth.audit import COMMAND_LINE
 from trackside.cli import as_json, runtime, say
+from trackside.errors import InputError
 from trackside.process import settle
 from trackside_modules.support import attachments
 from trackside_modules.support.importing import dates, reading, sheet
 from trackside_modules.support.importing.beside import Beside
 from trackside_modules.support.importing.dates import Dates
-from trackside_modules.support.importing.records import Broken
+from trackside_modules.support.importing.records import Broken, Records
 from trackside_modules.support.queries import chips, exporting
 from trackside_modules.support.service import imports
 from trackside_modules.support.service.imports import Outcome
 
 MOST_TOLD = 100
+UNCLEAR = "Dates like 03/04/2026 may begin with the day or with the month: say which, by --dates day or --dates month."
 
 
 class _Zone(click.ParamType[ZoneInfo]):
@@ -102,13 +104,7 @@ def import_(
             bar.update(file.tell() - bar.pos)
 
         beside = Beside(folder, attachments.MOST_FILES, attachments.MOST_BYTES) if folder else None
-        found = reading.records(
-            file,
-            form,
-            lambda columns: sheet.mapping_of(columns, _asked(mapping)),
-            beside=beside,
-            when=Dates(order or "", zone),
-        )
+        found = _records(file, form, mapping, beside, Dates(order or "", zone))
         done = imports.run(
             here.database.session,
             found,
@@ -137,6 +133,18 @@ def import_(
     )
     if done.broken:
         sys.exit(1)
+
+
+def _records(file: BinaryIO, form: str, mapping: tuple[str, ...], beside: Beside | None, when: Dates) -> Records:
+    def fields(columns: Sequence[str]) -> Mapping[str, int]:
+        return sheet.mapping_of(columns, _asked(mapping))
+
+    try:
+        return reading.records(file, form, fields, beside=beside, when=when)
+    except InputError as error:
+        if error.message != reading.UNCLEAR:
+            raise
+        raise InputError(UNCLEAR, {"dates": UNCLEAR}) from None
 
 
 def _keep(session: Session, given: Sequence[tuple[str, bytes]]) -> list[int]:

@@ -15,7 +15,10 @@ CSV, ZENDESK = "csv", "zendesk"
 FORMS: Mapping[str, str] = {CSV: "CSV", ZENDESK: "Zendesk, JSON"}
 MOST_ROWS = 500_000
 ISO = Dates()
-UNCLEAR = "Dates like 03/04/2026 may begin with the day or with the month: say which (--dates in the shell)."
+UNCLEAR = (
+    "Dates like 03/04/2026 may begin with the day or with the month: choose below which comes first, then check again."
+)
+"""As a page says it; the shell has words of its own."""
 
 
 @dataclass(frozen=True, slots=True)
