@@ -11,7 +11,7 @@ Unit = Literal["count", "business", "elapsed", "ms", "score"]
 NO_VALUE = "null::bigint"
 WEEK = "interval '7 days'"
 FROM = "support_metric m"
-"""What measures select from, and nothing else: see ADR 0220."""
+"""What measures select from that name no other `source`: see ADR 0220."""
 COUNTED = "m.counted"
 """Merged interactions count where they went, spam does not count."""
 _IN_TURN = f"""(
@@ -42,7 +42,7 @@ class Measure:
     value: str = NO_VALUE
     """SQL: what percentiles are of; whole numbers."""
     source: str = FROM
-    """What it selects from, as `m`; what comes of one source is counted in one walk."""
+    """What it selects from, as `m`; what belongs to a period by the same time is counted of it in one walk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ MEASURES = {
         ),
         Measure(
             "solved",
-            "Solved at least once",
-            "Interactions that began in the period and have been solved, whether they still are or not.",
+            "Solved or reopened",
+            "Interactions that began in the period and are solved, or were until their customer wrote again.",
             "count",
             "m.started_at",
             "(m.resolved_at is not null or m.reopens > 0)",
@@ -211,8 +211,8 @@ SHARES = {
         Share(
             "reopen_rate",
             "Reopened",
-            "Of the interactions that began in the period and were solved, the share in which the customer wrote again "
-            "afterwards.",
+            "Of the interactions that began in the period and are solved, or were until their customer wrote again, "
+            "the share in which the customer did.",
             "reopened",
             "solved",
             "down",

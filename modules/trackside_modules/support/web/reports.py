@@ -42,13 +42,13 @@ ROW: Sequence[tuple[str, Callable[[RowLine], Any]]] = (
 )
 FIGURE = ("figure", "period", "before", "p50", "p90", "unit", "definition")
 RELATED = (
-    ("volume", "contacts", "resolution"),
+    ("volume", "contacts"),
     ("reopened", "solved"),
     ("repeated", "traceable"),
     ("missed", "kept", "promised"),
     ("rated", "satisfied", "asked"),
 )
-"""Figures that are parts of each other: from the rows of one to those of the others."""
+"""Figures that go together, of the same period by the same moment: from the rows of one to those of the others."""
 UNITS = {"business": "seconds of business time", "elapsed": "seconds", "ms": "milliseconds", "score": "1 to 5"}
 
 
@@ -154,7 +154,7 @@ def _charts(days: Sequence[DayLine], period: Period, step: timedelta) -> list[Ch
 def _lines(found: Report) -> Iterable[list[Any]]:
     rate = "Interactions that customers began in the period, for each 100 accounts that were active in it."
     yield ["contact_rate", found.contact_rate(), found.contact_rate(before=True), None, None, "per 100 accounts", rate]
-    active = "Accounts that had been seen calling the API by the period's end, and not for the last time before it."
+    active = "Accounts seen calling the API by the period's end, and not for the last time before its beginning."
     yield ["active_accounts", found.accounts, found.accounts_before, None, None, "count", active]
     for share in SHARES.values():
         ratios = (found.share(share.name), found.share(share.name, before=True))
