@@ -1,4 +1,4 @@
-"""What a report is counted from: one scan of the metrics for each moment, into cells by topic and by day.
+"""What a report is counted from: one scan for each moment and source, into cells by topic and by day.
 
 A cell is of a topic in the period or in the one before, or of a day of the period; it has how many rows each measure
 has in it, and their values. Figures of any cells put together are exact, whatever is told by: counts are added, and

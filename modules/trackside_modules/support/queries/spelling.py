@@ -1,8 +1,8 @@
 """What a misspelt word of a search was meant to be, by the words that interactions hold.
 
-Most slips are one: a letter left out, doubled, mistaken, or two in each other's place. All words one slip away are a
-few hundred, asked for by their own index. Trigrams would miss half of them: `retrun` shares three of eleven with
-`return`. They find what is further off, and how far is counted.
+Most slips are one: a letter left out, doubled, mistaken, or two in each other's place. All words one slip away are
+some hundred, of long words up to two thousand, asked for by their own index. Trigrams would miss half of them: `retrun`
+shares three of eleven with `return`. They find what is further off, and how far is counted.
 """
 
 from itertools import groupby

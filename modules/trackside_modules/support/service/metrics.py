@@ -1,8 +1,8 @@
 """Keeping what clocks show: made anew with each event, and in the background when the rules have changed.
 
 A row says by which version of the rules and up to which event it was computed. One of an older version is stale:
-`stale` counts them, `remeasure` makes them anew a batch at a time; a row that has seen later events, or later rules,
-is never written over.
+`stale` counts them, `remeasure` makes them anew a batch at a time. One with earlier events, or with the same and
+earlier rules, is never written over it; a late one of older rules is stale again, and the next tick makes it anew.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -19,7 +19,7 @@ _UNLINK = text("delete from support_link where interaction_id = any(cast(:ids as
 
 
 def write(session: Session, walks: Mapping[int, Walk], *, new: bool) -> None:
-    """Replace what is kept of the interactions in `walks`, which are locked (see `caches`)."""
+    """Replace what is kept of the interactions in `walks`, which are locked, or new (see `caches`)."""
     found = [dict(zip(_NAMES, (number, *_values(each.state)), strict=True)) for number, each in walks.items()]
     rows.insert(session, Interaction, found, replace="" if new else "id")
     if not new:
