@@ -113,7 +113,7 @@ def test_a_tag_that_is_deployed_is_one_of_the_branch_on_which_its_commit_was_pus
     assert "Let pushes be posted" in signed_in_client("admin").get("/support/settings/trackers").text
 
     commits = [{"id": "dd" * 20, "url": "https://git.example/c/dd", "message": "Tidy up"}]
-    push = {"ref": "refs/heads/main", "commits": commits, "repository": REPO}
+    push = {"ref": "refs/heads/main", "after": "dd" * 20, "commits": commits, "repository": REPO}
     github(to, "push", push | {"head_commit": {"timestamp": "2026-06-01T10:00:00Z"}})
     github(to, "pull_request", merged(later, "2026-06-01T11:00:00Z", url=f"{PULL}1"))
     again = deployed("v1.3", "dd" * 20)
@@ -136,27 +136,6 @@ def test_what_a_member_links_is_delivered_by_the_work_itself_though_it_names_no_
         assert desk.post(f"/support/{number}/link", data={"to": pasted}).status_code == 302
     answer = github(to, "release", released("2026-06-01T10:00:00Z"))
     assert answer.json["shipped"] == [f"SUP-{number}"]  # type: ignore[index]
-
-
-@pytest.mark.parametrize(("reason", "delivers"), [("completed", True), ("not_planned", False)])
-def test_an_issue_that_a_member_linked_is_delivered_once_it_is_closed_as_done(
-    reason: str, delivers: bool, desk: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post
-) -> None:
-    number, issue = logged(), "https://git.example/acme/api/issues/12"
-    desk.post(f"/support/{number}/link", data={"to": f"{issue}#issuecomment-1"})
-    it = {"html_url": issue, "title": "Keys die", "state": "closed", "state_reason": reason, "closed_at": None}
-    answer = github(tracker(), "issues", {"action": "closed", "issue": it, "repository": REPO})
-    assert answer.json["shipped"] == [f"SUP-{number}"] * delivers  # type: ignore[index]
-
-
-def test_an_issue_of_gitlab_is_done_once_it_is_closed_and_goes_on_nowhere() -> None:
-    it = {"url": "https://git.example/g/p/-/issues/3", "title": "Fix SUP-1", "state": "closed"}
-    it |= {"closed_at": "2026-06-01 12:00:00 UTC"}
-    data = {"object_kind": "issue", "project": {"path_with_namespace": "g/p"}, "object_attributes": it}
-    (done,) = tracking.read_gitlab(data).items
-    assert (done.ref, done.merged, done.at and done.at.hour) == (it["url"], True, 12)
-    (moved,) = tracking.read_gitlab(data | {"object_attributes": it | {"moved_to_id": 9}}).items
-    assert not moved.merged
 
 
 def test_a_commit_of_some_branch_is_kept_only_where_somebody_linked_it(
@@ -195,13 +174,70 @@ def test_a_push_of_thousands_of_commits_is_kept_at_once_and_forgotten_where_nobo
 @pytest.mark.parametrize(
     ("event", "data", "why"),
     [
-        ("release", released("2026-06-01T10:00:00Z") | {"action": "created"}, "that is published"),
+        ("release", {"action": "published", "release": {"prerelease": True}, "repository": REPO}, "a prerelease"),
         ("deployment_status", deployed("main") | {"deployment_status": {"state": "failure"}}, "'failure'"),
         ("deployment_status", deployed("main") | {"deployment": {"environment": "staging"}}, "'staging'"),
     ],
 )
 def test_what_delivers_nothing_says_why(event: str, data: dict[str, Any], why: str, tracker: Any, github: Post) -> None:
     assert why in github(tracker("release"), event, data).json["why"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("action", ["created", "edited", "released"])
+def test_what_a_host_tells_beside_the_publishing_of_a_release_is_no_reason_to_wonder(
+    action: str, tracker: Any, github: Post
+) -> None:
+    told = github(tracker("release"), "release", released("2026-06-01T10:00:00Z") | {"action": action}).json
+    assert told is not None
+    assert (told["shipped"], told["why"]) == ([], "")
+
+
+@pytest.mark.parametrize("sent", ["release", "deployment_status"])
+def test_a_release_of_a_commit_within_a_push_delivers_what_came_before_that_push(
+    sent: str, logged: Callable[..., int], tracker: Any, github: Post
+) -> None:
+    before, after = logged(), logged()
+    to = tracker("release")
+    github(to, "pull_request", merged(before, "2026-06-01T09:00:00Z"))
+    commits = [
+        {"id": sha * 20, "url": f"https://git.example/c/{sha}", "message": text}
+        for sha, text in (("aa", "Tidy up"), ("bb", f"Fixes SUP-{after}"))
+    ]
+    push = {"ref": "refs/heads/main", "after": "bb" * 20, "commits": commits, "repository": REPO}
+    github(to, "push", push | {"head_commit": {"id": "bb" * 20, "timestamp": "2026-06-02T09:00:00Z"}})
+    told = {
+        each: {"release": released("2026-06-02T08:00:00Z", each * 20), "deployment_status": deployed("main", each * 20)}
+        for each in ("aa", "bb")
+    }
+    told["bb"]["release"]["release"]["tag_name"] = "v2"
+    assert github(to, sent, told["aa"][sent]).json["shipped"] == [f"SUP-{before}"]  # type: ignore[index]
+    assert github(to, sent, told["bb"][sent]).json["shipped"] == [f"SUP-{after}"]  # type: ignore[index]
+
+
+def test_a_release_marks_what_nobody_waits_for_too_so_that_it_is_out_for_who_links_it_later(
+    desk: FlaskClient, logged: Callable[..., int], tracker: Any, github: Post, runtime: Runtime
+) -> None:
+    number, to = logged(), tracker("release")
+    told = merged(number, "2026-06-01T09:00:00Z")
+    told["pull_request"]["title"] = "Keep old keys"
+    github(to, "pull_request", told)
+    github(to, "pull_request", merged(number, "2026-06-03T09:00:00Z", url=f"{PULL}1"))
+    assert github(to, "release", released("2026-06-01T10:00:00Z")).json["shipped"] == []  # type: ignore[index]
+    desk.post(f"/support/{number}/link", data={"to": PULL})
+    assert {each.ref: bool(each.shipped_at) for each in links(runtime, number)} == {PULL: True, f"{PULL}1": False}
+
+
+def test_what_was_merged_to_another_branch_and_concerns_nobody_is_forgotten_in_time(
+    tracker: Any, github: Post, runtime: Runtime, clock: FrozenClock
+) -> None:
+    told = merged(1, "2026-06-01T09:00:00Z", base="release-1.2")
+    told["pull_request"]["title"] = "Keep old keys"
+    github(tracker("release"), "pull_request", told)
+    with runtime.database.session() as session:
+        trackers.forget(session, now=clock.now() + trackers.KEEP_WORK)
+        assert session.query(WorkItem).count() == 1
+        trackers.forget(session, now=clock.now() + 2 * trackers.KEEP_WORK)
+        assert session.query(WorkItem).count() == 0
 
 
 def test_a_commit_known_on_another_branch_alone_delivers_that_branch(
@@ -300,7 +336,7 @@ def test_a_deployment_of_gitlab_is_of_the_commit_its_address_ends_in() -> None:
     released = tracking.read_gitlab(data).released
     assert released is not None
     assert released.until is not None
-    assert (released.sha, released.until.isoformat()) == ("aa" * 20, "2026-06-01T12:00:00+02:00")
+    assert (released.sha, released.until.isoformat()) == ("aa" * 20, "2026-06-01T10:00:00+00:00")
 
 
 def test_commits_that_are_none_are_refused_by_name(tracker: Any, script: Post) -> None:

@@ -56,7 +56,11 @@ class Item:
     """When it came to its branch."""
     sha: str = ""
     passing: bool = False
-    """Whether it is of no use where it fixes nothing, and nobody linked it: a commit on some branch."""
+    """Whether it is of no use where it fixes nothing, and nobody linked it: a commit on some branch, an open issue."""
+    tip: bool = True
+    """Whether all that came to the branch with it is in a release of its commit: that lies not within a push."""
+    undone: bool = False
+    """Whether it is on no branch, whatever was said before: an issue that is open again."""
 
     @property
     def on_branch(self) -> bool:
@@ -123,20 +127,21 @@ def read_github(event: str, data: Mapping[str, Any]) -> Told:
         return Told("pull request", tuple(found), at=_moment(pull, "updated_at"))
     if event == "issues":
         issue = _map(data, "issue")
-        done = _text(issue, "state") == "closed" and _text(issue, "state_reason") != "not_planned"
+        done = _text(issue, "state") == "closed" and _text(issue, "state_reason") in {"", "completed"}
         found = _issue(issue, "html_url", "body", repo, done=done)
         return Told("issue", tuple(found), at=_moment(issue, "updated_at"))
     if event == "release":
         release = _map(data, "release")
-        out = _text(data, "action") == "published" and release.get("prerelease") is not True
+        # one release is told as created, published and released: by one of these is enough
+        published, early = _text(data, "action") == "published", release.get("prerelease") is True
         # the host says of which branch or commit the tag was made; its `created_at` is when that commit was
         made, of = _text(release, "tag_name")[:_LONGEST_NAME], _text(release, "target_commitish")
         sha = of if _SHA.fullmatch(of) else ""
         until = _moment(release, "created_at") or _moment(release, "published_at")
         it = Release(repo, made, _released(of, default), until, sha)
-        why = "" if out else "only a release that is published, and no prerelease, delivers"
+        why = "a prerelease delivers nothing" if published and early else ""
         at = _moment(release, "published_at")
-        return Told(_called("release", it), released=it if out else None, at=at, why=why)
+        return Told(_called("release", it), released=it if published and not early else None, at=at, why=why)
     if event == "deployment_status":
         deployed = _map(data, "deployment")
         why = _not_out(deployed, _text(data, "deployment_status", "state"))
@@ -171,9 +176,9 @@ def read_gitlab(data: Mapping[str, Any]) -> Told:
         release = Release(
             repo, _text(data, "tag")[:_LONGEST_NAME], until=_moment(commit, "timestamp"), sha=_text(commit, "id")
         )
-        out = _text(data, "action") == "create"
-        why = "" if out else "only a release that is new delivers"
-        return Told(_called("release", release), released=release if out else None, why=why)
+        action = _text(data, "action")
+        why = "" if action in {"create", "update", "delete"} else "only a release that is new delivers"
+        return Told(_called("release", release), released=release if action == "create" else None, why=why)
     if kind == "deployment":
         why = _not_out(data, _text(data, "status"))
         sha = _text(data, "sha") or _text(data, "commit_url").rpartition("/")[2]
@@ -246,9 +251,10 @@ def _merged(it: Mapping[str, Any]) -> tuple[str, datetime | None]:
 
 
 def _issue(it: Mapping[str, Any], ref: str, text: str, repo: str, *, done: bool) -> Iterator[Item]:
-    """Yield an issue: closed, its work is on the default branch."""
+    """Yield an issue: done, its work is on the default branch; open again, it is no longer."""
     at = _moment(it, "closed_at") or _moment(it, "updated_at")
-    yield from _item(_text(it, ref), (_text(it, "title"), _text(it, text)), _Where(repo, done, at=at))
+    texts, where = (_text(it, "title"), _text(it, text)), _Where(repo, done, at=at)
+    yield from _item(_text(it, ref), texts, where, passing=not done, undone=not done)
 
 
 def _not_out(deployed: Mapping[str, Any], state: str) -> str:
@@ -291,18 +297,27 @@ def _called(what: str, it: Release) -> str:
 
 
 def _commits(data: Mapping[str, Any], where: _Where) -> Iterator[Item]:
+    last = _text(data, "after") or _text(data, "head_commit", "id")
     for each in _list(data, "commits"):
-        text = (_text(each, "message"),)
-        yield from _item(_text(each, "url"), text, where, sha=_text(each, "id"), passing=not where.merged)
+        text, sha = (_text(each, "message"),), _text(each, "id")
+        yield from _item(_text(each, "url"), text, where, sha=sha, passing=not where.merged, tip=sha == last)
 
 
 def _item(
-    ref: str, texts: Iterable[str], where: _Where, *, sha: str = "", shipped: bool = False, passing: bool = False
+    ref: str,
+    texts: Iterable[str],
+    where: _Where,
+    *,
+    sha: str = "",
+    shipped: bool = False,
+    passing: bool = False,
+    tip: bool = True,
+    undone: bool = False,
 ) -> Iterator[Item]:
     """Yield a piece of work that has an address, and says that it fixes something or is where it may be delivered."""
     said = [each for each in texts if each]
     numbers = numbers_in("\n".join(said))
-    of_use = numbers or where.merged or where.branch or shipped
+    of_use = numbers or where.merged or where.branch or shipped or undone
     if of_use and ref.startswith(("https://", "http://")) and len(ref) <= 2000 and not any(map(is_hidden, ref)):
         title = "".join(each for each in "".join(said[:1]).split("\n")[0] if not is_hidden(each)).strip()
         yield Item(
@@ -316,11 +331,13 @@ def _item(
             where.at,
             sha.lower() if _SHA.fullmatch(sha.lower()) else "",
             passing,
+            tip,
+            undone,
         )
 
 
 def _moment(data: Any, *path: str) -> datetime | None:
-    """Return the moment at `path`, in text or in seconds; None where there is none that can be."""
+    """Return the moment at `path`, in text or in seconds, in UTC; None where there is none that can be."""
     for name in path:
         data = data.get(name) if isinstance(data, Mapping) else None
     try:
@@ -329,9 +346,9 @@ def _moment(data: Any, *path: str) -> datetime | None:
         # GitLab writes `2026-11-23 10:00:00 UTC` in some places, `2026-11-23 10:00:00 +0100` in others
         text = _SPACED_ZONE.sub("", data.replace(" UTC", "+00:00")) if isinstance(data, str) else ""
         found = datetime.fromisoformat(text) if text else None
+        return found and (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _list(data: Any, name: str) -> Sequence[Any]:

@@ -47,9 +47,13 @@ class WorkItem(Base):
     """Of the commit that brought it in, where that is known."""
     numbers: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
     """The interactions that it fixes."""
+    made_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    """When it was first told."""
     merged_at: Mapped[datetime | None]
     branches: Mapped[dict[str, str]] = mapped_column(JSONB, server_default="{}")
     """When it came to each branch, by its host's clock; the default branch is called ""."""
+    tips: Mapped[dict[str, str]] = mapped_column(JSONB, server_default="{}")
+    """Of `branches` those that it was the tip of then: a release of its commit has all that came until then."""
     shipped_at: Mapped[datetime | None]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, delete, exists, func, select
+from sqlalchemy import ColumnElement, DateTime, case, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -32,6 +32,9 @@ SLACK = timedelta(seconds=10)
 KEEP_WORK = timedelta(days=400)
 """How long work is known that fixes nothing and that nobody linked."""
 AT_ONCE = 1000
+_IN_TABLES = {"synchronize_session": False}
+_CONCERNS = or_(WorkItem.numbers != [], exists().where(Link.kind == "url", Link.ref == WorkItem.ref))
+"""Whether somebody waits for it: it fixes something, or is linked."""
 _NOT_KNOWN = (
     "no work is known on a branch called {name!r}, nor its commit ({sha}). Let pushes be posted too, publish a release,"
     " or let a script name the commits"
@@ -121,7 +124,7 @@ def take(session: Session, it: Tracker, delivery_id: str, told: Told, *, now: da
     ready = [each for each in _known(session, it, told.items, now) if _is_out(it, each)]
     _link(session, told.items, news, who, now)
     if told.released is not None:
-        ready += _in_release(session, it, told.released, news, now)
+        ready += _delivered(session, it, told.released, news, now)
     _ship(session, ready, news, who, now)
     kept = session.get_one(WorkNews, news_id)
     kept.linked, kept.shipped, kept.unknown, kept.why = news.linked, news.shipped, news.unknown, news.why
@@ -132,9 +135,8 @@ def take(session: Session, it: Tracker, delivery_id: str, told: Told, *, now: da
 def forget(session: Session, *, now: datetime) -> None:
     """Forget deliveries of long ago, and work of long ago that fixes nothing and that nobody linked."""
     session.execute(delete(WorkNews).where(WorkNews.received_at < now - KEEP))
-    linked = exists().where(Link.kind == "url", Link.ref == WorkItem.ref)
-    idle = (WorkItem.numbers == [], WorkItem.merged_at < now - KEEP_WORK, ~linked)
-    session.execute(delete(WorkItem).where(*idle), execution_options={"synchronize_session": False})
+    idle = (func.coalesce(WorkItem.merged_at, WorkItem.made_at) < now - KEEP_WORK, ~_CONCERNS)
+    session.execute(delete(WorkItem).where(*idle), execution_options=_IN_TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,13 @@ class _Ready:
 def _known(session: Session, it: Tracker, items: Sequence[Item], now: datetime) -> Iterator[_Ready]:
     """Yield the work that is of use as it is kept, made where it is new.
 
-    All that comes to the default branch is: members may link it later, and a release may be made of it.
+    All that comes to the default branch is: members may link it later, and a release may be made of it. What was done
+    and is not any more waits for no release.
     """
+    if undone := {each.ref for each in items if each.undone}:
+        again = (WorkItem.tracker_id == it.id, WorkItem.ref == any_of(undone), WorkItem.shipped_at.is_(None))
+        nowhere = update(WorkItem).where(*again).values(merged_at=None, branches={}, tips={})
+        session.execute(nowhere, execution_options=_IN_TABLES)
     passing = {each.ref for each in items if each.passing and not each.numbers}
     linked = set(session.scalars(select(Link.ref).where(Link.kind == "url", Link.ref == any_of(passing))))
     kept = [each for each in items if each.ref not in passing or each.ref in linked]
@@ -158,25 +165,29 @@ def _known(session: Session, it: Tracker, items: Sequence[Item], now: datetime) 
 
 
 def _row(it: Tracker, item: Item, now: datetime) -> dict[str, Any]:
+    on = {item.branch: min(item.at or now, now).isoformat()} if item.on_branch else {}
     return {
         "tracker_id": it.id,
         "ref": item.ref,
         "repo": item.repo,
         "sha": item.sha,
         "numbers": list(item.numbers),
+        "made_at": now,
         "merged_at": now if item.merged else None,
-        "branches": {item.branch: min(item.at or now, now).isoformat()} if item.on_branch else {},
+        "branches": on,
+        "tips": on if item.tip else {},
     }
 
 
 def _written(session: Session, rows: Iterable[dict[str, Any]]) -> Iterator[WorkItem]:
     """Write work as it is told, and yield it as it is; what was known of it stays, in an order that locks nobody."""
-    waiting = sorted(rows, key=lambda row: row["ref"])
-    while waiting:
-        # a statement takes each only once
-        part = {row["ref"]: row for row in reversed(waiting[:AT_ONCE])}
-        waiting = [row for row in waiting[:AT_ONCE] if part[row["ref"]] is not row] + waiting[AT_ONCE:]
-        insertion = insert(WorkItem).values(list(reversed(part.values())))
+    joined: dict[str, dict[str, Any]] = {}
+    for row in rows:  # a statement takes each only once
+        same = joined.setdefault(row["ref"], row)
+        same["numbers"] = list(dict.fromkeys(same["numbers"] + row["numbers"]))
+    waiting = sorted(joined.values(), key=lambda row: row["ref"])
+    for start in range(0, len(waiting), AT_ONCE):
+        insertion = insert(WorkItem).values(waiting[start : start + AT_ONCE])
         new = insertion.excluded
         said = WorkItem.numbers.contains(new.numbers)
         insertion = insertion.on_conflict_do_update(
@@ -186,54 +197,65 @@ def _written(session: Session, rows: Iterable[dict[str, Any]]) -> Iterator[WorkI
                 "sha": func.coalesce(func.nullif(new.sha, ""), WorkItem.sha),
                 "merged_at": func.coalesce(WorkItem.merged_at, new.merged_at),
                 "branches": new.branches + WorkItem.branches,
+                "tips": new.tips + WorkItem.tips,
             },
         )
         found = session.scalars(insertion.returning(WorkItem), execution_options={"populate_existing": True})
         yield from found.all()
 
 
-def _in_release(session: Session, it: Tracker, told: Release, news: News, now: datetime) -> Iterator[_Ready]:
-    """Yield the work that customers have by a release, as far as that can be known, and had not before."""
-    for each in _delivered(session, it, told, news, now):
-        yield _Ready(each, shipped=True)
+def _delivered(session: Session, it: Tracker, told: Release, news: News, now: datetime) -> Sequence[_Ready]:
+    """Return the work that customers have by a release, as far as that can be known, and had not before.
 
-
-def _delivered(session: Session, it: Tracker, told: Release, news: News, now: datetime) -> Iterator[WorkItem]:
-    mine = (WorkItem.tracker_id == it.id, WorkItem.repo == told.repo)
-    waiting = select(WorkItem).where(*mine, WorkItem.shipped_at.is_(None)).order_by(WorkItem.id).with_for_update()
-    if told.commits:
-        yield from session.scalars(waiting.where(WorkItem.sha == any_of(told.commits)))
-        return
-    came = _came(session, it, told)
-    branch = _branch_of(session, it, told, came)
-    if branch is None:
+    What nobody waits for is marked at once: a first release may have a year's commits.
+    """
+    inside = _inside(session, it, told, now)
+    if inside is None:
         news.why = _NOT_KNOWN.format(name=told.name[:80], sha=told.sha[:12] or "not told")
-        return
-    until = came.get(branch) or min(told.until or now, now)
-    for each in session.scalars(waiting.where(WorkItem.branches.has_key(branch))):
-        if datetime.fromisoformat(each.branches[branch]) <= until + SLACK:
-            yield each
+        return ()
+    new = (WorkItem.tracker_id == it.id, WorkItem.repo == told.repo, WorkItem.shipped_at.is_(None), inside)
+    awaited = select(WorkItem).where(*new, _CONCERNS).order_by(WorkItem.id).with_for_update()
+    found = session.scalars(awaited).all()
+    session.execute(update(WorkItem).where(*new, ~_CONCERNS).values(shipped_at=now), execution_options=_IN_TABLES)
+    return [_Ready(each, shipped=True) for each in found]
 
 
-def _came(session: Session, it: Tracker, told: Release) -> dict[str, datetime]:
-    """Return when the commit that a release was made of came to each branch, empty where it is not known."""
-    came: dict[str, datetime] = {}
+def _inside(session: Session, it: Tracker, told: Release, now: datetime) -> ColumnElement[bool] | None:
+    """Return the condition by which work is in a release; None where that cannot be known."""
+    if told.commits:
+        return WorkItem.sha == any_of(told.commits)
+    ends = _ends(session, it, told)
+    branch = _branch_of(session, it, told, ends)
+    if branch is None:
+        return None
+    end = ends.get(branch) or min(told.until or now, now) + SLACK
+    came: ColumnElement[datetime] = WorkItem.branches[branch].astext.cast(DateTime(timezone=True))
+    return came < end
+
+
+def _ends(session: Session, it: Tracker, told: Release) -> dict[str, datetime]:
+    """Return before when came, to each branch, what the commit of a release is made of; empty where it is not known.
+
+    Within a push it is not known what lies before it: what came with it waits for the next release.
+    """
+    ends: dict[str, datetime] = {}
     of = (WorkItem.tracker_id == it.id, WorkItem.repo == told.repo, WorkItem.sha == told.sha.lower())
-    for branches in session.scalars(select(WorkItem.branches).where(*of)) if told.sha else ():
+    for branches, tips in session.execute(select(WorkItem.branches, WorkItem.tips).where(*of)) if told.sha else ():
         for name, at in branches.items():  # a request and its commit are two pieces of work
-            came[name] = max(came.get(name, datetime.fromisoformat(at)), datetime.fromisoformat(at))
-    return came
+            end = datetime.fromisoformat(at) + (SLACK if name in tips else timedelta())
+            ends[name] = max(ends.get(name, end), end)
+    return ends
 
 
-def _branch_of(session: Session, it: Tracker, told: Release, came: dict[str, datetime]) -> str | None:
+def _branch_of(session: Session, it: Tracker, told: Release, ends: dict[str, datetime]) -> str | None:
     """Return the branch of a release; None where that may be a branch without work, or a tag set anywhere."""
     known = exists().where(
         WorkItem.tracker_id == it.id, WorkItem.repo == told.repo, WorkItem.branches.has_key(told.branch)
     )
     if told.branch == "" or (told.branch and session.scalar(select(known))):
         return told.branch
-    if came:
-        return min(came)  # the default branch first
+    if ends:
+        return min(ends)  # the default branch first
     return "" if told.branch is None else None
 
 
