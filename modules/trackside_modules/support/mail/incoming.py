@@ -1,12 +1,17 @@
-"""A mail that came in, read: who wrote what, where it belongs, and whether anybody wrote it at all."""
+"""A mail that came in, read: who wrote what, where it belongs, and whether anybody wrote it at all.
 
+A mail that is attached to it becomes a file with the headers that were read: what was cut of those too long (`bounds`)
+is missing there. The mail itself is kept as it came.
+"""
+
+import codecs
 import hashlib
 import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage, Message, MIMEPart
-from email.utils import getaddresses, parseaddr
+from email.utils import parseaddr
 
 import nh3
 from mailparser_reply import EmailReplyParser
@@ -25,8 +30,11 @@ _NO_CHARSETS = {"punycode", "idna"}
 """Of names, not of texts: Python knows them, and goes through a text once for each of its characters."""
 _MANY = {"bulk", "list", "junk"}
 _POSTMASTERS = ("mailer-daemon@", "postmaster@")
-_BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^<>]*>", re.IGNORECASE)
-_TAGS = re.compile(r"</?(?!(?:script|style|title)\b)[a-z][^<>]*>", re.IGNORECASE)
+_COMMENTS = re.compile(r"<!--(?:-?>|.*?-->)", re.DOTALL)
+_END = r"""[^<>=]*(?:=(?:\s*"[^"<]*"|\s*'[^'<]*'|(?!\s*["']))[^<>=]*){0,200}>"""
+"""Of a tag: what is quoted may hold a `>`. None goes beyond the next `<`, so no page is gone through twice."""
+_BREAKS = re.compile(rf"<(?:br|/p|/div|/tr|/li|/h[1-6])\b{_END}", re.IGNORECASE)
+_TAGS = re.compile(rf"</?(?!(?:script|style|title)\b)[a-z]{_END}", re.IGNORECASE)
 _MOST_TAGS = 5000
 """Tags that are taken out by their grammar: its time grows with the square of how deep they are nested."""
 _BLANKS = re.compile(r"\n{3,}")
@@ -44,7 +52,7 @@ class Incoming:
     references: tuple[str, ...]
     """Message-IDs that it answers, the nearest first."""
     addresses: str
-    """Whom it is to, in one line."""
+    """Whom it is to, as it is written there."""
     automatic: bool
     """Whether nobody wrote it: an absence note, a list, a monitor."""
     bounce: bool
@@ -80,14 +88,12 @@ def read(raw: bytes) -> Incoming:
 def _read(mail: EmailMessage) -> Incoming:
     sender = parseaddr(_header(mail, "From"))[1].strip().lower()
     bounce = mail.get_content_type() == "multipart/report" or sender.startswith(_POSTMASTERS)
-    named = ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")
-    to = getaddresses([_header(mail, each) for each in named])
     return Incoming(
         sender=sender if "@" in sender[1:-1] else "",
         subject=" ".join(_header(mail, "Subject").split())[:LONGEST_SUBJECT] or "(no subject)",
         text=_text(mail)[:LONGEST_TEXT],
         references=tuple(_references(mail)),
-        addresses=" ".join(address for _, address in to),
+        addresses=_clean(bounds.addresses_of(mail)),
         automatic=bounce or _automatic(mail),
         bounce=bounce or _header(mail, "Return-Path").strip() == "<>",
         files=tuple(_files(mail)),
@@ -126,7 +132,9 @@ def _text(mail: EmailMessage) -> str:
 
 def _bare(page: str) -> str:
     """Return the words of a page; what opens more tags within tags than people do is left as it stands."""
-    bare = _TAGS.sub("", _BREAKS.sub("\n", page))
+    closed = page.rfind("-->") + 3  # beyond it a comment would be looked for up to the end, from each beginning again
+    said = _COMMENTS.sub("", page[:closed]) + page[closed:] if closed > 2 else page
+    bare = _TAGS.sub("", _BREAKS.sub("\n", said))
     if bare.count("<") <= _MOST_TAGS:
         bare = nh3.clean(bare, tags=set(), clean_content_tags={"script", "style", "title"})
     return html.unescape(bare)
@@ -134,7 +142,8 @@ def _bare(page: str) -> str:
 
 def _content(part: MIMEPart) -> str:
     try:
-        found = None if part.get_content_charset() in _NO_CHARSETS else part.get_content()
+        charset = codecs.lookup(str(part.get_param("charset", "ascii"))).name  # "-punycode" is a way to write it, too
+        found = None if charset in _NO_CHARSETS else part.get_content()
     except (LookupError, ValueError):  # a charset that does not exist
         found = None
     if found is None:
@@ -146,7 +155,8 @@ def _files(mail: EmailMessage) -> Iterator[tuple[str, bytes]]:
     for part in mail.iter_attachments():
         if part.get_content_type() == "message/rfc822":
             inner = part.get_payload()
-            content = inner[0].as_bytes() if isinstance(inner, list) and isinstance(inner[0], Message) else b""
+            held = inner[0] if isinstance(inner, list) else None
+            content = held.as_bytes(policy=bounds.AS_READ) if isinstance(held, Message) else b""
             name = part.get_filename() or "message.eml"
         else:
             payload = part.get_payload(decode=True)
